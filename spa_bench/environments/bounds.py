@@ -1,0 +1,319 @@
+"""What a kernel makes possible: exact floor, ceiling, closed loop and shortest plan.
+
+All are dynamic programming over `outcomes`; no rule of any environment is repeated here.
+
+* *Floor*: every action uniform over `actions(state)`, until the action budget is spent.
+* *Closed loop*: the best policy that sees the state before every action.
+* *Ceiling*: the best policy under all of a task's limits. It sees the state at the start of a
+  turn and commits to up to `actions_per_turn` actions, which run blind.
+
+With deterministic dynamics looking adds nothing, so ceiling and closed loop are one search.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_bench.environments.environment import AnyEnvironment
+
+STATE_LIMIT = 1_000_000
+"""Above so many reachable states, bounds are not computed exactly."""
+
+_DENSE_LIMIT = 4_000_000
+"""Numbers the blind search may hold for one turn (open-loop sequences x states)."""
+
+
+class TooManyStatesError(RuntimeError):
+    """The states reachable within the budget are too many for an exact answer."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an episode may use.
+
+    Attributes:
+        turns: model calls.
+        actions_per_turn: actions executed for one call; further ones are dropped.
+        actions: actions executed over the whole episode.
+    """
+
+    turns: int
+    actions_per_turn: int
+    actions: int
+
+    @property
+    def budget(self) -> int:
+        """The actions that can be executed at most."""
+        return min(self.actions, self.turns * self.actions_per_turn)
+
+
+def can_succeed(
+    environment: AnyEnvironment, state: Hashable, most_transitions: int = 20_000
+) -> bool | None:
+    """Returns whether success can be reached from `state` at all, in any number of actions.
+
+    None if that is still open after looking at `most_transitions` transitions.
+    """
+    seen, queue = {state}, deque([state])
+    looked_at = 0
+    while queue:
+        here = queue.popleft()
+        if environment.is_success(here):
+            return True
+        for action in environment.actions(here):
+            for outcome in environment.outcomes(here, action):
+                looked_at += 1
+                if environment.is_success(outcome.state):
+                    return True
+                if not outcome.terminal and outcome.state not in seen:
+                    seen.add(outcome.state)
+                    queue.append(outcome.state)
+        if looked_at >= most_transitions:
+            return None
+    return False
+
+
+class Graph:
+    """The states reachable from one board within `depth` actions, as arrays.
+
+    Attributes:
+        states: in breadth-first order; `states[0]` is the start.
+        source, action, target, probability: one entry a possible transition, in the order of
+            states, actions and outcomes. Successful and lost states have no transitions.
+        success: for each state, whether it is a success.
+        depth: for each state, the least number of actions that can lead to it.
+    """
+
+    def __init__(
+        self, environment: AnyEnvironment, start: Hashable, depth: int, limit: int = STATE_LIMIT
+    ) -> None:
+        index: dict[Hashable, int] = {start: 0}
+        states: list[Any] = [start]
+        ended = [environment.is_success(start) or environment.loss(start) is not None]
+        depths = [0]
+        source: list[int] = []
+        action_index: list[int] = []
+        target: list[int] = []
+        probability: list[float] = []
+        action_counts: list[int] = []
+        self.deterministic = True
+        for here, state in enumerate(states):  # grows while it is walked: breadth first
+            if ended[here] or depths[here] >= depth:
+                action_counts.append(0)
+                continue
+            actions = environment.actions(state)
+            action_counts.append(len(actions))
+            for number, action in enumerate(actions):
+                outcomes = environment.outcomes(state, action)
+                self.deterministic &= len(outcomes) == 1
+                for outcome in outcomes:
+                    there = index.setdefault(outcome.state, len(states))
+                    if there == len(states):
+                        if there >= limit:
+                            raise TooManyStatesError(
+                                f"more than {limit} states are reachable in {depth} actions"
+                            )
+                        states.append(outcome.state)
+                        ended.append(outcome.terminal)
+                        depths.append(depths[here] + 1)
+                    source.append(here)
+                    action_index.append(number)
+                    target.append(there)
+                    probability.append(float(outcome.probability))
+        self.environment = environment
+        self.states = states
+        self.index = index
+        self.source = np.asarray(source, dtype=np.int64)
+        self.action = np.asarray(action_index, dtype=np.int64)
+        self.target = np.asarray(target, dtype=np.int64)
+        self.probability = np.asarray(probability, dtype=np.float64)
+        self.action_counts = np.asarray(action_counts, dtype=np.int64)
+        self.depth = np.asarray(depths, dtype=np.int64)
+        self.success = np.fromiter(
+            (environment.is_success(state) for state in states), dtype=bool, count=len(states)
+        )
+
+    @cached_property
+    def _kernels(self) -> list[Any]:
+        """For each action number, the sparse matrix (S, S) of its transitions.
+
+        Ended states, and states without that action, keep their value.
+        """
+        from scipy.sparse import csr_matrix  # slow to import, and needed by blind search only
+
+        size = len(self.states)
+        kernels: list[Any] = []
+        for number in range(int(self.action_counts.max(initial=0))):
+            chosen = self.action == number
+            stays = np.flatnonzero(self.action_counts <= number)
+            rows = np.concatenate([self.source[chosen], stays])
+            cols = np.concatenate([self.target[chosen], stays])
+            data = np.concatenate([self.probability[chosen], np.ones(len(stays))])
+            kernels.append(csr_matrix((data, (rows, cols)), shape=(size, size)))
+        return kernels
+
+    def random_value(self, budget: int) -> float:
+        """Returns the probability of success of uniformly random actions, `budget` of them."""
+        value = self.success.astype(np.float64)
+        weight = self.probability / np.maximum(self.action_counts[self.source], 1)
+        for _ in range(budget):
+            value = np.where(
+                self.action_counts > 0,
+                np.bincount(self.source, weight * value[self.target], len(self.states)),
+                value,
+            )
+        return float(value[0])
+
+    def distances(self) -> NDArray[np.float64]:
+        """Returns for each state the least number of actions to a success (S,), or infinity.
+
+        On stochastic dynamics: with luck.
+        """
+        distance = np.where(self.success, 0.0, np.inf)
+        for _ in range(len(self.states)):
+            closer = distance.copy()
+            np.minimum.at(closer, self.source, distance[self.target] + 1)
+            if np.array_equal(closer, distance):
+                break
+            distance = closer
+        return distance
+
+    def action_values(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the expected `value` after each action, (actions, S); -1 where there is none."""
+        number_of_actions = int(self.action_counts.max(initial=0))
+        size = len(self.states)
+        expected = np.bincount(
+            self.action * size + self.source,
+            self.probability * value[self.target],
+            number_of_actions * size,
+        ).reshape(number_of_actions, size)
+        missing = np.arange(number_of_actions)[:, None] >= self.action_counts[None, :]
+        return np.where(missing, -1.0, expected)
+
+
+class Solver:
+    """The ceiling policy of one board under one set of limits, with its exact value."""
+
+    def __init__(
+        self,
+        environment: AnyEnvironment,
+        start: Hashable,
+        limits: Limits,
+        state_limit: int = STATE_LIMIT,
+    ) -> None:
+        """Explores the board.
+
+        Raises:
+            TooManyStatesError: if more than `state_limit` states are reachable.
+        """
+        self.limits = limits
+        self.graph = Graph(environment, start, limits.budget, state_limit)
+        self._turn_values: dict[tuple[int, int], NDArray[np.float64]] = {}
+        self._closed: list[NDArray[np.float64]] = [self.graph.success.astype(np.float64)]
+
+    def floor(self) -> float:
+        """Returns the success probability of uniformly random play."""
+        return self.graph.random_value(self.limits.budget)
+
+    def closed_loop(self) -> float:
+        """Returns the success probability of the best policy that looks before every action."""
+        return float(self._closed_values(self.limits.budget)[0])
+
+    def ceiling(self) -> float:
+        """Returns the success probability of the best policy under all limits."""
+        if self.graph.deterministic:
+            return float(self._distances[0] <= self.limits.budget)
+        return float(self._values(self.limits.turns, self.limits.actions)[0])
+
+    def shortest_plan(self) -> int | None:
+        """Returns the least number of actions that can solve the board, or None within the budget."""
+        distance = self._distances[0]
+        return int(distance) if distance <= self.limits.budget else None
+
+    def best_turn(self, state: Hashable, turns: int, actions: int) -> Sequence[Any]:
+        """Returns the actions the ceiling policy commits to, with so many turns and actions left."""
+        here = self.graph.index[state]
+        length = min(self.limits.actions_per_turn, actions)
+        if self.graph.deterministic:
+            return self._along_shortest_path(here, length)
+        return self._best_blind_sequence(here, turns, actions)
+
+    # -- deterministic dynamics: one breadth-first search --------------------------------------------
+
+    @cached_property
+    def _distances(self) -> NDArray[np.float64]:
+        return self.graph.distances()
+
+    def _along_shortest_path(self, here: int, length: int) -> list[Any]:
+        graph, plan = self.graph, list[Any]()
+        environment = graph.environment
+        while len(plan) < length and not graph.success[here]:
+            state = graph.states[here]
+            choices = [
+                (self._distances[graph.index.get(outcome.state, here)], number, action, outcome)
+                for number, action in enumerate(environment.actions(state))
+                for outcome in environment.outcomes(state, action)
+            ]
+            if not choices:
+                break
+            distance, _, action, outcome = min(choices, key=lambda choice: choice[:2])
+            plan.append(action)
+            if not np.isfinite(distance):
+                break  # nothing helps any more; one action keeps the turn well-formed
+            here = graph.index[outcome.state]
+        return plan
+
+    # -- stochastic dynamics ---------------------------------------------------------------------------
+
+    def _closed_values(self, budget: int) -> NDArray[np.float64]:
+        graph = self.graph
+        while len(self._closed) <= budget:
+            value = self._closed[-1]
+            best = graph.action_values(value).max(axis=0, initial=-1.0)
+            self._closed.append(np.where(graph.action_counts > 0, best, value))
+        return self._closed[budget]
+
+    def _values(self, turns: int, actions: int) -> NDArray[np.float64]:
+        """Returns for each state (S,) the ceiling with so many turns and actions left."""
+        if turns == 0 or actions == 0:
+            return self.graph.success.astype(np.float64)
+        key = (turns, actions)
+        if key not in self._turn_values:
+            longest = min(self.limits.actions_per_turn, actions)
+            best = self.graph.success.astype(np.float64)
+            for length in range(1, longest + 1):
+                best = np.maximum(best, self._sequence_values(turns, actions, length).max(axis=0))
+            self._turn_values[key] = best
+        return self._turn_values[key]
+
+    def _sequence_values(self, turns: int, actions: int, length: int) -> NDArray[np.float64]:
+        """Returns the value of every blind sequence of `length` actions, (actions ** length, S).
+
+        Row number in base `actions` spells the sequence, first action most significant.
+        """
+        kernels = self.graph._kernels  # pyright: ignore[reportPrivateUsage]
+        if len(kernels) ** length * len(self.graph.states) > _DENSE_LIMIT:
+            raise TooManyStatesError("too many blind sequences for an exact ceiling")
+        rows = self._values(turns - 1, actions - length)[None, :]
+        for _ in range(length):
+            rows = np.concatenate([(kernel @ rows.T).T for kernel in kernels])
+        return rows
+
+    def _best_blind_sequence(self, here: int, turns: int, actions: int) -> list[Any]:
+        choices = self.graph.environment.actions(self.graph.states[here])
+        best_value, best = -1.0, list[Any]()
+        for length in range(1, min(self.limits.actions_per_turn, actions) + 1):
+            values = self._sequence_values(turns, actions, length)[:, here]
+            row = int(values.argmax())
+            if values[row] > best_value + 1e-12:
+                best_value = float(values[row])
+                base = len(choices)
+                best = [choices[row // base**power % base] for power in reversed(range(length))]
+        return best

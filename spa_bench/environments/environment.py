@@ -1,0 +1,187 @@
+"""What an environment is: its transition kernel, and the words in which it is shown.
+
+An `Environment` is immutable and holds no episode. Everything that can happen is in
+`outcomes`; which of it happens is decided elsewhere, by a keyed number. Episodes, exact
+bounds, probes, ground truth for training and replay verification all follow from this one
+interface, so no rule is ever written twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+
+from spa_bench.canonical import sha256_hex
+
+S = TypeVar("S", bound=Hashable)
+A = TypeVar("A", bound=Hashable)
+
+Position: TypeAlias = tuple[int, int]
+"""(row, column)."""
+
+Facts: TypeAlias = Mapping[str, frozenset[tuple[Position, str]]]
+"""What an observer can know: object kind -> {(position, value)}; value is '' for bare objects."""
+
+OBSERVATIONS = ("grid", "grid+coordinates", "coordinates")
+"""The styles in which a state can be shown; `coordinates` alone is used by probes."""
+
+CERTAIN = Fraction(1)
+
+
+class NoBoardError(ValueError):
+    """The generator has no board for this seed; callers skip the seed and say so."""
+
+
+class Outcome(NamedTuple, Generic[S]):
+    """One thing that an action can lead to.
+
+    Attributes:
+        probability: exact; the probabilities of all outcomes of an action sum to 1.
+        state: the next state.
+        reward: the environment's own reward for this transition.
+        terminal: whether the episode ends here, by success or by a loss.
+    """
+
+    probability: Fraction
+    state: S
+    reward: float
+    terminal: bool
+
+
+class Environment(ABC, Generic[S, A]):
+    """A world as a pure kernel. Subclasses are frozen dataclasses; their fields are its parameters.
+
+    Class attributes:
+        name: the name under which tasks refer to it.
+        rules_version: raised whenever the same parameters would mean other rules or other boards.
+        presentation: names of fields that change only how states and actions are written, not
+            what they are. They are left out of the identity, so all ways of showing a board
+            share its luck.
+    """
+
+    name: ClassVar[str]
+    rules_version: ClassVar[int] = 1
+    presentation: ClassVar[frozenset[str]] = frozenset()
+
+    # -- the kernel ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def initial_state(self, seed: int) -> S:
+        """Returns the board with this seed: the same on every machine, in every process.
+
+        Raises:
+            NoBoardError: if the generator has none for this seed.
+        """
+
+    @abstractmethod
+    def actions(self, state: S) -> Sequence[A]:
+        """Returns every syntactically valid action, whether or not it changes anything."""
+
+    @abstractmethod
+    def outcomes(self, state: S, action: A) -> tuple[Outcome[S], ...]:
+        """Returns all that `action` can lead to, in canonical order."""
+
+    @abstractmethod
+    def is_success(self, state: S) -> bool:
+        """Returns whether the task is solved in `state`."""
+
+    def loss(self, state: S) -> str | None:
+        """Returns the name of the failure if `state` is a terminal loss (such as 'hole')."""
+        return None
+
+    # -- what can be known, and how it is written ------------------------------------------------
+
+    @abstractmethod
+    def facts(self, state: S) -> Facts:
+        """Returns what an observer of `state` can know."""
+
+    @abstractmethod
+    def render(self, state: S) -> str:
+        """Returns the state as a grid of symbols."""
+
+    @abstractmethod
+    def describe(self, state: S) -> str:
+        """Returns the state as coordinates of its objects."""
+
+    @abstractmethod
+    def parse_render(self, text: str) -> Facts | None:
+        """Reads a grid as `render` writes it; None where the text is no such grid."""
+
+    @abstractmethod
+    def parse_describe(self, text: str) -> Facts | None:
+        """Reads coordinates as `describe` writes them; None where the text holds none."""
+
+    @abstractmethod
+    def format_action(self, action: A) -> str:
+        """Returns the action as a model is expected to write it."""
+
+    @abstractmethod
+    def parse_action(self, text: str) -> A | None:
+        """Reads one action; None where the text is not an action. Never raises."""
+
+    @abstractmethod
+    def prompt_fields(self) -> Mapping[str, str]:
+        """Returns the placeholders this environment offers to prompt texts, such as `legend`."""
+
+    @abstractmethod
+    def board_key(self, state: S) -> str:
+        """Returns a key equal for boards that are equal under the board's symmetries.
+
+        The part before the colon says which symmetries were divided out, or `exact`.
+        """
+
+    # -- identity --------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def variant(self) -> str:
+        """A short readable name of rules and generator, such as `6x6-1/ragen`."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Returns the fields that make the rules and the boards (presentation left out)."""
+        if not dataclasses.is_dataclass(self):
+            raise TypeError(f"{type(self).__name__} must be a frozen dataclass")
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in self.presentation
+        }
+
+    @cached_property
+    def environment_id(self) -> str:
+        """The hash of rules and generator; it keys the streams of chance."""
+        return sha256_hex([self.name, self.rules_version, self.parameters()])[:16]
+
+    def instance_id(self, seed: int) -> str:
+        """Returns the readable name of one board, such as `sokoban/6x6-1/ragen/123`."""
+        return f"{self.name}/{self.variant}/{seed}"
+
+    # -- shared by all -----------------------------------------------------------------------------
+
+    def observe(self, state: S, observation: str) -> str:
+        """Returns the state in one of the `OBSERVATIONS` styles."""
+        if observation == "grid":
+            return self.render(state)
+        if observation == "coordinates":
+            return self.describe(state)
+        return f"{self.render(state)}\n{self.describe(state)}"
+
+    def read(self, text: str, observation: str) -> Facts | None:
+        """Reads what a text in one of the `OBSERVATIONS` styles says; None if it says nothing.
+
+        Where both a grid and coordinates are expected, coordinates are read first, being what
+        the text states outright, and the grid where there are none.
+        """
+        if observation == "grid":
+            return self.parse_render(text)
+        facts = self.parse_describe(text)
+        if facts is None and observation != "coordinates":
+            facts = self.parse_render(text)
+        return facts
+
+
+AnyEnvironment: TypeAlias = Environment[Any, Any]

@@ -1,0 +1,286 @@
+"""Sokoban as a kernel: push every box onto a target.
+
+Rules and rewards are those of gym-sokoban (an action pushes where it can, else walks):
+-0.1 a step, +1 for a box brought onto a target, -1 for one taken off, +10 when all are on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+from spa_bench.canonical import sha256_hex
+from spa_bench.environments import sokoban_ragen
+from spa_bench.environments.environment import (
+    CERTAIN,
+    Environment,
+    Facts,
+    NoBoardError,
+    Outcome,
+    Position,
+)
+
+Move: TypeAlias = Literal["Up", "Down", "Left", "Right"]
+
+MOVES: tuple[Move, ...] = ("Up", "Down", "Left", "Right")
+WALL, FLOOR, TARGET = "#", "_", "O"
+_MEANINGS = (
+    "wall",
+    "empty floor",
+    "target",
+    "box on a target",
+    "box",
+    "player",
+    "player on a target",
+)
+
+
+class SokobanState(NamedTuple):
+    """A position of Sokoban.
+
+    Attributes:
+        room: the fixed part, rows of `#_O` joined by newlines; its border is wall. A cell (r, c)
+            is the character at r * (columns + 1) + c, which is how positions are stored.
+        player: the cell the player is on.
+        boxes: the cells of the boxes, ascending.
+    """
+
+    room: str
+    player: int
+    boxes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sokoban(Environment[SokobanState, Move]):
+    """Sokoban with `boxes` boxes on a board of `rows` x `cols` cells, border included.
+
+    Attributes:
+        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit.
+        search_depth: of that generator's search for a start position; None takes the published
+            setting (300, for two boxes and more 30).
+        symbols: wall, floor, target, box on target, box, player, player on target.
+        action_names: how up, down, left and right are called.
+    """
+
+    name: ClassVar[str] = "sokoban"
+    presentation: ClassVar[frozenset[str]] = frozenset({"symbols", "action_names"})
+
+    rows: int = 6
+    cols: int = 6
+    boxes: int = 1
+    generator: Literal["ragen"] = "ragen"
+    search_depth: int | None = None
+    symbols: str = "#_O√XPS"
+    action_names: tuple[str, str, str, str] = ("Up", "Down", "Left", "Right")
+
+    def __post_init__(self) -> None:
+        if not (4 <= self.rows <= 50 and 4 <= self.cols <= 50):
+            raise ValueError("rows and cols must lie between 4 and 50")
+        if not 1 <= self.boxes <= 10:
+            raise ValueError("boxes must lie between 1 and 10")
+        if len(self.symbols) != 7 or len(set(self.symbols)) != 7:
+            raise ValueError("symbols must be seven different characters")
+        if any(symbol.isspace() for symbol in self.symbols):
+            raise ValueError("symbols must not contain white space")
+        if len({name.lower() for name in self.action_names}) != 4:
+            raise ValueError("action_names must be four different names")
+
+    # -- the kernel ----------------------------------------------------------------------------
+
+    def initial_state(self, seed: int) -> SokobanState:
+        depth = self.search_depth or (300 if self.boxes == 1 else 30)
+        rows = sokoban_ragen.generate(seed, self.rows, self.cols, self.boxes, depth)
+        if rows is None:
+            raise NoBoardError(f"the published generator has no board for seed {seed}")
+        return self.from_grid("\n".join(rows), "#_O√XPS")
+
+    def from_grid(self, text: str, symbols: str | None = None) -> SokobanState:
+        """Returns the state drawn in `text`, in this environment's symbols unless given others.
+
+        Raises:
+            ValueError: where the text is not a Sokoban board with a closed border.
+        """
+        rows = text.strip("\n").split("\n")
+        wall, floor, target, box_on, box, player, player_on = symbols or self.symbols
+        fixed = {wall: WALL, target: TARGET, box_on: TARGET, player_on: TARGET}
+        fixed |= dict.fromkeys((floor, box, player), FLOOR)
+        if len({len(row) for row in rows}) != 1 or set("".join(rows)) - set(fixed):
+            raise ValueError("not a rectangle of this board's symbols")
+        room = ["".join(fixed[symbol] for symbol in row) for row in rows]
+        border = room[0] + room[-1] + "".join(row[0] + row[-1] for row in room)
+        if set(border) != {WALL}:
+            raise ValueError("the border of the board must be wall")
+        grid = "\n".join(rows)
+        players = [i for i, symbol in enumerate(grid) if symbol in (player, player_on)]
+        boxes = tuple(i for i, symbol in enumerate(grid) if symbol in (box, box_on))
+        if len(players) != 1:
+            raise ValueError(f"a board has one player, not {len(players)}")
+        if not boxes or "\n".join(room).count(TARGET) != len(boxes):
+            raise ValueError("a board has as many targets as boxes, and at least one")
+        return SokobanState("\n".join(room), players[0], boxes)
+
+    def actions(self, state: SokobanState) -> Sequence[Move]:
+        return MOVES
+
+    def outcomes(self, state: SokobanState, action: Move) -> tuple[Outcome[SokobanState], ...]:
+        room, player, boxes = state
+        step = self._steps[action]
+        ahead = player + step
+        if room[ahead] == WALL:
+            return (Outcome(CERTAIN, state, -0.1, False),)
+        if ahead not in boxes:
+            return (Outcome(CERTAIN, SokobanState(room, ahead, boxes), -0.1, False),)
+        beyond = ahead + step
+        if room[beyond] == WALL or beyond in boxes:
+            return (Outcome(CERTAIN, state, -0.1, False),)
+        pushed = tuple(sorted(beyond if box == ahead else box for box in boxes))
+        gained = (room[beyond] == TARGET) - (room[ahead] == TARGET)
+        moved = SokobanState(room, ahead, pushed)
+        solved = gained >= 0 and self.is_success(moved)
+        reward = -0.1 + gained + (10 if solved else 0)
+        return (Outcome(CERTAIN, moved, reward, solved),)
+
+    def is_success(self, state: SokobanState) -> bool:
+        room = state.room
+        return all(room[box] == TARGET for box in state.boxes)
+
+    # -- what can be known, and how it is written ------------------------------------------------
+
+    def facts(self, state: SokobanState) -> Facts:
+        """Returns the positions of player, boxes and targets. Walls never change and are left out."""
+        targets = (i for i, cell in enumerate(state.room) if cell == TARGET)
+        return {
+            "player": frozenset({(self._position(state.player), "")}),
+            "box": frozenset((self._position(box), "") for box in state.boxes),
+            "target": frozenset((self._position(target), "") for target in targets),
+        }
+
+    def render(self, state: SokobanState) -> str:
+        room, player, boxes = state
+        cells = list(room)
+        for box in boxes:
+            cells[box] = "√" if cells[box] == TARGET else "X"
+        cells[player] = "S" if cells[player] == TARGET else "P"
+        grid = "".join(cells)
+        return grid if self._shown is None else grid.translate(self._shown)
+
+    def describe(self, state: SokobanState) -> str:
+        """Returns the coordinates as the paper adds them: player, each box, each target.
+
+        The authors' own renderer is not public; this is a reconstruction from the paper.
+        """
+        facts = self.facts(state)
+        lines = (
+            f"{kind.capitalize()} at {', '.join(map(str, sorted(p for p, _ in facts[kind])))}"
+            for kind in ("player", "box", "target")
+        )
+        return "\n".join(lines)
+
+    def parse_render(self, text: str) -> Facts | None:
+        """Reads player, boxes and targets off a grid; the walls may be wrong, the size may not."""
+        rows = ["".join(row.split()) for row in text.strip().split("\n")]
+        if len(rows) != self.rows or any(len(row) != self.cols for row in rows):
+            return None
+        kinds = self._kinds
+        found: dict[str, set[tuple[Position, str]]] = {
+            "player": set(),
+            "box": set(),
+            "target": set(),
+        }
+        for r, row in enumerate(rows):
+            for c, symbol in enumerate(row):
+                if symbol not in kinds:
+                    return None
+                for kind in kinds[symbol]:
+                    found[kind].add(((r, c), ""))
+        return {kind: frozenset(places) for kind, places in found.items()}
+
+    def parse_describe(self, text: str) -> Facts | None:
+        found: dict[str, set[tuple[Position, str]]] = {}
+        kind: str | None = None
+        for match in _DESCRIPTION.finditer(text):
+            word, row, col = match.groups()
+            if word:
+                kind = "box" if word.lower().startswith("box") else word.lower().rstrip("s")
+                found.setdefault(kind, set())
+            elif kind is not None:
+                found[kind].add(((int(row), int(col)), ""))
+        if set(found) != {"player", "box", "target"}:
+            return None
+        return {kind: frozenset(places) for kind, places in found.items()}
+
+    def format_action(self, action: Move) -> str:
+        return self.action_names[MOVES.index(action)]
+
+    def parse_action(self, text: str) -> Move | None:
+        """Reads an action by its name, in any case."""
+        return self._moves_by_name.get(text.strip().lower())
+
+    def prompt_fields(self) -> Mapping[str, str]:
+        return {
+            "legend": ", ".join(f"{s} {m}" for s, m in zip(self.symbols, _MEANINGS, strict=True)),
+            "action_names": ", ".join(self.action_names),
+            "rows": str(self.rows),
+            "cols": str(self.cols),
+            "boxes": str(self.boxes),
+        }
+
+    def board_key(self, state: SokobanState) -> str:
+        """Returns the hash of the least of the board's eight rotations and reflections."""
+        grid = tuple(Sokoban.render(_PLAIN, state).split("\n"))
+        return f"d4:{sha256_hex(min(_rotations_and_reflections(grid)))[:24]}"
+
+    # -- identity --------------------------------------------------------------------------------
+
+    @property
+    def variant(self) -> str:
+        depth = "" if self.search_depth is None else f"-depth{self.search_depth}"
+        return f"{self.rows}x{self.cols}-{self.boxes}/{self.generator}{depth}"
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _position(self, cell: int) -> Position:
+        return divmod(cell, self.cols + 1)
+
+    @cached_property
+    def _steps(self) -> dict[Move, int]:
+        stride = self.cols + 1
+        return {"Up": -stride, "Down": stride, "Left": -1, "Right": 1}
+
+    @cached_property
+    def _shown(self) -> dict[int, int] | None:
+        plain = "#_O√XPS"
+        return None if self.symbols == plain else str.maketrans(plain, self.symbols)
+
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[str, ...]]:
+        kinds = (
+            (),
+            (),
+            ("target",),
+            ("box", "target"),
+            ("box",),
+            ("player",),
+            ("player", "target"),
+        )
+        return dict(zip(self.symbols, kinds, strict=True))
+
+    @cached_property
+    def _moves_by_name(self) -> dict[str, Move]:
+        return {name.lower(): move for name, move in zip(self.action_names, MOVES, strict=True)}
+
+
+_PLAIN = Sokoban()
+_DESCRIPTION = re.compile(
+    r"\b(player|box(?:es)?|targets?)\b|\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)", re.IGNORECASE
+)
+
+
+def _rotations_and_reflections(grid: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for _ in range(4):
+        grid = tuple("".join(column) for column in zip(*grid[::-1], strict=True))
+        yield grid
+        yield tuple(row[::-1] for row in grid)

@@ -1,0 +1,1 @@
+"""Anything that can answer: baselines, local checkpoints, servers. Adapters load lazily."""

@@ -1,0 +1,255 @@
+"""Finds what has a name: tasks and groups in YAML folders; environments, formats and models by
+entry point. Nothing is imported or parsed before it is asked for."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, cast
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+from spa_bench import yaml_file
+from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.errors import InputError, nearest
+from spa_bench.formats.format import Format
+from spa_bench.models.model import Model, ModelOptions
+from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
+
+PACKAGE = Path(__file__).parent
+
+
+def builtin_tasks_folder() -> Path:
+    """Returns the folder of the built-in tasks: inside the wheel, or in the checkout."""
+    installed = PACKAGE / "_tasks"
+    return installed if installed.is_dir() else PACKAGE.parent / "tasks"
+
+
+def plugins(kind: str) -> dict[str, EntryPoint]:
+    """Returns the entry points of `spa_bench.<kind>`: environments, formats or models."""
+    return {entry.name: entry for entry in entry_points(group=f"spa_bench.{kind}")}
+
+
+def load_plugin(kind: str, name: str) -> Any:
+    """Imports one plug-in.
+
+    Raises:
+        InputError: if there is none of that name, or it cannot be imported.
+    """
+    known = plugins(kind)
+    if name not in known:
+        singular = kind.removesuffix("s")
+        raise InputError(f"unknown {singular} {name!r}{nearest(name, known)}")
+    try:
+        return known[name].load()
+    except ImportError as error:
+        raise InputError(f"{kind.removesuffix('s')} {name!r} cannot be loaded: {error}") from None
+
+
+def make_model(options: ModelOptions, provider: str) -> Model:
+    """Builds the model of a provider, without contacting it yet."""
+    return cast(Model, load_plugin("models", provider)(options))
+
+
+def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
+    """Builds an environment from a mapping with its `name` and its parameters.
+
+    Raises:
+        InputError: for an unknown name.
+        pydantic.ValidationError: for bad parameters.
+    """
+    parameters = dict(settings)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError("environment needs a name")
+    kind: type[AnyEnvironment] = load_plugin("environments", name)
+    adapter = pydantic.TypeAdapter(kind)
+    fields = set(getattr(kind, "__dataclass_fields__", {}))
+    for key in parameters:
+        if key not in fields:
+            raise InputError(f"environment {name!r} has no parameter {key!r}{nearest(key, fields)}")
+    return adapter.validate_python(parameters)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named file in a task folder."""
+
+    name: str
+    kind: str
+    path: Path
+    description: str
+    tags: tuple[str, ...]
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All tasks and groups below some folders; later folders may not repeat a name."""
+
+    folders: Sequence[Path] = field(default_factory=lambda: (builtin_tasks_folder(),))
+
+    @classmethod
+    def with_paths(cls, include_paths: Sequence[Path]) -> Registry:
+        """Returns the built-in tasks and those below the given folders.
+
+        Raises:
+            InputError: for a path that is no folder.
+        """
+        for path in include_paths:
+            if not path.is_dir():
+                raise InputError(f"--include-path {path}: no such folder")
+        return cls((builtin_tasks_folder(), *include_paths))
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All entries by name."""
+        found: dict[str, Entry] = {}
+        for folder in self.folders:
+            for path in sorted(folder.rglob("*.yaml")):
+                if path.name.startswith("_"):
+                    continue
+                entry = self._entry(path)
+                if entry.name in found:
+                    raise InputError(
+                        f"{path}: the name {entry.name!r} is already taken by {found[entry.name].path}"
+                    )
+                found[entry.name] = entry
+        return found
+
+    def _entry(self, path: Path) -> Entry:
+        document = yaml_file.read(path.resolve())
+        kind = "group" if "group" in document.data else "task"
+        name = document.data.get(kind)
+        if not isinstance(name, str):
+            raise InputError(f"{path}:1: a task file needs `task:` or `group:` with a name")
+        return Entry(
+            name=name,
+            kind=kind,
+            path=path,
+            description=str(document.data.get("description", "")),
+            tags=tuple(map(str, _as_list(document.data.get("tag")))),
+            members=tuple(map(str, _as_list(document.data.get("tasks")))),
+        )
+
+    def task_names(self) -> list[str]:
+        """Returns the names of all tasks, sorted."""
+        return sorted(name for name, entry in self.entries.items() if entry.kind == "task")
+
+    def resolve(self, names: Sequence[str]) -> list[Task]:
+        """Returns the tasks that names, groups, tags, patterns or paths stand for, each once.
+
+        Raises:
+            InputError: for a name that is nothing, with the nearest that are something.
+        """
+        return [self.load(name) for name in dict.fromkeys(self._expand(names, ()))]
+
+    def _expand(self, names: Sequence[str], groups: tuple[str, ...]) -> Iterator[str]:
+        tags = {tag for entry in self.entries.values() for tag in entry.tags}
+        for name in names:
+            entry = self.entries.get(name)
+            matching = fnmatch.filter(self.task_names(), name) if set(name) & set("*?[") else []
+            if name in groups:
+                raise InputError(f"group cycle: {' -> '.join((*groups, name))}")
+            if entry is not None and entry.kind == "group":
+                yield from self._expand(entry.members, (*groups, name))
+            elif entry is not None or name.endswith(".yaml"):
+                yield name
+            elif name in tags:
+                yield from (t for t in self.task_names() if name in self.entries[t].tags)
+            elif matching:
+                yield from matching
+            else:
+                known = {*self.entries, *tags}
+                raise InputError(
+                    f"unknown task {name!r}{nearest(name, known)}; `spa-bench list tasks` shows all"
+                )
+
+    def load(self, name: str) -> Task:
+        """Loads one task by name, or from a path that ends in .yaml."""
+        path = Path(name) if name.endswith(".yaml") else self.entries[name].path
+        return load_task(path)
+
+
+def load_task(path: Path) -> Task:
+    """Reads and checks one task file.
+
+    Raises:
+        InputError: for everything that is wrong with it, with file and line.
+    """
+    document = yaml_file.read(path.resolve())
+    config = _validated(TaskConfig, document)
+    environment = _environment(document, config)
+    if config.format not in plugins("formats"):
+        raise InputError(
+            f"{document.locate(('format',))}: unknown format {config.format!r}"
+            f"{nearest(config.format, plugins('formats'))}"
+        )
+    for key, placeholder, known in unknown_placeholders(config, environment):
+        raise InputError(
+            f"{document.locate(key)}: {'.'.join(key)}: unknown placeholder {{{placeholder}}}"
+            f"{nearest(placeholder, known)}"
+        )
+    return Task(config.task, config, environment, make_format(config.format))
+
+
+def make_format(name: str) -> Format:
+    """Returns the format of that name."""
+    return cast(Format, load_plugin("formats", name)())
+
+
+def load_group(path: Path) -> GroupConfig:
+    """Reads and checks one group file."""
+    return _validated(GroupConfig, yaml_file.read(path.resolve()))
+
+
+def _environment(document: yaml_file.Document, config: TaskConfig) -> AnyEnvironment:
+    try:
+        return make_environment(config.environment)
+    except pydantic.ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        where = document.locate(("environment", *detail["loc"]))
+        raise InputError(f"{where}: environment: {_say(detail, 'environment')}") from None
+    except InputError as error:
+        key = next((k for k in config.environment if repr(k) in str(error)), "name")
+        raise InputError(f"{document.locate(('environment', key))}: {error}") from None
+
+
+def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
+    try:
+        return schema.model_validate(document.data)
+    except pydantic.ValidationError as error:
+        lines = [
+            f"{document.locate(detail['loc'])}: {_say(detail, '', schema)}"
+            for detail in error.errors(include_url=False)
+        ]
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        raise InputError(lines[0] + more) from None
+
+
+def _say(detail: ErrorDetails, prefix: str, schema: type[Any] | None = None) -> str:
+    loc = [str(part) for part in detail["loc"]]
+    key = ".".join([prefix, *loc] if prefix else loc)
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(loc[-1], _fields_at(schema, loc[:-1]))}"
+    if detail["type"] == "missing":
+        return f"the key {key!r} is missing"
+    return f"{key + ': ' if key else ''}{detail['msg'].removeprefix('Value error, ')}"
+
+
+def _fields_at(schema: type[Any] | None, loc: Sequence[str]) -> list[str]:
+    fields: Mapping[str, Any] = getattr(schema, "model_fields", {})
+    for name in loc:
+        fields = getattr(fields[name].annotation, "model_fields", {}) if name in fields else {}
+    return list(fields)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return cast(list[Any], value) if isinstance(value, list) else [value]

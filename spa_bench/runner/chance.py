@@ -1,0 +1,49 @@
+"""Keyed chance: every random number is a pure function of what it is for.
+
+Three streams never touch: `instance` (which board), `dynamics` (which outcome), `sampling` (the
+model's tokens). Order, concurrency and resumption therefore cannot change any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from typing import Any
+
+from spa_bench.canonical import canonical_json
+from spa_bench.environments.environment import Outcome
+
+_VERSION = "spa-bench/1"
+
+
+def _bits(count: int, key: list[Any]) -> int:
+    digest = hashlib.sha256(canonical_json(key).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - count)
+
+
+def dynamics(salt: str, environment_id: str, instance_id: str, repeat: int, i: int) -> float:
+    """Returns the uniform number in [0, 1) that decides the i-th executed action of an episode.
+
+    The first 53 bits of the SHA-256 of canonical JSON, divided by 2**53: exact in a float.
+    """
+    key = [_VERSION, "dynamics", salt, environment_id, instance_id, repeat, i]
+    return _bits(53, key) / 2**53
+
+
+def sampling_seed(
+    salt: str, environment_id: str, instance_id: str, repeat: int, turn: int, task: str, model: str
+) -> int:
+    """Returns the seed, below 2**63, of the tokens of one turn."""
+    key = [_VERSION, "sampling", salt, environment_id, instance_id, repeat, turn, task, model]
+    return _bits(63, key)
+
+
+def draw(outcomes: tuple[Outcome[Any], ...], u: float) -> int:
+    """Returns the index of the outcome that `u` falls on, by exact cumulative probabilities."""
+    point = Fraction(u)
+    total = Fraction(0)
+    for index, outcome in enumerate(outcomes):
+        total += outcome.probability
+        if point < total:
+            return index
+    raise ValueError(f"probabilities of outcomes sum to {total}, not 1")

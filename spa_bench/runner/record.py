@@ -1,0 +1,161 @@
+"""The record of an episode: what one line of `episodes.jsonl` says.
+
+The record is the truth: results, tables and pages are computed from it and from nothing else.
+Times aside, it is a pure function of the run's salt, its tasks and what the model answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeAlias
+
+from pydantic import TypeAdapter
+
+from spa_bench.environments.environment import Facts
+
+EPISODE_SCHEMA = "spa-bench/episode/1"
+
+Status: TypeAlias = Literal["complete", "infrastructure"]
+
+Failure: TypeAlias = str
+"""Why a complete episode did not succeed; one of `FAILURES`, or the environment's own loss."""
+
+FAILURES: Mapping[str, str] = {
+    "format": "no reply could be read as the format asks",
+    "invalid": "replies were well-formed but named no valid action",
+    "truncated": "nothing was executed, and most replies ran into the token limit",
+    "ineffective": "actions were executed and none of them changed anything",
+    "hole": "the player fell into a hole",
+    "dead_end": "the last state is one from which success cannot be reached",
+    "budget": "turns or actions ran out on the way",
+}
+
+ParseStatus: TypeAlias = Literal["ok", "partial", "invalid", "format"]
+"""ok: every action named is valid; partial: some are; invalid: none is; format: no answer."""
+
+LoggedFacts: TypeAlias = dict[str, list[list[int | str]]]
+"""Facts as JSON: object kind -> sorted [row, column] or [row, column, value]."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnUsage:
+    """Tokens of one turn; None where the backend does not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTokens:
+    """Token ids of one turn, with `--log-tokens`: what was sent, what was sampled, how likely."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and what came of it.
+
+    Attributes:
+        state: the grid before the turn.
+        prompt_sha256: of the canonical JSON of [messages, prefill] as they were sent.
+        reply: the whole assistant message, prefill included where the backend continued it.
+        reasoning: what the backend returned apart from the message.
+        actions: the valid actions named, at most `actions_per_turn`, as the environment writes them.
+        executed: how many of them were executed.
+        outcomes: for each executed action, which of the kernel's outcomes happened.
+        reward: the environment's reward over the turn.
+        facts_observed, facts_predicted: what the reply says about the state before and after;
+            None where it says nothing readable.
+        seconds: wall time of the model call.
+    """
+
+    state: str
+    prompt_sha256: str
+    reply: str
+    reasoning: str | None
+    stop_reason: str
+    parse: ParseStatus
+    actions: tuple[str, ...]
+    executed: int
+    outcomes: tuple[int, ...]
+    reward: float
+    facts_observed: LoggedFacts | None = None
+    facts_predicted: LoggedFacts | None = None
+    usage: TurnUsage = field(default_factory=TurnUsage)
+    seconds: float = 0.0
+    tokens: TurnTokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One board played once.
+
+    Attributes:
+        task: the task's name, with `*` where an option changed it; task_hash says what it means.
+        instance: such as `sokoban/6x6-1/ragen/123`.
+        repeat: from 0.
+        status: `infrastructure` episodes broke through no fault of the model; they are owed again
+            and never scored.
+        failure: None for successes and infrastructure.
+        error: what broke, for infrastructure.
+    """
+
+    schema: str
+    task: str
+    task_hash: str
+    instance: str
+    board_key: str
+    repeat: int
+    status: Status
+    success: bool
+    failure: Failure | None
+    turns: tuple[Turn, ...]
+    error: str | None = None
+
+
+@cache
+def episode_adapter() -> TypeAdapter[Episode]:
+    """Returns the (de)serialiser of episodes; also the source of the published schema."""
+    return TypeAdapter(Episode)
+
+
+def to_line(episode: Episode) -> bytes:
+    """Returns the episode as one line of JSON, newline included.
+
+    Lone surrogates, which UTF-8 cannot hold, are written as U+FFFD.
+    """
+    adapter = episode_adapter()
+    try:
+        return adapter.dump_json(episode, exclude_none=True) + b"\n"
+    except UnicodeEncodeError:
+        return (
+            adapter.dump_json(_without_surrogates(adapter.dump_python(episode)), exclude_none=True)
+            + b"\n"
+        )
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {key: _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value
+
+
+def facts_to_log(facts: Facts | None) -> LoggedFacts | None:
+    """Returns facts in the form the log keeps them, in a fixed order."""
+    if facts is None:
+        return None
+    return {
+        kind: [[r, c, value] if value else [r, c] for (r, c), value in sorted(facts[kind])]
+        for kind in sorted(facts)
+    }

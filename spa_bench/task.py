@@ -1,0 +1,290 @@
+"""A task: what its YAML may say, and the resolved object that everything else works with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from spa_bench.canonical import sha256_hex
+from spa_bench.environments import bounds
+from spa_bench.environments.environment import AnyEnvironment, NoBoardError
+from spa_bench.formats.format import SEPARATOR, Format, ParseMode
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+SPLITS = ("test", "validation", *["train"] * 8)
+"""The split of a board, by the SHA-256 of its board key modulo 10."""
+
+_PLACEHOLDERS = {
+    "system": frozenset[str](),
+    "instruction": frozenset({"turns", "actions", "actions_per_turn", "separator"}),
+    "feedback": frozenset({"reward"}),
+    "turn": frozenset(
+        {"turn", "turns", "state", "actions_left", "actions_per_turn", "reply_format"}
+        | {"new_tokens", "separator"}
+    ),
+    "reply_format": frozenset({"separator", "actions_per_turn"}),
+}
+"""What each prompt text may use, beside what the environment offers to `instruction`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskLimits(_Strict):
+    """How much a model may do in one episode; `new_tokens` a turn."""
+
+    turns: int = Field(ge=1, le=1000)
+    actions_per_turn: int = Field(ge=1, le=100)
+    actions: int = Field(ge=1, le=10_000)
+    new_tokens: int = Field(ge=1, le=1_000_000)
+
+
+class TaskSampling(_Strict):
+    """How replies are sampled."""
+
+    temperature: float = Field(1.0, ge=0, le=10)
+    top_p: float = Field(1.0, gt=0, le=1)
+
+
+class TaskInstances(_Strict):
+    """Which boards: seeds such as `123-250` or `1,5,10-20`, those of one split, at most `count`."""
+
+    split: Literal["paper", "train", "validation", "test", "all"]
+    seeds: str
+    count: int | None = Field(None, ge=1)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_are_ranges(cls, value: Any) -> str:
+        text = str(value)
+        for part in text.split(","):
+            match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", part)
+            if match is None:
+                raise ValueError(f"{part!r} is not a seed or a range such as 123-250")
+            low, high = int(match[1]), int(match[2] or match[1])
+            if high < low:
+                raise ValueError(f"the range {part.strip()} is empty")
+            if high >= 2**32:
+                raise ValueError(f"seeds must be below 2**32, not {high}")
+        return text
+
+    def seed_list(self) -> Iterator[int]:
+        """Yields the seeds in the order written."""
+        for part in self.seeds.split(","):
+            low, _, high = part.partition("-")
+            yield from range(int(low), int(high or low) + 1)
+
+
+class TaskPrompt(_Strict):
+    """The text of every message, with named placeholders in braces.
+
+    The first user message is `instruction` and `turn`, each later one `feedback` and `turn`,
+    with an empty line between. `reply_format` holds a text for each format.
+    """
+
+    system: str
+    instruction: str
+    turn: str
+    feedback: str
+    reply_format: dict[str, str]
+
+
+class TaskConfig(_Strict):
+    """A task file after its includes are merged."""
+
+    task: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    version: int = Field(ge=1)
+    kind: Literal["episode"]
+    description: str = ""
+    environment: dict[str, Any]
+    observation: Literal["grid", "grid+coordinates"]
+    format: str
+    parse: ParseMode
+    limits: TaskLimits
+    instances: TaskInstances
+    sampling: TaskSampling
+    history: Literal["full"] | Annotated[int, Field(ge=1)] = "full"
+    repeats: int = Field(ge=1, le=100_000)
+    metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief)$")]]
+    tag: list[str] = []
+    prompt: TaskPrompt
+
+    @model_validator(mode="after")
+    def _format_has_its_text(self) -> TaskConfig:
+        if self.format not in self.prompt.reply_format:
+            raise ValueError(f"prompt.reply_format has no text for format {self.format!r}")
+        return self
+
+
+class GroupConfig(_Strict):
+    """A group file: a name for several tasks, groups or tags."""
+
+    group: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    description: str = ""
+    tasks: list[str]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One board of a task."""
+
+    id: str
+    seed: int
+    state: Any
+    board_key: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A seed without a board, and why."""
+
+    seed: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task ready to be played.
+
+    Attributes:
+        name: as shown; ends in `*` where an option changed the task's own settings.
+    """
+
+    name: str
+    config: TaskConfig
+    environment: AnyEnvironment
+    format: Format
+
+    @cached_property
+    def hash(self) -> str:
+        """The identity of what is measured: 64 hexadecimal digits.
+
+        Covers environment, observation, format, all prompt text, limits, parse, history,
+        instances and sampling; not description, tag, metrics and repeats.
+        """
+        config = self.config
+        shown = {n: getattr(self.environment, n) for n in sorted(self.environment.presentation)}
+        return sha256_hex(
+            {
+                "environment": [self.environment.environment_id, self.environment.name, shown],
+                "observation": config.observation,
+                "format": config.format,
+                "prompt": {
+                    **config.prompt.model_dump(exclude={"reply_format"}),
+                    "reply_format": config.prompt.reply_format[config.format],
+                },
+                "limits": config.limits.model_dump(),
+                "parse": config.parse,
+                "history": config.history,
+                "instances": config.instances.model_dump(),
+                "sampling": config.sampling.model_dump(),
+            }
+        )
+
+    @property
+    def limits(self) -> bounds.Limits:
+        """The limits that bound what any policy can do."""
+        own = self.config.limits
+        return bounds.Limits(own.turns, own.actions_per_turn, own.actions)
+
+    @cached_property
+    def boards(self) -> tuple[tuple[Instance, ...], tuple[Skipped, ...]]:
+        """The task's boards in order, and the seeds that were asked for and have none."""
+        wanted = self.config.instances
+        found: list[Instance] = []
+        skipped: list[Skipped] = []
+        for seed in wanted.seed_list():
+            if wanted.count is not None and len(found) >= wanted.count:
+                break
+            try:
+                state = self.environment.initial_state(seed)
+            except NoBoardError as error:
+                skipped.append(Skipped(seed, str(error)))
+                continue
+            key = self.environment.board_key(state)
+            if wanted.split in ("paper", "all") or split_of(key) == wanted.split:
+                found.append(Instance(self.environment.instance_id(seed), seed, state, key))
+        return tuple(found), tuple(skipped)
+
+    def opening_message(self, state: str, turn: int, actions_left: int) -> str:
+        """Returns the user message that opens a conversation: normally that of turn 1."""
+        prompt, limits = self.config.prompt, self.config.limits
+        instruction = fill(
+            prompt.instruction,
+            {
+                **self.environment.prompt_fields(),
+                "turns": str(limits.turns),
+                "actions": str(limits.actions),
+                "actions_per_turn": str(limits.actions_per_turn),
+                "separator": SEPARATOR,
+            },
+        )
+        return f"{instruction}\n\n{self._turn_text(state, turn, actions_left)}"
+
+    def later_message(self, state: str, turn: int, actions_left: int, reward: float) -> str:
+        """Returns the user message of a later turn, which begins with the last turn's reward."""
+        feedback = fill(self.config.prompt.feedback, {"reward": format_reward(reward)})
+        return f"{feedback}\n\n{self._turn_text(state, turn, actions_left)}"
+
+    def _turn_text(self, state: str, turn: int, actions_left: int) -> str:
+        config = self.config
+        per_turn = str(config.limits.actions_per_turn)
+        reply_format = fill(
+            config.prompt.reply_format[config.format],
+            {"separator": SEPARATOR, "actions_per_turn": per_turn},
+        )
+        return fill(
+            config.prompt.turn,
+            {
+                "turn": str(turn),
+                "turns": str(config.limits.turns),
+                "state": state,
+                "actions_left": str(actions_left),
+                "actions_per_turn": per_turn,
+                "reply_format": reply_format,
+                "new_tokens": str(config.limits.new_tokens),
+                "separator": SEPARATOR,
+            },
+        )
+
+
+def split_of(board_key: str) -> str:
+    """Returns the split of a board, `train`, `validation` or `test`, from its key alone."""
+    return SPLITS[int(sha256_hex(board_key), 16) % 10]
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Replaces each `{name}` by its value, once; values are never searched for placeholders."""
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def format_reward(reward: float) -> str:
+    """Returns a reward without the noise of binary fractions, such as `-0.3`."""
+    return f"{round(reward, 6):g}"
+
+
+def unknown_placeholders(
+    config: TaskConfig, environment: AnyEnvironment
+) -> Iterator[tuple[tuple[str, ...], str, frozenset[str]]]:
+    """Yields key path, name and the known names for each placeholder that nothing fills."""
+    prompt = config.prompt
+    offered = frozenset(environment.prompt_fields())
+    texts: list[tuple[tuple[str, ...], str, frozenset[str]]] = [
+        (("prompt", "system"), prompt.system, _PLACEHOLDERS["system"]),
+        (("prompt", "instruction"), prompt.instruction, _PLACEHOLDERS["instruction"] | offered),
+        (("prompt", "turn"), prompt.turn, _PLACEHOLDERS["turn"]),
+        (("prompt", "feedback"), prompt.feedback, _PLACEHOLDERS["feedback"]),
+    ]
+    for name, text in prompt.reply_format.items():
+        texts.append((("prompt", "reply_format", name), text, _PLACEHOLDERS["reply_format"]))
+    for key, text, known in texts:
+        for match in PLACEHOLDER.finditer(text):
+            if match[1] not in known:
+                yield key, match[1], known
