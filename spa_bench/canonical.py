@@ -20,5 +20,4 @@ def canonical_json(value: Any) -> str:
 
 def sha256_hex(value: Any) -> str:
     """Returns the SHA-256 of the canonical JSON of `value`, as 64 hexadecimal digits."""
-    # surrogatepass: a model's reply may hold a lone surrogate, and a hash must not raise
-    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

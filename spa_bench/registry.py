@@ -56,6 +56,35 @@ def make_model(options: ModelOptions, provider: str) -> Model:
     return cast(Model, load_plugin("models", provider)(options))
 
 
+def resolve_model(model: str, **options: Any) -> tuple[str, ModelOptions]:
+    """Reads a model's name as users write it; returns its provider and the options to load it.
+
+    A registered provider before the first slash wins; `./`, `/` and `~` begin a path, which `hf`
+    reads; a provider alone takes its model from `pretrained=` or `model=`, as in lm-eval.
+
+    Raises:
+        InputError: if it is none of these.
+    """
+    known = plugins("models")
+    args = dict(cast(Mapping[str, str], options.pop("args", {})))
+    provider, slash, name = model.partition("/")
+    if model.startswith(("./", "../", "/", "~")) or model in (".", ".."):
+        provider, name = "hf", model
+    elif not slash:
+        name = args.pop("pretrained", "") or args.pop("model", "")
+    if provider not in known:
+        hint = f"; models are written PROVIDER/NAME with a provider of {', '.join(sorted(known))}"
+        raise InputError(
+            f"unknown model {model!r}{nearest(provider, known)}{hint}, or a path ./DIR"
+        )
+    if not name:
+        raise InputError(f"model {model!r} has no name: write {provider}/NAME")
+    label = f"{provider}/{name}"
+    if name.startswith((".", "/", "~")):
+        label = Path(name).expanduser().resolve().name  # a run says which model, not whose disk
+    return provider, ModelOptions(model=name, label=label, args=args, **options)
+
+
 def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
     """Builds an environment from a mapping with its `name` and its parameters.
 
@@ -116,9 +145,8 @@ class Registry:
                     continue
                 entry = self._entry(path)
                 if entry.name in found:
-                    raise InputError(
-                        f"{path}: the name {entry.name!r} is already taken by {found[entry.name].path}"
-                    )
+                    taken = found[entry.name].path
+                    raise InputError(f"{path}: the name {entry.name!r} is taken by {taken}")
                 found[entry.name] = entry
         return found
 

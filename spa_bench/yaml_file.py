@@ -1,4 +1,4 @@
-"""Reads YAML strictly: safe tags only, no duplicate keys, no anchors, positions kept, includes merged.
+"""Reads YAML strictly: safe tags, no duplicate keys, no anchors; keeps positions, merges includes.
 
 Not for: knowing what the keys mean. That is the schema in `task`.
 """
@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-import yaml
+import yaml as _untyped_yaml
 
 from spa_bench.errors import InputError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
+yaml: Any = _untyped_yaml  # its stubs leave nodes and events untyped
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 50
@@ -155,7 +156,7 @@ def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, tuple[P
 def _scalar(path: Path, node: Any) -> Any:
     loader = yaml.SafeLoader("")
     try:
-        value: Any = loader.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
+        value: Any = loader.construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         line = node.start_mark.line + 1
         raise InputError(f"{path}:{line}: {str(error).splitlines()[0]}") from None

@@ -150,7 +150,7 @@ class Sokoban(Environment[SokobanState, Move]):
     # -- what can be known, and how it is written ------------------------------------------------
 
     def facts(self, state: SokobanState) -> Facts:
-        """Returns the positions of player, boxes and targets. Walls never change and are left out."""
+        """Returns the positions of player, boxes and targets; walls never change, so not theirs."""
         targets = (i for i, cell in enumerate(state.room) if cell == TARGET)
         return {
             "player": frozenset({(self._position(state.player), "")}),
@@ -200,14 +200,15 @@ class Sokoban(Environment[SokobanState, Move]):
 
     def parse_describe(self, text: str) -> Facts | None:
         found: dict[str, set[tuple[Position, str]]] = {}
-        kind: str | None = None
+        places: set[tuple[Position, str]] = set()
         for match in _DESCRIPTION.finditer(text):
-            word, row, col = match.groups()
+            word: str | None = match[1]
             if word:
-                kind = "box" if word.lower().startswith("box") else word.lower().rstrip("s")
-                found.setdefault(kind, set())
-            elif kind is not None:
-                found[kind].add(((int(row), int(col)), ""))
+                word = word.lower()
+                kind = "box" if word.startswith("box") else word.rstrip("s")
+                places = found.setdefault(kind, set())
+            else:
+                places.add(((int(match[2]), int(match[3])), ""))
         if set(found) != {"player", "box", "target"}:
             return None
         return {kind: frozenset(places) for kind, places in found.items()}

@@ -1,4 +1,4 @@
-"""Two policies that are not models: `baseline/random` plays the floor, `baseline/oracle` the ceiling.
+"""Two policies: `baseline/random` plays the floor, `baseline/oracle` the ceiling.
 
 They answer in the task's own format and are read by the same parser as everybody else. They
 alone are handed the true state.

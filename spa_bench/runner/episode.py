@@ -103,7 +103,7 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
             return _episode(spec, tuple(turns), success=False, failure=None, error=str(error))
         seconds = time.perf_counter() - started
 
-        message = (prefill if reply.prefilled else "") + reply.text
+        message = _storable((prefill if reply.prefilled else "") + reply.text)
         parsed = task.format.parse(message, config.parse)
         status, actions = _read_actions(environment, message, parsed, limits.actions_per_turn)
         before, drawn, reward = state, list[int](), 0.0
@@ -134,7 +134,7 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
                 state=environment.render(before),
                 prompt_sha256=prompt_sha256(messages, prefill),
                 reply=message,
-                reasoning=reply.reasoning,
+                reasoning=None if reply.reasoning is None else _storable(reply.reasoning),
                 stop_reason=reply.stop_reason,
                 parse=status,
                 actions=tuple(environment.format_action(action) for action in actions),
@@ -184,7 +184,7 @@ class _Conversation:
 
     def messages(self) -> tuple[Message, ...]:
         """Returns what to send now."""
-        if self._window == "full" or len(self._shown) <= self._window:
+        if not isinstance(self._window, int) or len(self._shown) <= self._window:
             return tuple(self._messages)
         first = len(self._shown) - self._window
         kept = self._messages[1 + 2 * first :]
@@ -197,6 +197,11 @@ class _Conversation:
             return self._task.opening_message(state, turn + 1, actions_left)
         reward = self._heard[turn - 1][1]
         return self._task.later_message(state, turn + 1, actions_left, reward)
+
+
+def _storable(text: str) -> str:
+    """Returns the text with what UTF-8 cannot hold (lone surrogates) as question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _read_actions(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -58,7 +58,7 @@ class TurnTokens:
     logprobs: tuple[float, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One question and what came of it.
 
@@ -67,7 +67,7 @@ class Turn:
         prompt_sha256: of the canonical JSON of [messages, prefill] as they were sent.
         reply: the whole assistant message, prefill included where the backend continued it.
         reasoning: what the backend returned apart from the message.
-        actions: the valid actions named, at most `actions_per_turn`, as the environment writes them.
+        actions: the valid ones of the first `actions_per_turn`, as the environment writes them.
         executed: how many of them were executed.
         outcomes: for each executed action, which of the kernel's outcomes happened.
         reward: the environment's reward over the turn.
@@ -79,7 +79,7 @@ class Turn:
     state: str
     prompt_sha256: str
     reply: str
-    reasoning: str | None
+    reasoning: str | None = None
     stop_reason: str
     parse: ParseStatus
     actions: tuple[str, ...]
@@ -93,7 +93,7 @@ class Turn:
     tokens: TurnTokens | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
     """One board played once.
 
@@ -115,7 +115,7 @@ class Episode:
     repeat: int
     status: Status
     success: bool
-    failure: Failure | None
+    failure: Failure | None = None
     turns: tuple[Turn, ...]
     error: str | None = None
 
@@ -127,28 +127,8 @@ def episode_adapter() -> TypeAdapter[Episode]:
 
 
 def to_line(episode: Episode) -> bytes:
-    """Returns the episode as one line of JSON, newline included.
-
-    Lone surrogates, which UTF-8 cannot hold, are written as U+FFFD.
-    """
-    adapter = episode_adapter()
-    try:
-        return adapter.dump_json(episode, exclude_none=True) + b"\n"
-    except UnicodeEncodeError:
-        return (
-            adapter.dump_json(_without_surrogates(adapter.dump_python(episode)), exclude_none=True)
-            + b"\n"
-        )
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, Mapping):
-        return {key: _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_surrogates(item) for item in value]
-    return value
+    """Returns the episode as one line of JSON, line feed included."""
+    return episode_adapter().dump_json(episode, exclude_none=True) + b"\n"
 
 
 def facts_to_log(facts: Facts | None) -> LoggedFacts | None:

@@ -1,0 +1,87 @@
+"""The command line. Each subcommand is one small file that parses, calls and prints.
+
+Nothing heavy is imported before a command needs it, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from spa_bench.cli.evaluate import evaluate
+from spa_bench.cli.list import app as list_app
+from spa_bench.cli.show import show
+from spa_bench.errors import SpaBenchError
+
+
+_UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
+"""Typer's own ClickException, which it does not export: base of all complaints about arguments."""
+
+
+def _same_word(name: str) -> str:
+    """Makes `--model_args` and `--model-args` the same option."""
+    return name.replace("_", "-")
+
+
+_CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": _same_word,
+    "max_content_width": 100,
+}
+
+app = typer.Typer(
+    name="spa-bench",
+    help="Measure whether a language-model agent has an internal world model.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=_CONTEXT,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from spa_bench import __version__
+
+        typer.echo(f"spa-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction]
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+app.command(context_settings=_CONTEXT)(evaluate)
+app.command(context_settings=_CONTEXT)(show)
+app.add_typer(list_app, name="list", context_settings=_CONTEXT)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 1 incomplete, 2 bad input, 130 interrupted."""
+    try:
+        code = typer.main.get_command(app).main(
+            list(arguments) if arguments is not None else None, standalone_mode=False
+        )
+    except _UsageProblem as error:
+        code = _complain(error.format_message())  # pyright: ignore
+    except SpaBenchError as error:
+        code = _complain(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int = 2) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

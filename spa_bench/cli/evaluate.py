@@ -1,0 +1,159 @@
+"""`spa-bench evaluate`: play tasks with a model and print the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OUTPUT_FORMATS = ("table", "markdown", "json", "csv")
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="PROVIDER/NAME, such as baseline/random, hf/Qwen/Qwen2.5-1.5B-Instruct or"
+            " openai/gpt-5; or a path such as ./checkpoint."
+        ),
+    ],
+    tasks: Annotated[
+        str, typer.Option(help="Names, groups, tags, patterns or .yaml files, comma-separated.")
+    ] = "spa",
+    repeats: Annotated[
+        int | None,
+        typer.Option("--repeats", "--epochs", min=1, help="Episodes a board; default: the task's."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the first so many boards; marks the run partial."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The run's folder; default: a new one below runs/.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --output: play what it owes.")
+    ] = False,
+    model_args: Annotated[
+        str, typer.Option(help="Settings of the model, as key=value,key=value.")
+    ] = "",
+    base_url: Annotated[
+        list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Episodes at a time; default: what the model likes.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Largest batch of a local model.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")] = None,
+    gen_kwargs: Annotated[
+        str,
+        typer.Option(
+            help="temperature=, top_p=, new_tokens=: makes a variant, shown as task*, with its own"
+            " identity."
+        ),
+    ] = "",
+    seed: Annotated[str, typer.Option(help="Keys every stream of chance.")] = "0",
+    include_path: Annotated[
+        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
+    ] = None,
+    adapter: Annotated[str | None, typer.Option(help="A LoRA adapter for a local model.")] = None,
+    log_tokens: Annotated[
+        bool, typer.Option("--log-tokens", help="Keep token ids and log-probabilities in the log.")
+    ] = False,
+    output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
+) -> None:
+    """Play tasks with a model and print a table.
+
+    Every score comes with its 95% interval and stands between the exact floor (random play) and
+    ceiling (the best possible policy) of its task. The run's folder keeps every episode.
+    """
+    from spa_bench.cli.progress import watch
+    from spa_bench.errors import InputError, nearest
+
+    if output_format not in OUTPUT_FORMATS:
+        known = nearest(output_format, OUTPUT_FORMATS)
+        raise InputError(
+            f"--output-format {output_format!r}: {known or 'not'} one of {', '.join(OUTPUT_FORMATS)}"
+        )
+
+    import asyncio
+
+    from spa_bench.errors import ModelGoneError
+    from spa_bench.evaluate import default_output, evaluate_async
+    from spa_bench.registry import resolve_model
+    from spa_bench.results.table import format_results
+
+    options = {
+        "args": key_values(model_args, "--model-args"),
+        "base_urls": tuple(base_url or ()),
+        "concurrency": concurrency,
+        "batch_size": batch_size,
+        "device": device,
+        "dtype": dtype,
+        "adapter": adapter,
+    }
+    if resume and output is None:
+        raise InputError("--resume needs the --output folder of the run to continue")
+    folder = output or default_output(resolve_model(model, **options)[1].label)
+    progress = watch()
+    try:
+        results = asyncio.run(
+            evaluate_async(
+                model,
+                tasks,
+                output=folder,
+                repeats=repeats,
+                limit=limit,
+                salt=seed,
+                resume=resume,
+                concurrency=concurrency,
+                log_tokens=log_tokens,
+                include_paths=include_path or (),
+                gen_kwargs=key_values(gen_kwargs, "--gen-kwargs"),
+                progress=progress,
+                **{k: v for k, v in options.items() if k != "concurrency"},
+            )
+        )
+    except KeyboardInterrupt:
+        progress.note(f"interrupted; continue with --resume --output {folder}")
+        raise
+    except ModelGoneError as error:
+        raise ModelGoneError(f"{error}; continue with --resume --output {folder}") from None
+    typer.echo(format_results([results], output_format))  # pyright: ignore[reportArgumentType]
+    progress.note(f"run folder: {folder}")
+    if results.owed:
+        progress.note(f"{results.owed} episodes are owed; continue with --resume --output {folder}")
+        raise typer.Exit(1)
+
+
+def key_values(text: str, option: str) -> dict[str, str]:
+    """Reads `key=value,key=value`; a value may hold `=` but no comma, unless in brackets.
+
+    Raises:
+        InputError: for a part that is no key=value.
+    """
+    from spa_bench.errors import InputError
+
+    values: dict[str, str] = {}
+    for part in _split_commas(text):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"{option}: {part.strip()!r} is not key=value")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def _split_commas(text: str) -> list[str]:
+    """Splits at commas outside of brackets, so that a value can be JSON."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{(") - (character in "]})")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part.strip()]

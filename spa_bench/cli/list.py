@@ -1,0 +1,69 @@
+"""`spa-bench list tasks|models|environments`: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="List tasks, models or environments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("tasks")
+def list_tasks(
+    include_path: Annotated[
+        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
+    ] = None,
+) -> None:
+    """List tasks, groups and tags."""
+    from tabulate import tabulate
+
+    from spa_bench.registry import Registry
+
+    entries = Registry.with_paths(include_path or ()).entries.values()
+    rows = [
+        (entry.name, entry.kind, ", ".join(entry.members or entry.tags), entry.description)
+        for entry in sorted(entries, key=lambda entry: (entry.kind, entry.name))
+    ]
+    typer.echo(tabulate(rows, headers=["name", "kind", "members or tags", "description"]))
+
+
+@app.command("models")
+def list_models() -> None:
+    """List the providers of models, and how each is written."""
+    from tabulate import tabulate
+
+    from spa_bench.registry import plugins
+
+    examples = {
+        "baseline": "baseline/random, baseline/oracle",
+        "hf": "hf/Qwen/Qwen2.5-1.5B-Instruct, ./checkpoint",
+        "openai": "openai/gpt-5, openai/NAME --base-url URL",
+    }
+    rows = [
+        (name, examples.get(name, f"{name}/NAME"), entry.dist.name if entry.dist else "")
+        for name, entry in sorted(plugins("models").items())
+    ]
+    typer.echo(tabulate(rows, headers=["provider", "written", "from"]))
+
+
+@app.command("environments")
+def list_environments() -> None:
+    """List environments and their parameters."""
+    import dataclasses
+
+    from tabulate import tabulate
+
+    from spa_bench.registry import load_plugin, plugins
+
+    rows = [
+        (name, f"{field.name} = {field.default!r}")
+        for name in sorted(plugins("environments"))
+        for field in dataclasses.fields(load_plugin("environments", name))
+    ]
+    typer.echo(tabulate(rows, headers=["environment", "parameter and default"]))

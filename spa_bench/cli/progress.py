@@ -1,0 +1,117 @@
+"""Progress of a run: a live bar on a terminal, plain lines elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from spa_bench.evaluate import Progress as Watching
+from spa_bench.runner.record import Episode
+
+_SECONDS_BETWEEN_LINES = 15
+
+
+def watch() -> Watching:
+    """Returns what suits where stderr goes."""
+    return _Bar() if sys.stderr.isatty() else _Lines()
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.played = self.successes = self.broken = 0
+        self.started = time.monotonic()
+
+    def add(self, episode: Episode) -> None:
+        if episode.status != "complete":
+            self.broken += 1
+            return
+        self.played += 1
+        self.successes += episode.success
+
+    @property
+    def rate(self) -> float:
+        return self.played / max(time.monotonic() - self.started, 1e-9)
+
+    def __str__(self) -> str:
+        share = f"{100 * self.successes / self.played:.1f}% solved" if self.played else "0 solved"
+        broken = f", {self.broken} broken" if self.broken else ""
+        return f"{share}{broken}, {self.rate:.3g} episodes/s"
+
+
+class _Bar:
+    """A bar with rate and remaining time."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._counts = _Counts()
+        self._bar = Progress(
+            TextColumn("playing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("episodes", total=None, state="")
+
+    def start(self, total: int, done: int) -> None:
+        self._counts = _Counts()
+        self._bar.update(self._task, total=total, completed=done)
+        if done < total:
+            self._bar.start()
+
+    def update(self, episode: Episode) -> None:
+        self._counts.add(episode)
+        advance = int(episode.status == "complete")
+        self._bar.update(self._task, advance=advance, state=str(self._counts))
+
+    def note(self, message: str) -> None:
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+class _Lines:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._counts = _Counts()
+        self._total = self._done = 0
+        self._next = 0.0
+
+    def start(self, total: int, done: int) -> None:
+        self._counts = _Counts()
+        self._total, self._done = total, done
+        self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
+        again = f", {done} of them in the log already" if done else ""
+        self.note(f"{total} episodes{again}")
+
+    def update(self, episode: Episode) -> None:
+        self._counts.add(episode)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
+            self._line()
+
+    def note(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        if self._counts.played or self._counts.broken:
+            self._line()
+
+    def _line(self) -> None:
+        done = self._done + self._counts.played
+        left = (self._total - done) / max(self._counts.rate, 1e-9)
+        remaining = f", about {_duration(left)} left" if done < self._total else ""
+        self.note(f"{done}/{self._total} episodes, {self._counts}{remaining}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,351 @@
+"""Evaluates a model on tasks: the Python entry point, and what `spa-bench evaluate` calls."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pydantic
+
+import spa_bench
+from spa_bench.errors import InputError, nearest
+from spa_bench.models.model import Model
+from spa_bench.registry import Registry, make_model, resolve_model
+from spa_bench.results.results import Results, compute
+from spa_bench.runner.log import BadLine, RunFolder, RunInfo, RunModel, RunTask, write_atomically
+from spa_bench.runner.plan import Done, Plan
+from spa_bench.runner.record import Episode
+from spa_bench.runner.scheduler import play_all
+from spa_bench.task import Task
+from spa_bench.yaml_file import KeyPath, flatten
+
+T = TypeVar("T")
+
+_NOT_IDENTITY = ("description", "tag", "metrics", "repeats", "version")
+"""What a task file says that does not change what is measured."""
+
+_VERSIONED = ("numpy", "pydantic", "torch", "transformers", "vllm", "openai", "peft")
+
+
+class Progress(Protocol):
+    """What is told to whoever watches a run."""
+
+    def start(self, total: int, done: int) -> None:
+        """The plan is known: so many episodes in all, so many of them in the log already."""
+        ...
+
+    def update(self, episode: Episode) -> None:
+        """An episode ended."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something happened that a person should know."""
+        ...
+
+    def stop(self) -> None:
+        """No more episodes will come, for whatever reason."""
+        ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def start(self, total: int, done: int) -> None: ...
+    def update(self, episode: Episode) -> None: ...
+    def note(self, message: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to evaluate, and where to keep it.
+
+    Attributes:
+        model: a model, loaded or not yet; it is started and closed here.
+        repeats: episodes a board; None takes each task's own.
+        limit: boards a task, the first ones; marks the results partial.
+        salt: keys every stream of chance.
+        resume: continue the run in `output`.
+    """
+
+    model: Model
+    tasks: Sequence[Task]
+    output: Path
+    repeats: int | None = None
+    limit: int | None = None
+    salt: str = "0"
+    resume: bool = False
+    concurrency: int | None = None
+    log_tokens: bool = False
+
+    def plan(self) -> Plan:
+        """Returns all episodes of this evaluation."""
+        repeats = [self.repeats or task.config.repeats for task in self.tasks]
+        return Plan(self.tasks, repeats, self.salt, self.limit, self.log_tokens)
+
+
+async def evaluate_async(
+    model: str | Model,
+    tasks: str | Sequence[str | Task] = "spa",
+    *,
+    output: str | Path | None = None,
+    repeats: int | None = None,
+    limit: int | None = None,
+    salt: str = "0",
+    resume: bool = False,
+    concurrency: int | None = None,
+    log_tokens: bool = False,
+    include_paths: Sequence[str | Path] = (),
+    gen_kwargs: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    **model_options: Any,
+) -> Results:
+    """Evaluates a model and returns the results, which are also in `output` as `results.json`.
+
+    Args:
+        model: a name such as `hf/Qwen/Qwen2.5-1.5B-Instruct`, a path such as `./checkpoint`, or
+            anything that follows the `Model` protocol.
+        tasks: names, groups, tags, patterns or paths of task files; or `Task` objects.
+        output: the run's folder; by default one below `runs/` named by model and time.
+        repeats, limit, salt, resume, concurrency, log_tokens: as `Evaluation` says.
+        gen_kwargs: `temperature`, `top_p` and `new_tokens` in place of the tasks' own.
+        model_options: fields of `ModelOptions`, such as `device` or `base_urls`.
+
+    Raises:
+        InputError: for anything that cannot be; before any episode is played.
+        ModelGoneError: if the model stops answering for good; the run can be resumed.
+    """
+    registry = Registry.with_paths([Path(path) for path in include_paths])
+    named = [tasks] if isinstance(tasks, str) else list(tasks)
+    loaded: list[Task] = []
+    for task in named:
+        loaded += registry.resolve(task.split(",")) if isinstance(task, str) else [task]
+    if not loaded:
+        raise InputError("no tasks to evaluate")
+    chosen = [with_overrides(task, gen_kwargs or {}) for task in loaded]
+    if isinstance(model, str):
+        provider, options = resolve_model(model, **model_options)
+        model = make_model(options, provider)
+    folder = Path(output) if output is not None else default_output(model.name)
+    return await run(
+        Evaluation(model, chosen, folder, repeats, limit, salt, resume, concurrency, log_tokens),
+        progress or Silent(),
+    )
+
+
+def evaluate(
+    model: str | Model, tasks: str | Sequence[str | Task] = "spa", **options: Any
+) -> Results:
+    """Does what `evaluate_async` does, and returns when it is done; works in a notebook too."""
+    return _blocking(evaluate_async(model, tasks, **options))
+
+
+async def run(evaluation: Evaluation, progress: Progress) -> Results:
+    """Plays what an evaluation owes and writes `run.json`, `episodes.jsonl` and `results.json`."""
+    model, plan = evaluation.model, evaluation.plan()
+    folder = RunFolder(evaluation.output)
+    for task in plan.tasks:
+        if not plan.boards(task):
+            raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+    _check_folder(folder, evaluation)
+    try:
+        await model.start()
+        info = _run_info(evaluation, plan)
+        if evaluation.resume and folder.exists():
+            _check_same_run(folder.read_info(), info)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder.writer() as writer:
+            if writer.torn_bytes:
+                progress.note(
+                    f"removed {writer.torn_bytes} bytes of a line that was never finished"
+                )
+            folder.write_info(info)
+            done = Done()
+            bad = _BadLines(progress, folder.episodes_path)
+            hashes = {task.hash for task in plan.tasks}
+            for episode in folder.episodes(bad):
+                if episode.task_hash in hashes:
+                    done.add(episode)
+            bad.report()
+            owed = plan.owed(done)
+            progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
+
+            def keep(episode: Episode) -> None:
+                writer.write(episode)
+                progress.update(episode)
+
+            try:
+                await play_all(owed, model, evaluation.concurrency or model.concurrency, keep)
+            finally:
+                progress.stop()
+    finally:
+        await model.close()
+    return write_results(folder, plan, model.name)
+
+
+def write_results(folder: RunFolder, plan: Plan, model: str) -> Results:
+    """Computes the results of a run folder from its log and writes `results.json`."""
+    bad: list[BadLine] = []
+    results = compute(plan, model, folder.episodes(bad.append))
+    results.foreign_lines += len(bad)
+    content = results.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+    write_atomically(folder.results_path, content)
+    return results
+
+
+def with_overrides(task: Task, gen_kwargs: Mapping[str, str]) -> Task:
+    """Returns the task with other sampling settings: a variant, named `task*`, with its own hash.
+
+    Raises:
+        InputError: for settings there are not, or values they cannot have.
+    """
+    known = {"temperature", "top_p", "new_tokens"}
+    config = task.config
+    for key, value in gen_kwargs.items():
+        name = "new_tokens" if key in ("max_new_tokens", "max_tokens", "max_gen_toks") else key
+        if name not in known:
+            raise InputError(f"--gen-kwargs: unknown setting {key!r}{nearest(key, known)}")
+        part = "limits" if name == "new_tokens" else "sampling"
+        section: pydantic.BaseModel = getattr(config, part)
+        try:
+            changed = type(section).model_validate({**section.model_dump(), name: value})
+        except pydantic.ValidationError as error:
+            raise InputError(f"--gen-kwargs {key}={value}: {error.errors()[0]['msg']}") from None
+        config = config.model_copy(update={part: changed})
+    variant = replace(task, config=config)
+    return task if variant.hash == task.hash else replace(variant, name=f"{config.task}*")
+
+
+def default_output(model: str) -> Path:
+    """Returns a new folder below `runs/`, named by model and time."""
+    slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in model).strip("-.")
+    return Path("runs") / f"{slug}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+class _BadLines:
+    """Collects lines of the log that are no episodes, and reports them once."""
+
+    def __init__(self, progress: Progress, path: Path) -> None:
+        self._progress, self._path = progress, path
+        self._first: BadLine | None = None
+        self._count = 0
+
+    def __call__(self, line: BadLine) -> None:
+        self._first = self._first or line
+        self._count += 1
+
+    def report(self) -> None:
+        if self._first is not None:
+            self._progress.note(
+                f"{self._path}: skipped {self._count} line(s) that are no episodes;"
+                f" the first is line {self._first.number}: {self._first.reason}"
+            )
+
+
+def _check_folder(folder: RunFolder, evaluation: Evaluation) -> None:
+    if folder.path.exists() and not folder.path.is_dir():
+        raise InputError(f"--output {folder.path} is a file")
+    if folder.exists() and not evaluation.resume:
+        raise InputError(
+            f"{folder.path} already holds a run; add --resume to continue it,"
+            " or choose another --output"
+        )
+    if folder.exists():
+        folder.read_info()
+
+
+def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
+    model = evaluation.model
+    capabilities = {n: getattr(model.capabilities, n) for n in type(model.capabilities).__slots__}
+    return RunInfo(
+        created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        salt=plan.salt,
+        limit=plan.limit,
+        model=RunModel(name=model.name, identity=dict(model.identity()), capabilities=capabilities),
+        tasks=[
+            RunTask(
+                task=task.name,
+                hash=task.hash,
+                repeats=repeats,
+                boards=len(plan.boards(task)),
+                skipped_seeds=[skipped.seed for skipped in task.boards[1]],
+                config=task.config.model_dump(mode="json"),
+            )
+            for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
+        ],
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"spa_bench": spa_bench.__version__, "python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _check_same_run(old: RunInfo, new: RunInfo) -> None:
+    """Refuses to continue a run as something else, and says what differs.
+
+    Repeats and limit may change: what is in the log already is used again.
+    """
+
+    names = [sorted(task.config["task"] for task in info.tasks) for info in (old, new)]
+    if names[0] != names[1]:
+        was, is_now = (", ".join(some) for some in names)
+        raise InputError(f"cannot resume, this is another run: tasks were {was}; now {is_now}")
+
+    def identity(info: RunInfo) -> dict[str, Any]:
+        parts: dict[str, Any] = {"seed": info.salt, "model": info.model.model_dump()}
+        for task in info.tasks:
+            told = {k: v for k, v in task.config.items() if k not in _NOT_IDENTITY}
+            parts[f"task {told.pop('task')}"] = {"hash": task.hash, **told}
+        return parts
+
+    before, now = flatten(identity(old)), flatten(identity(new))
+
+    def was_is(key: KeyPath) -> str:
+        pair = [repr(values.get(key, "absent")) for values in (before, now)]
+        was, now_is = (text if len(text) <= 80 else f"{text[:80]}.." for text in pair)
+        return f"{' '.join(map(str, key))} was {was}, is {now_is}"
+
+    differ = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
+    # the hash of a task differs whenever anything of it does; name what does, if we know it
+    telling = [key for key in differ if key[-1] != "hash"] or differ
+    if telling:
+        more = f"; and {len(telling) - 5} more" if len(telling) > 5 else ""
+        shown = "; ".join(map(was_is, telling[:5]))
+        raise InputError(f"cannot resume, this is another run: {shown}{more}")
+
+
+def _blocking(coroutine: Coroutine[Any, Any, T]) -> T:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # inside a running loop, as in a notebook: play in a loop of our own, in a thread of its own
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(asyncio.run(coroutine))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="spa-bench")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,1 @@
+"""Numbers from counts: pure functions, no files, no models."""

@@ -1,0 +1,254 @@
+"""Results of a run, computed from its log and from nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from spa_bench.metrics.interval import Estimate, clustered
+from spa_bench.metrics.success import normalised, pass_at_k, pass_hat_k
+from spa_bench.results.bounds import BoardBounds, board_bounds, metric_of_policy
+from spa_bench.runner.plan import Done, Plan
+from spa_bench.runner.record import Episode
+from spa_bench.task import Task
+
+RESULTS_SCHEMA = "spa-bench/results/1"
+
+Number = Annotated[
+    float | None,
+    PlainSerializer(
+        lambda x: None if x is None or math.isnan(x) else round(x, 10), when_used="json"
+    ),
+]
+"""A number that is null in JSON where there is nothing to say."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Score(_Model):
+    """One metric: value with its 95% interval, and where it stands between the exact bounds."""
+
+    value: Number
+    low: Number
+    high: Number
+    floor: Number
+    ceiling: Number
+    closed_loop: Number
+    normalised: Number
+
+
+class Tokens(_Model):
+    """Sums over all turns whose backend counted; `turns_counted` says how many those are."""
+
+    prompt: int
+    completion: int
+    reasoning: int
+    turns_counted: int
+
+
+class TaskResult(_Model):
+    """What a run says about one task.
+
+    Attributes:
+        boards: that were played at least once. episodes: complete ones, which are scored.
+        owed: still to be played. infrastructure: broken episodes in the log, never scored.
+        metrics: by name, such as `pass@1`.
+        failures: how many episodes failed, by class. parses: turns by how they could be read.
+        steps_over_optimal: mean over successes of actions executed less the shortest plan.
+        seconds: wall time of all model calls.
+    """
+
+    task: str
+    task_hash: str
+    boards: int
+    repeats: int
+    episodes: int
+    successes: int
+    owed: int
+    infrastructure: int
+    metrics: dict[str, Score]
+    failures: dict[str, int]
+    parses: dict[str, int]
+    stop_reasons: dict[str, int]
+    turns: int
+    actions: int
+    reward: Number
+    steps_over_optimal: Number
+    tokens: Tokens
+    seconds: Number
+
+
+class Results(_Model):
+    """The contents of `results.json`."""
+
+    schema_: str = Field(default=RESULTS_SCHEMA, alias="schema")
+    model: str
+    salt: str
+    partial: bool
+    foreign_lines: int
+    tasks: list[TaskResult]
+
+    @property
+    def owed(self) -> int:
+        """Episodes still to be played."""
+        return sum(task.owed for task in self.tasks)
+
+
+@dataclass
+class _Board:
+    """Counts of one board; `actions` are those of its successful episodes."""
+
+    episodes: int = 0
+    successes: int = 0
+    actions: int = 0
+
+
+@dataclass
+class _Tally:
+    """Running sums of one task; memory grows with boards, not with episodes."""
+
+    boards: dict[str, _Board] = field(default_factory=dict[str, _Board])
+    failures: Counter[str] = field(default_factory=Counter[str])
+    parses: Counter[str] = field(default_factory=Counter[str])
+    stop_reasons: Counter[str] = field(default_factory=Counter[str])
+    sums: Counter[str] = field(default_factory=Counter[str])
+    infrastructure: int = 0
+    reward: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, episode: Episode) -> None:
+        board = self.boards.setdefault(episode.instance, _Board())
+        board.episodes += 1
+        if episode.failure is not None:
+            self.failures[episode.failure] += 1
+        actions = 0
+        for turn in episode.turns:
+            self.parses[turn.parse] += 1
+            self.stop_reasons[turn.stop_reason] += 1
+            self.reward += turn.reward
+            self.seconds += turn.seconds
+            actions += turn.executed
+            usage = turn.usage
+            self.sums["turns"] += 1
+            if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+                self.sums["prompt"] += usage.prompt_tokens
+                self.sums["completion"] += usage.completion_tokens
+                self.sums["reasoning"] += usage.reasoning_tokens or 0
+                self.sums["counted"] += 1
+        self.sums["actions"] += actions
+        if episode.success:
+            board.successes += 1
+            board.actions += actions
+
+
+def compute(plan: Plan, model: str, episodes: Iterable[Episode]) -> Results:
+    """Computes the results of a plan from the episodes of its log.
+
+    Complete episodes beyond the first of the same board and repeat are ignored, and so are
+    episodes that the plan does not hold: those count as foreign lines.
+    """
+    tallies = {task.hash: _Tally() for task in plan.tasks}
+    planned = {
+        task.hash: (frozenset(board.id for board in plan.boards(task)), repeats)
+        for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
+    }
+    done, foreign = Done(), 0
+    for episode in episodes:
+        boards, repeats = planned.get(episode.task_hash, (frozenset[str](), 0))
+        if episode.task_hash not in planned:
+            foreign += 1
+        elif episode.instance in boards and episode.repeat < repeats:
+            if episode.status == "infrastructure":
+                tallies[episode.task_hash].infrastructure += 1
+            elif done.add(episode):
+                tallies[episode.task_hash].add(episode)
+    return Results(
+        model=model,
+        salt=plan.salt,
+        partial=plan.limit is not None,
+        foreign_lines=foreign,
+        tasks=[
+            _task_result(plan, task, repeats, tallies[task.hash])
+            for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
+        ],
+    )
+
+
+def _task_result(plan: Plan, task: Task, repeats: int, tally: _Tally) -> TaskResult:
+    boards = plan.boards(task)
+    bounds = board_bounds(task, boards)
+    episodes = sum(board.episodes for board in tally.boards.values())
+    return TaskResult(
+        task=task.name,
+        task_hash=task.hash,
+        boards=len(tally.boards),
+        repeats=repeats,
+        episodes=episodes,
+        successes=sum(board.successes for board in tally.boards.values()),
+        owed=len(boards) * repeats - episodes,
+        infrastructure=tally.infrastructure,
+        metrics={
+            name: _score(name, tally, list(bounds.values()))
+            for name in task.config.metrics
+            if name.startswith("pass")
+        },
+        failures=dict(tally.failures.most_common()),
+        parses=dict(tally.parses.most_common()),
+        stop_reasons=dict(tally.stop_reasons.most_common()),
+        turns=tally.sums["turns"],
+        actions=tally.sums["actions"],
+        reward=tally.reward / episodes if episodes else math.nan,
+        steps_over_optimal=_steps_over_optimal(tally, bounds),
+        tokens=Tokens(
+            prompt=tally.sums["prompt"],
+            completion=tally.sums["completion"],
+            reasoning=tally.sums["reasoning"],
+            turns_counted=tally.sums["counted"],
+        ),
+        seconds=tally.seconds,
+    )
+
+
+def _score(metric: str, tally: _Tally, bounds: list[BoardBounds]) -> Score:
+    k = int(metric[5:])
+    estimator = pass_at_k if metric.startswith("pass@") else pass_hat_k
+    values = [
+        estimator(board.episodes, board.successes, k)
+        for board in tally.boards.values()
+        if board.episodes >= k
+    ]
+    samples = sum(board.episodes for board in tally.boards.values())
+    estimate: Estimate = clustered(values, samples)
+    floor = metric_of_policy(metric, [bound.floor for bound in bounds])
+    ceiling = metric_of_policy(metric, [bound.ceiling for bound in bounds])
+    return Score(
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        floor=floor,
+        ceiling=ceiling,
+        closed_loop=metric_of_policy(metric, [bound.closed_loop for bound in bounds]),
+        normalised=normalised(estimate.value, floor, ceiling),
+    )
+
+
+def _steps_over_optimal(tally: _Tally, bounds: dict[str, BoardBounds]) -> float:
+    over = successes = 0
+    for board, counts in tally.boards.items():
+        plan = bounds[board].shortest_plan
+        if plan is not None:
+            over += counts.actions - plan * counts.successes
+            successes += counts.successes
+    return over / successes if successes else math.nan
+
+
+def schema() -> dict[str, Any]:
+    """Returns the JSON Schema of `results.json`."""
+    return Results.model_json_schema(by_alias=True)

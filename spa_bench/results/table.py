@@ -1,0 +1,113 @@
+"""Results as a table: one row a task, every score between its exact floor and ceiling."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+from tabulate import tabulate
+
+from spa_bench.results.results import Results, Score, TaskResult
+
+OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
+OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
+
+
+def format_results(results: Sequence[Results], output_format: OutputFormat) -> str:
+    """Returns results of one or more models in the format asked for."""
+    if output_format == "json":
+        bodies = [r.model_dump_json(by_alias=True, indent=2) for r in results]
+        return bodies[0] if len(bodies) == 1 else f"[{','.join(bodies)}]"
+    if output_format == "csv":
+        return _csv(results)
+    metrics = list(dict.fromkeys(m for r in results for t in r.tasks for m in t.metrics))
+    many = len(results) > 1
+    headers = [
+        *(["model"] if many else []),
+        "task",
+        "boards x n",
+        *[f"{_metric_name(m)} %" for m in metrics],
+        "floor",
+        "ceiling",
+        "normalised",
+        "failures",
+        "tokens/turn",
+        "s/turn",
+    ]
+    rows = [
+        [*([r.model] if many else []), *_row(task, metrics)] for r in results for task in r.tasks
+    ]
+    style = "github" if output_format == "markdown" else "simple"
+    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+
+
+def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
+    scores = [task.metrics[m] for m in metrics if m in task.metrics]
+    first = scores[0] if scores else None
+    return [
+        task.task,
+        f"{task.boards} x {task.repeats}" + (f" (-{task.owed})" if task.owed else ""),
+        *[_with_interval(task.metrics.get(m)) for m in metrics],
+        " / ".join(_percent(score.floor) for score in scores) or "-",
+        " / ".join(_percent(score.ceiling) for score in scores) or "-",
+        _number(first.normalised if first else None, 3),
+        _failures(task),
+        _tokens(task),
+        _number(task.seconds / task.turns if task.turns and task.seconds else None, 2),
+    ]
+
+
+def _metric_name(metric: str) -> str:
+    return metric[:1].upper() + metric[1:]
+
+
+def _missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _with_interval(score: Score | None) -> str:
+    if score is None or _missing(score.value):
+        return "-"
+    if _missing(score.low):
+        return _percent(score.value)
+    return f"{_percent(score.value)} [{_percent(score.low)}, {_percent(score.high)}]"
+
+
+def _failures(task: TaskResult) -> str:
+    if not task.episodes:
+        return "-"
+    shares = [f"{name} {100 * n / task.episodes:.0f}%" for name, n in task.failures.items()]
+    return ", ".join(shares[:3]) or "none"
+
+
+def _tokens(task: TaskResult) -> str:
+    counted = task.tokens.turns_counted
+    if not counted:
+        return "-"
+    return f"{task.tokens.prompt / counted:.0f} + {task.tokens.completion / counted:.0f}"
+
+
+def _csv(results: Sequence[Results]) -> str:
+    out = io.StringIO()
+    fields = ["model", "task", "task_hash", "boards", "repeats", "episodes", "owed", "metric"]
+    fields += ["value", "low", "high", "floor", "ceiling", "closed_loop", "normalised"]
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        for task in result.tasks:
+            own: dict[str, Any] = task.model_dump(include=set(fields), mode="json")
+            for metric, score in task.metrics.items():
+                row = {**own, "model": result.model, "metric": metric}
+                writer.writerow(row | score.model_dump(mode="json"))
+    return out.getvalue().rstrip("\n")

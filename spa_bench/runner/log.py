@@ -1,0 +1,220 @@
+"""The run folder: `run.json` says what is played, `episodes.jsonl` what happened.
+
+One writer, one line an episode, written whole. A process killed at any moment loses at most the
+line it was writing, and the next start removes what is left of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import jsonlines
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spa_bench.errors import InputError
+from spa_bench.runner.record import Episode, episode_adapter, to_line
+
+RUN_SCHEMA = "spa-bench/run/1"
+
+
+class RunModel(BaseModel):
+    """The model of a run: its name, what changes its answers, what it can do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    identity: dict[str, Any]
+    capabilities: dict[str, bool]
+
+
+class RunTask(BaseModel):
+    """One task of a run, resolved: its file and includes as they were, and what they mean."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    hash: str
+    repeats: int
+    boards: int
+    skipped_seeds: list[int]
+    config: dict[str, Any]
+
+
+class RunInfo(BaseModel):
+    """The contents of `run.json`."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_: str = Field(default=RUN_SCHEMA, alias="schema")
+    created: str
+    salt: str
+    limit: int | None
+    model: RunModel
+    tasks: list[RunTask]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line of the log that is no episode: torn, foreign or altered."""
+
+    number: int
+    reason: str
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def episodes_path(self) -> Path:
+        """The log."""
+        return self.path / "episodes.jsonl"
+
+    @property
+    def results_path(self) -> Path:
+        """The results, derived from the log."""
+        return self.path / "results.json"
+
+    def exists(self) -> bool:
+        """Returns whether the folder holds a run."""
+        return (self.path / "run.json").exists() or self.episodes_path.exists()
+
+    def read_info(self) -> RunInfo:
+        """Reads `run.json`.
+
+        Raises:
+            InputError: if it is missing or not what this version can read.
+        """
+        path = self.path / "run.json"
+        try:
+            return RunInfo.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise InputError(f"{self.path} holds no run (no run.json)") from None
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            key = ".".join(map(str, detail["loc"]))
+            raise InputError(
+                f"{path}: not a run this version reads: {key}: {detail['msg']}"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+
+    def write_info(self, info: RunInfo) -> None:
+        """Writes `run.json`, whole or not at all."""
+        write_atomically(
+            self.path / "run.json", info.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+        )
+
+    def episodes(self, on_bad: Callable[[BadLine], None] | None = None) -> Iterator[Episode]:
+        """Yields the episodes of the log in file order; lines that are none go to `on_bad`."""
+        if not self.episodes_path.exists():
+            return
+        validate = episode_adapter().validate_json
+        with (
+            self.episodes_path.open("rb") as file,
+            jsonlines.Reader(file, loads=validate) as reader,
+        ):
+            while True:
+                try:
+                    yield reader.read()
+                except EOFError:
+                    return
+                except jsonlines.InvalidLineError as error:
+                    if on_bad is not None:
+                        on_bad(BadLine(error.lineno, _reason(error)))
+
+    def writer(self) -> EpisodeWriter:
+        """Opens the log for appending.
+
+        Raises:
+            InputError: if another process is writing to it, or the folder cannot be written.
+        """
+        return EpisodeWriter(self.episodes_path)
+
+
+class EpisodeWriter:
+    """Appends whole lines to the log, and holds its lock while open."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: BinaryIO = path.open("ab+", buffering=0)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise InputError(f"{path}: another process is writing to this run") from None
+        self.torn_bytes = self._drop_torn_line()
+
+    def write(self, episode: Episode) -> None:
+        """Appends one episode.
+
+        Raises:
+            OSError: if the line cannot be written whole (such as on a full disk).
+        """
+        line = memoryview(to_line(episode))
+        while line:
+            line = line[self._file.write(line) :]
+
+    def close(self) -> None:
+        """Brings the log to the disk and gives back the lock."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def __enter__(self) -> EpisodeWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _drop_torn_line(self) -> int:
+        """Cuts off what follows the last line feed, and returns how many bytes that were."""
+        size = self._file.seek(0, os.SEEK_END)
+        keep = size
+        while keep > 0:
+            start = max(0, keep - 65536)
+            self._file.seek(start)
+            block = self._file.read(keep - start)
+            feed = block.rfind(b"\n")
+            if feed >= 0:
+                keep = start + feed + 1
+                break
+            keep = start
+        if keep < size:
+            self._file.truncate(keep)
+        return size - keep
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader finds the old content or the new, never a part."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _reason(error: jsonlines.InvalidLineError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        detail = cause.errors(include_url=False)[0]
+        key = ".".join(map(str, detail["loc"]))
+        return f"{key}: {detail['msg']}" if key else detail["msg"]
+    return str(error).splitlines()[0][:200]

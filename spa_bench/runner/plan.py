@@ -1,0 +1,78 @@
+"""What a run owes: every task, every board, every repeat, less what its log already holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from spa_bench.runner.episode import EpisodeSpec
+from spa_bench.runner.record import Episode
+from spa_bench.task import Instance, Task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All episodes of a run, in order: task by task, board by board, repeat by repeat.
+
+    Attributes:
+        repeats: for each task.
+        limit: boards a task, the first ones; None is all.
+    """
+
+    tasks: Sequence[Task]
+    repeats: Sequence[int]
+    salt: str
+    limit: int | None = None
+    log_tokens: bool = False
+
+    def boards(self, task: Task) -> tuple[Instance, ...]:
+        """Returns the boards of a task that this run plays."""
+        return task.boards[0][: self.limit]
+
+    @property
+    def total(self) -> int:
+        """How many episodes there are in all."""
+        pairs = zip(self.tasks, self.repeats, strict=True)
+        return sum(len(self.boards(task)) * repeats for task, repeats in pairs)
+
+    def owed(self, done: Done) -> Iterator[EpisodeSpec]:
+        """Yields what is not done yet."""
+        for task, repeats in zip(self.tasks, self.repeats, strict=True):
+            for instance in self.boards(task):
+                for repeat in range(repeats):
+                    if not done.has(task.hash, instance.id, repeat):
+                        yield EpisodeSpec(task, instance, repeat, self.salt, self.log_tokens)
+
+
+@dataclass
+class Done:
+    """The complete episodes of a log: one bit each, so a long log costs little memory.
+
+    Attributes:
+        count: complete episodes.
+        infrastructure: episodes that broke, by the last word of the log on them.
+        repeated: complete episodes that stood in the log already.
+    """
+
+    count: int = 0
+    infrastructure: int = 0
+    repeated: int = 0
+    _bits: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+
+    def add(self, episode: Episode) -> bool:
+        """Counts an episode of the log; returns whether it is the one that is scored."""
+        if episode.status != "complete":
+            self.infrastructure += 1
+            return False
+        key, bit = (episode.task_hash, episode.instance), 1 << episode.repeat
+        bits = self._bits.get(key, 0)
+        if bits & bit:
+            self.repeated += 1
+            return False
+        self._bits[key] = bits | bit
+        self.count += 1
+        return True
+
+    def has(self, task_hash: str, instance: str, repeat: int) -> bool:
+        """Returns whether that episode is complete."""
+        return bool(self._bits.get((task_hash, instance), 0) >> repeat & 1)
