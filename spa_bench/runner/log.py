@@ -118,10 +118,11 @@ class RunFolder:
         """Yields the episodes of the log in file order; lines that are none go to `on_bad`."""
         if not self.episodes_path.exists():
             return
+        open_reader = cast(Any, jsonlines.Reader)  # its types do not declare `loads`
         validate = episode_adapter().validate_json
         with (
             self.episodes_path.open("rb") as file,
-            jsonlines.Reader(file, loads=validate) as reader,
+            open_reader(file, loads=validate) as reader,
         ):
             while True:
                 try:
