@@ -1,0 +1,55 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer: each makes what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: help demo test lint format claims schemas first-results clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
+
+# One stamp a kind of environment; remade when what it is made from changes.
+$(VENV)/base.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "spa-bench needs Python 3.11 or newer; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing spa-bench into $(VENV) .."
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/base.stamp
+	@echo "installing the development tools into $(VENV) (torch first, its CPU build where there is one) .."
+	@$(PIP) install -c constraints.txt torch==2.13.0
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/base.stamp  ## play Sokoban at random and perfectly, and print the tables
+	@rm -rf runs/demo
+	@$(BIN)/spa-bench evaluate --model baseline/random --tasks sokoban --output runs/demo/random
+	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output runs/demo/oracle
+
+test: $(VENV)/dev.stamp  ## run the tests
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/dev.stamp  ## format, lint, types, rooms
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-cache | tail -5
+
+format: $(VENV)/dev.stamp  ## rewrite the code in the house style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+claims: $(VENV)/dev.stamp  ## measure every figure that README and docs state
+	@$(BIN)/python -m benchmarks.claims --write docs/claims.md
+
+schemas: $(VENV)/dev.stamp  ## write the published schemas
+	@$(BIN)/python -m spa_bench.results.schemas leaderboard/spec
+
+first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (about 40 minutes)
+	@$(BIN)/python -m benchmarks.first_results
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .hypothesis
