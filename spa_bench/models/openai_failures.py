@@ -1,0 +1,224 @@
+"""What a failed call means: try again, slow down, give up on it, or stop the run.
+
+Every failure becomes one line for people. Servers' own words are quoted, but first cleaned: no
+key, no control characters, no page of HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Literal, TypeAlias, cast
+
+from spa_bench.models.openai_settings import KEY_VARIABLE, OMITTABLE
+
+Kind: TypeAlias = Literal[
+    "overload",
+    "timeout",
+    "unreachable",
+    "transient",
+    "malformed",
+    "refused",
+    "gone",
+    "too_long",
+    "filtered",
+]
+"""overload: fewer requests, later. timeout: no complete answer in time. unreachable: no connection
+at all. transient, malformed: may work another time. refused: this request never will. gone: no
+request will. too_long, filtered: the model's own doing, not the server's: the conversation is
+longer than it can read, or its filter refuses the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a call has no reply.
+
+    Attributes:
+        message: one line, without the server's address.
+        status: of HTTP, where there was one.
+        retry_after: seconds the server asks to wait.
+    """
+
+    kind: Kind
+    message: str
+    status: int | None = None
+    retry_after: float | None = None
+
+
+_WORDS = 300
+"""Characters quoted of what a server says."""
+
+_OVERLOADED = (429, 503, 529)
+_PASSING = (408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524)
+_FOR_EVERYBODY = (401, 402, 403, 404, 405, 410)
+
+_NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit balance")
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|exceed_context_size|string_above_max_length"
+    r"|(context|input|prompt|sequence)[ _](length|size|window|limit)"
+    r"|(input|prompt|request|messages?)\b.{0,60}\b(is|are) too (long|large)"
+    r"|input token count|inputs? tokens?.{0,40}(exceed|must)|maximum number of tokens allowed"
+    r"|longer than the (model|maximum)|max_tokens or model output limit was reached",
+    re.IGNORECASE,
+)
+_FILTERED = re.compile(
+    r"content_filter|content management policy|content_policy|moderation|flagged", re.IGNORECASE
+)
+_UNSUPPORTED = re.compile(
+    r"unsupported|not (yet )?(supported|allowed|permitted)|(does not|doesn't|cannot) (support|be)"
+    r"|unrecognized|unknown|deprecated|extra (inputs|fields)|only the default|incompatible",
+    re.IGNORECASE,
+)
+_FIELDS = (*OMITTABLE, "max_tokens", "max_completion_tokens", "prefill")
+
+
+def from_status(status: int, body: object, headers: Mapping[str, str], key: str | None) -> Failure:
+    """Reads an answer of any status but 200.
+
+    Args:
+        status: of HTTP.
+        body: its JSON, the `error` inside it, or text.
+        headers: with names in lower case, or a mapping that does not mind.
+        key: to be scrubbed.
+    """
+    words = _words(body, key)
+    message = f"{status}{': ' + words if words else ''}"
+    everything = f"{words} {_code(body)}"
+    if status in (400, 403, 413, 422):
+        if status != 403 and _TOO_LONG.search(everything):
+            return Failure("too_long", message, status)
+        if status != 413 and _FILTERED.search(everything):
+            return Failure("filtered", message, status)
+    if status == 429 and _NO_QUOTA.search(everything):
+        return Failure("gone", f"no quota left ({message})", status)
+    if status in _OVERLOADED:
+        return Failure("overload", message, status, retry_after(headers))
+    if status in _PASSING:
+        return Failure("transient", message, status, retry_after(headers))
+    if status in (401, 403):
+        verb = "refuses" if status == 401 else "forbids this to"
+        key_state = f"{verb} the key in" if key else "wants a key; none is in"
+        return Failure("gone", f"the server {key_state} {KEY_VARIABLE} ({message})", status)
+    if status in (400, 422):
+        hint = _unsupported(body, everything)
+        if hint:
+            return Failure("gone", f"{message}; {hint}", status)
+    if 300 <= status < 400:
+        target = clean(headers.get("location", "somewhere else"), key)
+        return Failure("gone", f"the address redirects to {target}: use that one", status)
+    return Failure("gone" if status in _FOR_EVERYBODY else "refused", message, status)
+
+
+def from_exception(error: Exception, key: str | None) -> Failure:
+    """Reads what the client library raised.
+
+    Raises:
+        Exception: the error itself, if it does not come from the server or the network.
+    """
+    import aiohttp
+    import httpx2
+    import openai
+
+    from spa_bench.models.openai_transport import TooLargeError
+
+    if isinstance(error, openai.APIStatusError):
+        return from_status(error.status_code, error.body, error.response.headers, key)
+    chain = _chain(error)
+    for cause in chain:
+        if isinstance(cause, TooLargeError):
+            return Failure("refused", str(cause))
+    for cause in chain:
+        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return Failure("unreachable", f"cannot connect ({_why(cause, key)})")
+    for cause in chain:
+        if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
+            return Failure("timeout", "the server fell silent")
+    network = (openai.APIConnectionError, aiohttp.ClientError, httpx2.HTTPError, OSError)
+    if isinstance(error, network):
+        return Failure("transient", f"the connection broke ({_why(chain[-1], key)})")
+    if isinstance(error, openai.OpenAIError | ValueError | RecursionError):
+        return Failure("malformed", f"the answer is not what it claims ({_why(error, key)})")
+    raise error
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Returns the seconds a server asks to wait, by any of its three ways to say so."""
+    text = headers.get("retry-after-ms", "").strip()
+    if _NUMBER.fullmatch(text):
+        return float(text) / 1000
+    text = headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+_NUMBER = re.compile(r"\d{1,9}(\.\d*)?")
+_KEYLIKE = re.compile(r"\b(sk|pk|rk|xai|gsk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+
+
+def clean(text: str, key: str | None) -> str:
+    """Returns text fit to be printed: one line, without keys, cut to 300 characters."""
+    if key:
+        text = text.replace(key, "[key]")
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[:20_000]).split())
+    line = _KEYLIKE.sub("[key]", line)
+    return line if len(line) <= _WORDS else line[: _WORDS - 3] + "..."
+
+
+def _words(body: object, key: str | None) -> str:
+    """Returns the sentence in an error body, or all of it."""
+    for _ in range(3):
+        if not isinstance(body, Mapping):
+            break
+        fields = cast("Mapping[str, object]", body)
+        body = fields.get("message") or fields.get("error") or fields.get("detail") or str(fields)
+    if isinstance(body, str):
+        return clean(re.sub(r"<[^<>]{1,200}>", " ", body[:20_000]), key)
+    return "" if body is None else clean(json.dumps(body, default=str), key)
+
+
+def _code(body: object) -> str:
+    """Returns the machine-readable parts of an error body."""
+    if not isinstance(body, Mapping):
+        return ""
+    fields = cast("Mapping[str, object]", body)
+    names = ("code", "type", "param")
+    own = " ".join(str(fields[name]) for name in names if isinstance(fields.get(name), str))
+    return f"{own} {_code(fields.get('error'))}"
+
+
+def _unsupported(body: object, everything: str) -> str:
+    """Returns what to do if the server does not know a field that every request has."""
+    if not _UNSUPPORTED.search(everything):
+        return ""
+    named = [name for name in _FIELDS if re.search(rf"\b{name}\b", everything)]
+    omittable = [name for name in named if name in OMITTABLE]
+    if omittable:
+        return f"leave it out with --model-args omit={'+'.join(omittable)}"
+    if named and named[0].startswith("max_"):
+        other = "max_completion_tokens" if named[0] == "max_tokens" else "max_tokens"
+        return f"try --model-args max_tokens_field={other}"
+    return "is --model-args prefill right for this server?" if named else ""
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Returns an error and what caused it, outermost first."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return chain
+
+
+def _why(error: BaseException, key: str | None) -> str:
+    reason = getattr(error, "os_error", error)
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return clean(str(text), key)

@@ -1,0 +1,108 @@
+"""First contact with a server: everything that would fail for every episode is said here.
+
+First `/models`, to know what there is; then one short request like all that follow, because only
+that tells whether key, model and parameters are accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from spa_bench.errors import InputError, nearest
+from spa_bench.models import openai_failures, openai_wire
+from spa_bench.models.model import Message, Reply, Request, Sampling
+from spa_bench.models.openai_failures import Failure
+from spa_bench.models.openai_settings import Settings, is_openai
+
+if TYPE_CHECKING:
+    from spa_bench.models.openai import Server
+
+_LIST_SECONDS = 10.0
+_CONNECT_SECONDS = 5.0
+_PROBE_SECONDS = 30.0
+"""A server that loads the model at its first request may take longer: it is then believed."""
+
+_PROBE = Request(
+    # With a system message, as every task has one: some chat templates refuse it.
+    messages=(Message("system", "Be brief."), Message("user", "Say hello.")),
+    prefill="Hello",
+    sampling=Sampling(temperature=1.0, top_p=1.0, new_tokens=16),
+    seed=0,
+)
+
+
+async def check(server: Server, settings: Settings) -> None:
+    """Makes sure that a server will answer.
+
+    Raises:
+        InputError: if it will not, with what to do.
+    """
+    models = await _list(server, settings)
+    names = [name for model in models for name in model]
+    if len(models) == 1 and not _served(settings.model, names):
+        # A server of one model often answers under any name: llama.cpp does.
+        raise InputError(
+            f"{server.url} serves only {names[0]!r}, not {settings.model!r}: ask for"
+            f" openai/{names[0]}"
+        )
+    body = openai_wire.request_body(settings, _PROBE)
+    result = await server.post(body, _PROBE, _PROBE_SECONDS)
+    passing = ("overload", "timeout", "transient", "too_long", "filtered")
+    if isinstance(result, Reply) or result.kind in passing:
+        return  # it is there; what may pass is left to the tries of every request
+    if result.kind == "unreachable":
+        raise InputError(_down(server.url, result))
+    if result.status in (400, 404) and not _served(settings.model, names):
+        raise InputError(_no_model(server.url, settings, names, result))
+    raise InputError(f"{server.url}: {result.message}")
+
+
+async def _list(server: Server, settings: Settings) -> list[tuple[str, ...]]:
+    """Returns the models that a server lists, each with all its names; none if it lists none."""
+    from openai import Timeout
+
+    try:
+        async with asyncio.timeout(_LIST_SECONDS):
+            answer = await server.client.get(
+                "/models",
+                cast_to=object,
+                options={"timeout": Timeout(None, connect=_CONNECT_SECONDS)},
+            )
+    except TimeoutError:
+        raise InputError(
+            f"{server.url} accepts connections but does not answer: is that the right port, and is"
+            " the model loaded?"
+        ) from None
+    except Exception as error:
+        result = openai_failures.from_exception(error, settings.key)
+        if result.kind in ("unreachable", "timeout"):
+            raise InputError(_down(server.url, result)) from None
+        if result.status == 401 or 300 <= (result.status or 0) < 400:
+            raise InputError(f"{server.url}: {result.message}") from None
+        if result.status == 503:
+            raise InputError(
+                f"{server.url} is not ready ({result.message}): try again when it is"
+            ) from None
+        return []
+    return openai_wire.listed_models(answer) or []
+
+
+def _served(model: str, names: list[str]) -> bool:
+    """Returns whether a name is listed, in Google's or Ollama's spelling too."""
+    return bool({model, f"models/{model}", f"{model}:latest"}.intersection(names))
+
+
+def _down(url: str, failure: Failure) -> str:
+    if is_openai(url):
+        return f"{url}: {failure.message}: is there a network? Another server needs --base-url"
+    return f"no server answers at {url}: {failure.message}; start it, or correct --base-url"
+
+
+def _no_model(url: str, settings: Settings, names: list[str], failure: Failure) -> str:
+    said = f"{url} has no model {settings.model!r}{nearest(settings.model, names)}"
+    if not names:
+        path = "" if url.rstrip("/").endswith("/v1") else "; or does the address lack /v1?"
+        return f"{said}, or no chat completions ({failure.message}){path}"
+    listed = ", ".join(sorted(names)[:10]) + (", ..." if len(names) > 10 else "")
+    return f"{said}; it has {listed} ({failure.message})"

@@ -1,0 +1,67 @@
+"""The `openai` client as spa-bench uses it: over aiohttp, without its own retries, with a bound
+on the size of an answer. Importing this module imports the client library: do so late."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient, Timeout
+
+LARGEST_ANSWER = 20_000_000
+"""Bytes of one answer; a reply of 100,000 tokens has about half a million."""
+
+
+class TooLargeError(Exception):
+    """A server sends more than any reply can be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the answer is larger than {LARGEST_ANSWER // 1_000_000} MB")
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        received = 0
+        async for chunk in self._stream:
+            received += len(chunk)
+            if received > LARGEST_ANSWER:
+                raise TooLargeError
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    response.stream = _Bounded(response.stream)
+
+
+def open_client(base_url: str, key: str | None, connections: int, connect: float) -> AsyncOpenAI:
+    """Returns a client for one server.
+
+    Args:
+        base_url: up to and without `/chat/completions`.
+        key: None for a server that wants none.
+        connections: that may be open at a time.
+        connect: seconds to wait for a connection; all other waiting is bounded by the caller.
+    """
+    # uvicorn, and with it vLLM, closes connections that were idle for 5 seconds.
+    transport = DefaultAioHttpClient(
+        limits=httpx2.Limits(max_connections=connections, keepalive_expiry=4.0),
+        event_hooks={"response": [_bound]},
+        follow_redirects=False,
+    )
+    return AsyncOpenAI(
+        base_url=base_url,
+        # The library insists on a key; servers that want none ignore it.
+        api_key=key or "none",
+        max_retries=0,
+        timeout=Timeout(None, connect=connect),
+        http_client=transport,
+        # An answer that arrives compressed could not be bounded by counting its bytes.
+        default_headers={"Accept-Encoding": "identity"},
+    )
