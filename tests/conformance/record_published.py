@@ -1,4 +1,4 @@
-"""Records the boards of the published generators, for the conformance tests of ours.
+"""Records what the published code does, for the conformance tests of ours.
 
 Run from the root of the repository, with a checkout of the published code:
 
@@ -7,6 +7,7 @@ Run from the root of the repository, with a checkout of the published code:
     python tests/conformance/record_published.py frozenlake --ragen /tmp/ragen
     git clone --branch dev-1116 https://github.com/mll-lab-nu/RAGEN /tmp/ragen-sudoku
     python tests/conformance/record_published.py sudoku --ragen /tmp/ragen-sudoku
+    python tests/conformance/record_published.py sudoku_steps --ragen /tmp/ragen-sudoku
 
 Frozen lakes need gymnasium. What else the published modules import and their generators do not
 use (matplotlib, their own base class) is replaced by empty modules.
@@ -20,7 +21,7 @@ import json
 import random
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +95,14 @@ def frozenlake(root: Path) -> dict[str, dict[str, list[str]]]:
 
 def sudoku(root: Path) -> dict[str, dict[str, str]]:
     """Puzzles by `size - difficulty` and seed, row by row, `.` for a blank."""
-    configuration = published_module(root, "ragen/env/sudoku/config.py", stubs=_RAGEN_BASE)
-    own_names = {"ragen.env.sudoku.config": vars(configuration)}
-    module = published_module(root, "ragen/env/sudoku/env.py", stubs=own_names)
+    make = _sudoku_maker(root)
 
     def boards(seeds: Iterable[int], size: int, difficulty: str) -> dict[str, str]:
-        config = configuration.SudokuEnvConfig(board_size=size, difficulty=difficulty)
-        env = module.SudokuEnv(config)
+        env = make(size, difficulty)
         found: dict[str, str] = {}
         for seed in seeds:
             env.reset(seed=seed)
-            found[str(seed)] = "".join(map(str, env.board.ravel().tolist())).replace("0", ".")
+            found[str(seed)] = _cells(env)
         return found
 
     seeds = [*range(72), *range(123, 251)]
@@ -115,6 +113,61 @@ def sudoku(root: Path) -> dict[str, dict[str, str]]:
         "9-easy": boards(range(123, 163), 9, "easy"),
         "9-hard": boards(range(123, 133), 9, "hard"),
     }
+
+
+def sudoku_steps(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Episodes of random play, every other action right.
+
+    Of each action: whether it changed the board, and the reward.
+    """
+    make = _sudoku_maker(root)
+
+    def episode(env: Any, seed: int, steps: int) -> dict[str, Any]:
+        env.reset(seed=seed)
+        rng = random.Random(f"steps/{seed}")
+        size = env.board_size
+        played: dict[str, Any] = {"actions": [], "changes": "", "rewards": []}
+        for step in range(steps):
+            row, col, value = (rng.randrange(size) for _ in range(3))
+            if step % 2:
+                row, col = rng.choice(np.argwhere(env.initial_board == 0).tolist())
+                value = int(env.solution[row, col]) - 1
+            action = f"{row + 1},{col + 1},{value + 1}"
+            before = _cells(env)
+            _, reward, done, _ = env.step(action)
+            played["actions"].append(action)
+            played["changes"] += "01"[_cells(env) != before]
+            played["rewards"].append(reward)
+            if done:
+                break
+        played["actions"] = " ".join(played["actions"])
+        played["end"] = _cells(env)
+        return played
+
+    return {
+        "4-easy": {str(s): episode(make(4, "easy"), s, 40) for s in range(60)},
+        "4-hard": {str(s): episode(make(4, "hard"), s, 60) for s in range(40)},
+        "9-easy": {str(s): episode(make(9, "easy"), s, 300) for s in range(6)},
+    }
+
+
+def _sudoku_maker(root: Path) -> Callable[[int, str], Any]:
+    configuration = published_module(root, "ragen/env/sudoku/config.py", stubs=_RAGEN_BASE)
+    own_names = {"ragen.env.sudoku.config": vars(configuration)}
+    module = published_module(root, "ragen/env/sudoku/env.py", stubs=own_names)
+
+    def make(size: int, difficulty: str) -> Any:
+        return module.SudokuEnv(
+            configuration.SudokuEnvConfig(
+                board_size=size, difficulty=difficulty, max_steps=1_000_000
+            )
+        )
+
+    return make
+
+
+def _cells(env: Any) -> str:
+    return "".join(map(str, env.board.ravel().tolist())).replace("0", ".")
 
 
 _RAGEN_BASE: dict[str, dict[str, Any]] = {
@@ -130,7 +183,12 @@ _RAGEN_BASE: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    recorders = {"sokoban": sokoban, "frozenlake": frozenlake, "sudoku": sudoku}
+    recorders = {
+        "sokoban": sokoban,
+        "frozenlake": frozenlake,
+        "sudoku": sudoku,
+        "sudoku_steps": sudoku_steps,
+    }
     parser.add_argument("game", choices=recorders)
     parser.add_argument("--ragen", type=Path, required=True, help="root of the published checkout")
     arguments = parser.parse_args()
