@@ -215,18 +215,7 @@ class Task:
 
     def opening_message(self, state: str, turn: int, actions_left: int) -> str:
         """Returns the user message that opens a conversation: normally that of turn 1."""
-        prompt, limits = self.config.prompt, self.config.limits
-        instruction = fill(
-            prompt.instruction,
-            {
-                **self.environment.prompt_fields(),
-                "turns": str(limits.turns),
-                "actions": str(limits.actions),
-                "actions_per_turn": str(limits.actions_per_turn),
-                "separator": SEPARATOR,
-            },
-        )
-        return f"{instruction}\n\n{self._turn_text(state, turn, actions_left)}"
+        return f"{self._instruction}\n\n{self._turn_text(state, turn, actions_left)}"
 
     def later_message(self, state: str, turn: int, actions_left: int, reward: float) -> str:
         """Returns the user message of a later turn, which begins with the last turn's reward."""
@@ -234,25 +223,31 @@ class Task:
         return f"{feedback}\n\n{self._turn_text(state, turn, actions_left)}"
 
     def _turn_text(self, state: str, turn: int, actions_left: int) -> str:
-        config = self.config
-        per_turn = str(config.limits.actions_per_turn)
-        reply_format = fill(
-            config.prompt.reply_format[config.format],
-            {"separator": SEPARATOR, "actions_per_turn": per_turn},
-        )
-        return fill(
-            config.prompt.turn,
-            {
-                "turn": str(turn),
-                "turns": str(config.limits.turns),
-                "state": state,
-                "actions_left": str(actions_left),
-                "actions_per_turn": per_turn,
-                "reply_format": reply_format,
-                "new_tokens": str(config.limits.new_tokens),
-                "separator": SEPARATOR,
-            },
-        )
+        changing = {"turn": str(turn), "state": state, "actions_left": str(actions_left)}
+        return fill(self.config.prompt.turn, self._turn_fields | changing)
+
+    # what is the same in every message is filled once
+
+    @cached_property
+    def _fixed_fields(self) -> dict[str, str]:
+        limits = self.config.limits
+        return {
+            "turns": str(limits.turns),
+            "actions": str(limits.actions),
+            "actions_per_turn": str(limits.actions_per_turn),
+            "new_tokens": str(limits.new_tokens),
+            "separator": SEPARATOR,
+        }
+
+    @cached_property
+    def _instruction(self) -> str:
+        fields = {**self.environment.prompt_fields(), **self._fixed_fields}
+        return fill(self.config.prompt.instruction, fields)
+
+    @cached_property
+    def _turn_fields(self) -> dict[str, str]:
+        reply_format = self.config.prompt.reply_format[self.config.format]
+        return {**self._fixed_fields, "reply_format": fill(reply_format, self._fixed_fields)}
 
 
 def split_of(board_key: str) -> str:
@@ -266,8 +261,8 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def format_reward(reward: float) -> str:
-    """Returns a reward without the noise of binary fractions, such as `-0.3`."""
-    return f"{round(reward, 6):g}"
+    """Returns a reward without the noise of binary fractions, such as `-0.3`; never `-0`."""
+    return f"{round(reward, 6) + 0.0:g}"
 
 
 def unknown_placeholders(

@@ -59,7 +59,10 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
     turns: list[Turn] = []
     state: Any = spec.instance.state
     executed = 0
-    changed = over = False
+    changed = False
+    over = environment.is_success(state) or environment.loss(state) is not None
+    # a window of history sends less than the tokens of all earlier turns
+    extends = model.capabilities.append_only and config.history == "full"
     token_prefix: tuple[int, ...] | None = None
 
     while not over and len(turns) < limits.turns and executed < limits.actions:
@@ -100,7 +103,8 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
         except ModelGoneError:
             raise
         except ModelError as error:
-            return _episode(spec, tuple(turns), success=False, failure=None, error=str(error))
+            why = _storable(str(error))
+            return _episode(spec, tuple(turns), success=False, failure=None, error=why)
         seconds = time.perf_counter() - started
 
         message = _storable((prefill if reply.prefilled else "") + reply.text)
@@ -148,7 +152,8 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
                 tokens=_tokens(reply) if spec.log_tokens else None,
             )
         )
-        if model.capabilities.append_only and reply.prompt_ids and reply.completion_ids:
+        token_prefix = None
+        if extends and reply.prompt_ids is not None and reply.completion_ids is not None:
             token_prefix = reply.prompt_ids + reply.completion_ids
 
     success = environment.is_success(state)

@@ -51,11 +51,14 @@ class TurnUsage:
 
 @dataclass(frozen=True, slots=True)
 class TurnTokens:
-    """Token ids of one turn, with `--log-tokens`: what was sent, what was sampled, how likely."""
+    """Token ids of one turn, with `--log-tokens`: what was sent, what was sampled, how likely.
+
+    A log-probability that is no finite number stands as null: JSON has no infinities.
+    """
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
-    logprobs: tuple[float, ...] | None = None
+    logprobs: tuple[float | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,21 @@
+"""What all tests share. Helpers that need no fixture stand in `scripted` and `worlds`."""
+
+from __future__ import annotations
+
+import pytest
+from scripted import Scripted
+from worlds import sokoban_task
+
+from spa_bench.task import Task
+
+
+@pytest.fixture
+def scripted() -> type[Scripted]:
+    """The model that says what a test tells it to."""
+    return Scripted
+
+
+@pytest.fixture(scope="session")
+def task() -> Task:
+    """The built-in Sokoban task."""
+    return sokoban_task()
