@@ -6,6 +6,11 @@ import hashlib
 import json
 from typing import Any
 
+# one for all calls: `json.dumps` with options would build an encoder each time
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 
 def canonical_json(value: Any) -> str:
     """Returns `value` as JSON with sorted keys, no spaces and no escapes beyond JSON's own.
@@ -13,9 +18,7 @@ def canonical_json(value: Any) -> str:
     Raises:
         ValueError: for NaN and infinities, which JSON does not have.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _ENCODER.encode(value)
 
 
 def sha256_hex(value: Any) -> str:
