@@ -81,12 +81,12 @@ def between(message: str, opening: str, closing: str, start: int = 0) -> Span | 
 
 
 def last_between(message: str, opening: str, closing: str) -> Span | None:
-    """Returns the text of the last complete pair of tags, with no `opening` inside it."""
-    right = message.rfind(closing)
-    if right < 0:
+    """Returns the text of the last complete pair of tags, with no tag inside it."""
+    left = message.rfind(opening, 0, max(message.rfind(closing), 0))
+    if left < 0:
         return None
-    left = message.rfind(opening, 0, right)
-    return None if left < 0 else Span(left + len(opening), right)
+    left += len(opening)
+    return Span(left, message.find(closing, left))
 
 
 _THINK_THEN_ANSWER = re.compile(r"</think>\s*<answer>")
