@@ -7,6 +7,7 @@ key, no control characters, no page of HTML.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|string_above_max_length"
     r"|(context|input|prompt|sequence)[ _](length|size|window|limit)"
     r"|(input|prompt|request|messages?)\b.{0,60}\b(is|are) too (long|large)"
-    r"|input token count|inputs? tokens?.{0,40}(exceed|must)|maximum number of tokens allowed"
+    r"|input token count|inputs?\W{1,3}tokens?.{0,40}(exceed|must)|maximum number of tokens allowed"
     r"|longer than the (model|maximum)|max_tokens or model output limit was reached",
     re.IGNORECASE,
 )
@@ -69,7 +70,8 @@ _FILTERED = re.compile(
     r"content_filter|content management policy|content_policy|moderation|flagged", re.IGNORECASE
 )
 _UNSUPPORTED = re.compile(
-    r"unsupported|not (yet )?(supported|allowed|permitted)|(does not|doesn't|cannot) (support|be)"
+    r"unsupported|not (yet )?(supported|allowed|permitted)"
+    r"|(does not|doesn't|cannot) (support|be|both)"
     r"|unrecognized|unknown|deprecated|extra (inputs|fields)|only the default|incompatible",
     re.IGNORECASE,
 )
@@ -201,6 +203,8 @@ def _unsupported(body: object, everything: str) -> str:
     named = [name for name in _FIELDS if re.search(rf"\b{name}\b", everything)]
     omittable = [name for name in named if name in OMITTABLE]
     if omittable:
+        if "both" in everything:  # one of them is one too many
+            omittable = omittable[-1:]
         return f"leave it out with --model-args omit={'+'.join(omittable)}"
     if named and named[0].startswith("max_"):
         other = "max_completion_tokens" if named[0] == "max_tokens" else "max_tokens"
@@ -220,5 +224,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _why(error: BaseException, key: str | None) -> str:
     reason = getattr(error, "os_error", error)
+    if isinstance(reason, ConnectionError) and reason.errno:
+        return os.strerror(reason.errno)
     text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return clean(str(text), key)

@@ -71,7 +71,7 @@ def raw(body: bytes, content_type: str = "application/json") -> Fault:
 
 
 def status(
-    code: int, message: str = "no", *, retry_after: str | None = None, **fields: Any
+    code: int, message: str = "no", /, *, retry_after: str | None = None, **fields: Any
 ) -> Fault:
     """An error as OpenAI spells it; `fields` are further ones inside it, such as `code`."""
 
@@ -168,6 +168,7 @@ class FaultServer:
         self.in_flight = 0
         self.most_in_flight = 0
         self.stopping = asyncio.Event()
+        self._arrivals: list[tuple[int, asyncio.Future[None]]] = []
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -192,6 +193,13 @@ class FaultServer:
             await self._runner.cleanup()
             self._runner = None
 
+    async def holds(self, count: int) -> None:
+        """Waits until so many requests are in flight."""
+        if self.in_flight < count:
+            arrived = asyncio.get_running_loop().create_future()
+            self._arrivals.append((count, arrived))
+            await arrived
+
     async def _list(self, request: web.Request) -> web.StreamResponse:
         if callable(self.models):
             return await self.models(self, request)
@@ -201,6 +209,9 @@ class FaultServer:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        for count, arrived in self._arrivals:
+            if self.in_flight >= count and not arrived.done():
+                arrived.set_result(None)
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
             self.requests.append(Received(await request.json(), headers))
@@ -212,7 +223,11 @@ class FaultServer:
 
 @contextlib.contextmanager
 def in_thread(server: FaultServer) -> Iterator[FaultServer]:
-    """Runs a server in a thread of its own until the block ends."""
+    """Runs a server in a thread of its own until the block ends.
+
+    Raises:
+        RuntimeError: if it does not start.
+    """
     started, finish = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 

@@ -1,0 +1,174 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spa_bench.models.openai_failures import clean, from_status, retry_after
+
+KEY = "sk-proj-0123456789abcdef"
+
+
+def _failure(status: int, message: str, **fields: str):
+    return from_status(status, {"message": message, **fields}, {}, KEY)
+
+
+# The words that servers really use, as they are documented or were seen.
+TOO_LONG = [
+    {"message": "too much", "code": "context_length_exceeded"},  # OpenAI
+    {  # llama.cpp, seen
+        "message": "request (18031 tokens) exceeds the available context size (1024 tokens), try"
+        " increasing it",
+        "type": "exceed_context_size_error",
+    },
+    {  # vLLM
+        "message": "This model's maximum context length is 4096 tokens. However, you requested"
+        " 4500 tokens (4100 in the messages, 400 in the completion)."
+    },
+    {"message": "The input (5000 tokens) is longer than the model's context length (4096 tokens)."},
+    {"message": "prompt is too long: 210000 tokens > 200000 maximum"},  # Anthropic
+    {  # Google
+        "message": "The input token count (1100000) exceeds the maximum number of tokens allowed"
+        " (1048576)."
+    },
+    {"message": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096"},
+    {  # OpenAI's reasoning models
+        "message": "Could not finish the message because max_tokens or model output limit was"
+        " reached."
+    },
+]
+
+
+@pytest.mark.parametrize("body", TOO_LONG)
+def test_a_conversation_longer_than_the_context_is_the_models_own_limit(body: dict):
+    assert from_status(400, body, {}, None).kind == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "The response was filtered due to the prompt triggering content management policy"),
+        (403, "Your chosen model requires moderation and your input was flagged"),
+    ],
+)
+def test_a_prompt_that_a_filter_refuses_is_the_models_own_doing(status: int, message: str):
+    assert _failure(status, message).kind == "filtered"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(429, "overload"), (503, "overload"), (529, "overload")]
+    + [(code, "transient") for code in (408, 409, 500, 502, 504)]
+    + [(code, "gone") for code in (301, 308, 401, 402, 403, 404, 405)]
+    + [(code, "refused") for code in (400, 413, 422, 418, 501)],
+)
+def test_what_a_status_means(status: int, kind: str):
+    assert _failure(status, "no").kind == kind
+
+
+def test_a_spent_quota_is_no_overload():
+    failure = _failure(429, "You exceeded your current quota", code="insufficient_quota")
+    assert failure.kind == "gone"
+    assert "quota" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "Unsupported value: 'temperature' does not support 0.7 with this model. Only the"
+            " default (1) value is supported.",
+            "omit=temperature",
+        ),
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use"
+            " 'max_completion_tokens' instead.",
+            "max_tokens_field=max_completion_tokens",
+        ),
+        ("`temperature` and `top_p` cannot both be specified", "omit=top_p"),
+        ("Unrecognized request argument supplied: seed", "omit=seed"),
+        ("Assistant response prefill is incompatible with enable_thinking.", "prefill"),
+    ],
+)
+def test_a_parameter_the_server_does_not_know_fails_everything_and_says_what_to_do(
+    message: str, advice: str
+):
+    failure = _failure(400, message)
+    assert failure.kind == "gone"
+    assert advice in failure.message
+
+
+def test_a_bad_value_is_not_an_unknown_parameter():
+    assert _failure(400, "max_tokens is too large: 99999").kind == "refused"
+
+
+def test_the_error_names_the_variable_of_the_key():
+    assert "refuses the key in OPENAI_API_KEY" in _failure(401, "bad key").message
+    assert "none is in OPENAI_API_KEY" in from_status(401, None, {}, None).message
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"retry-after": "9" * 400}, None),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None):
+    assert retry_after(headers) == seconds
+
+
+@given(st.text(max_size=50))
+def test_no_wish_to_wait_however_strange_is_a_crash(text: str):
+    seconds = retry_after({"retry-after": text})
+    assert seconds is None or seconds >= 0
+
+
+@given(st.text(), st.text(), st.integers(0, 500))
+def test_no_key_survives_cleaning(before: str, after: str, padding: int):
+    assert KEY not in clean(before + "x" * padding + KEY + after, KEY)
+
+
+def test_cleaned_text_is_one_short_printable_line():
+    line = clean("\x1b[31mred\x1b[0m\r\n\x00 and\u202e more " + "y" * 1000, None)
+    assert line.isprintable()
+    assert len(line) == 300
+
+
+def test_what_looks_like_a_key_is_not_shown_either():
+    line = clean("Incorrect API key provided: sk-abcd****wxyz; Bearer abcdef", None)
+    assert "wxyz" not in line
+    assert "abcdef" not in line
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": f"bad {KEY}"},
+        {"error": {"message": f"bad {KEY}"}},
+        {"detail": [{"loc": ["body"], "msg": KEY}]},
+        {"object": "error", KEY: 3},
+        [KEY],
+        KEY,
+        f"<html><h1>502</h1>{KEY}</html>",
+        json.dumps({"a": KEY}),
+        {"message": {"message": {"message": {"message": KEY}}}},
+        {"message": "m", "code": KEY, "param": KEY},
+    ],
+)
+def test_no_shape_of_error_shows_the_key(body: object):
+    for status in (301, 400, 401, 404, 429, 500, 503):
+        assert KEY not in from_status(status, body, {"location": KEY}, KEY).message
+
+
+@given(st.integers(300, 599), st.recursive(st.none() | st.text() | st.integers(), st.lists))
+def test_no_error_however_strange_is_a_crash(status: int, body: object):
+    assert from_status(status, body, {}, None).message.isprintable()
+    assert from_status(status, {"error": body}, {}, None).message.isprintable()
