@@ -17,6 +17,9 @@ from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
+MOST_REPEATS = 100_000
+"""Episodes of one board at most."""
+
 SPLITS = ("test", "validation", *["train"] * 8)
 """The split of a board, by the SHA-256 of its board key modulo 10."""
 
@@ -111,7 +114,7 @@ class TaskConfig(_Strict):
     instances: TaskInstances
     sampling: TaskSampling
     history: Literal["full"] | Annotated[int, Field(ge=1)] = "full"
-    repeats: int = Field(ge=1, le=100_000)
+    repeats: int = Field(ge=1, le=MOST_REPEATS)
     metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief)$")]]
     tag: list[str] = []
     prompt: TaskPrompt
@@ -170,10 +173,9 @@ class Task:
         instances and sampling; not description, tag, metrics and repeats.
         """
         config = self.config
-        shown = {n: getattr(self.environment, n) for n in sorted(self.environment.presentation)}
         return sha256_hex(
             {
-                "environment": [self.environment.environment_id, self.environment.name, shown],
+                "environment": [self.environment.environment_id, self.environment.shown_as()],
                 "observation": config.observation,
                 "format": config.format,
                 "prompt": {

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 import typer
 
+from spa_bench.cli.compare import compare
 from spa_bench.cli.evaluate import evaluate
 from spa_bench.cli.list import app as list_app
+from spa_bench.cli.play import play
 from spa_bench.cli.show import show
+from spa_bench.cli.validate import validate
 from spa_bench.errors import SpaBenchError
-
 
 _UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 """Typer's own ClickException, which it does not export: base of all complaints about arguments."""
@@ -59,8 +61,8 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     pass
 
 
-app.command(context_settings=_CONTEXT)(evaluate)
-app.command(context_settings=_CONTEXT)(show)
+for _command in (evaluate, show, play, compare, validate):
+    app.command(context_settings=_CONTEXT)(_command)
 app.add_typer(list_app, name="list", context_settings=_CONTEXT)
 
 

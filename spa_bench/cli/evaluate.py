@@ -72,13 +72,11 @@ def evaluate(
     ceiling (the best possible policy) of its task. The run's folder keeps every episode.
     """
     from spa_bench.cli.progress import watch
-    from spa_bench.errors import InputError, nearest
+    from spa_bench.errors import InputError
 
     if output_format not in OUTPUT_FORMATS:
-        known = nearest(output_format, OUTPUT_FORMATS)
-        raise InputError(
-            f"--output-format {output_format!r}: {known or 'not'} one of {', '.join(OUTPUT_FORMATS)}"
-        )
+        known = ", ".join(OUTPUT_FORMATS)
+        raise InputError(f"--output-format {output_format!r} is none of {known}")
 
     import asyncio
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from spa_bench.task import Instance, Task
 
 
 def show(
@@ -18,23 +22,9 @@ def show(
     ] = None,
 ) -> None:
     """Show exactly what a model will see, and the bounds of the board."""
-    from spa_bench.errors import InputError
-    from spa_bench.registry import Registry
     from spa_bench.results.bounds import board_bounds
 
-    found = Registry.with_paths(include_path or ()).resolve([task])
-    if len(found) > 1:
-        raise InputError(f"{task!r} is {len(found)} tasks; show takes one")
-    chosen = found[0]
-    boards = {board.seed: board for board in chosen.boards[0]}
-    if not boards:
-        raise InputError(f"task {chosen.name!r} has no boards")
-    board = boards.get(next(iter(boards)) if instance is None else instance)
-    if board is None:
-        raise InputError(
-            f"task {chosen.name!r} has no board {instance}; its seeds are"
-            f" {chosen.config.instances.seeds}"
-        )
+    chosen, board = pick_board(task, instance, include_path or ())
     state = chosen.environment.observe(board.state, chosen.config.observation)
     bounds = board_bounds(chosen, [board])[board.id]
     plan = "none" if bounds.shortest_plan is None else str(bounds.shortest_plan)
@@ -47,3 +37,25 @@ def show(
     typer.echo(f"\n--- system ---\n{chosen.config.prompt.system}")
     typer.echo(f"\n--- user ---\n{chosen.opening_message(state, 1, chosen.limits.actions)}")
     typer.echo(f"\n--- assistant, already begun ---\n{chosen.format.prefill}")
+
+
+def pick_board(name: str, seed: int | None, include_path: Sequence[Path]) -> tuple[Task, Instance]:
+    """Returns the task of that name and one of its boards: that of `seed`, or the first.
+
+    Raises:
+        InputError: if there is no such task or board.
+    """
+    from spa_bench.errors import InputError
+    from spa_bench.registry import Registry
+
+    found = Registry.with_paths(include_path).resolve([name])
+    if len(found) != 1:
+        raise InputError(f"{name!r} is {len(found)} tasks: {', '.join(t.name for t in found)}")
+    task = found[0]
+    boards = {board.seed: board for board in task.boards[0]}
+    if not boards:
+        raise InputError(f"task {task.name!r} has no boards")
+    if seed is not None and seed not in boards:
+        seeds = task.config.instances.seeds
+        raise InputError(f"task {task.name!r} has no board of seed {seed}; its seeds are {seeds}")
+    return task, boards[next(iter(boards)) if seed is None else seed]

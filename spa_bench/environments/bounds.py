@@ -26,6 +26,9 @@ from spa_bench.environments.environment import AnyEnvironment
 STATE_LIMIT = 1_000_000
 """Above so many reachable states, bounds are not computed exactly."""
 
+TRANSITION_LIMIT = 3_000_000
+"""And above so many transitions: a few seconds a board."""
+
 _DENSE_LIMIT = 4_000_000
 """Numbers the blind search may hold for one turn (open-loop sequences x states)."""
 
@@ -108,6 +111,8 @@ class Graph:
             if ended[here] or depths[here] >= depth:
                 action_counts.append(0)
                 continue
+            if len(source) > TRANSITION_LIMIT:
+                raise TooManyStatesError(f"more than {TRANSITION_LIMIT} transitions to look at")
             actions = environment.actions(state)
             action_counts.append(len(actions))
             for number, action in enumerate(actions):
@@ -233,19 +238,19 @@ class Solver:
         return float(self._values(self.limits.turns, self.limits.actions)[0])
 
     def shortest_plan(self) -> int | None:
-        """Returns the least number of actions that can solve the board, or None within the budget."""
+        """Returns the least number of actions to a success, or None if none fits the budget."""
         distance = self._distances[0]
         return int(distance) if distance <= self.limits.budget else None
 
     def best_turn(self, state: Hashable, turns: int, actions: int) -> Sequence[Any]:
-        """Returns the actions the ceiling policy commits to, with so many turns and actions left."""
+        """Returns the actions the ceiling policy commits to, with so much left of the limits."""
         here = self.graph.index[state]
         length = min(self.limits.actions_per_turn, actions)
         if self.graph.deterministic:
             return self._along_shortest_path(here, length)
         return self._best_blind_sequence(here, turns, actions)
 
-    # -- deterministic dynamics: one breadth-first search --------------------------------------------
+    # -- deterministic dynamics: one breadth-first search -----------------------------------------
 
     @cached_property
     def _distances(self) -> NDArray[np.float64]:
@@ -270,7 +275,7 @@ class Solver:
             here = graph.index[outcome.state]
         return plan
 
-    # -- stochastic dynamics ---------------------------------------------------------------------------
+    # -- stochastic dynamics -------------------------------------------------------------------
 
     def _closed_values(self, budget: int) -> NDArray[np.float64]:
         graph = self.graph

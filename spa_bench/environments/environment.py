@@ -93,6 +93,14 @@ class Environment(ABC, Generic[S, A]):
         """Returns the name of the failure if `state` is a terminal loss (such as 'hole')."""
         return None
 
+    def plan(self, state: S) -> Sequence[A] | None:
+        """Returns actions that solve the board, where this kind of board can be solved directly.
+
+        None, the default, leaves it to search. Used only where there are too many states to
+        search, and believed only after the actions have been tried on `outcomes`.
+        """
+        return None
+
     # -- what can be known, and how it is written ------------------------------------------------
 
     @abstractmethod
@@ -142,13 +150,25 @@ class Environment(ABC, Generic[S, A]):
         """A short readable name of rules and generator, such as `6x6-1/ragen`."""
 
     def parameters(self) -> dict[str, Any]:
-        """Returns the fields that make the rules and the boards (presentation left out)."""
+        """Returns the fields that make the rules and the boards, as far as they are not default.
+
+        Defaults are left out so that a new parameter does not change what was there before.
+        """
+        own = self._chosen()
+        return {name: value for name, value in own.items() if name not in self.presentation}
+
+    def shown_as(self) -> dict[str, Any]:
+        """Returns the fields of the presentation, as far as they are not default."""
+        own = self._chosen()
+        return {name: value for name, value in own.items() if name in self.presentation}
+
+    def _chosen(self) -> dict[str, Any]:
         if not dataclasses.is_dataclass(self):
             raise TypeError(f"{type(self).__name__} must be a frozen dataclass")
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in self.presentation
+            if getattr(self, field.name) != field.default
         }
 
     @cached_property

@@ -121,6 +121,23 @@ class Sudoku(Environment[SudokuState, Placement]):
     def is_success(self, state: SudokuState) -> bool:
         return BLANK not in state.cells
 
+    def plan(self, state: SudokuState) -> Sequence[Placement] | None:
+        """Returns the digits of the solution that are missing, in an order that is allowed."""
+        solution = self._solve(state.givens)
+        plan: list[Placement] = []
+        while solution is not None and state.cells != solution:
+            for cell, digit in enumerate(solution):
+                row, col = divmod(cell, self.size)
+                action = Placement(row + 1, col + 1, int(digit))
+                after = self.outcomes(state, action)[0].state
+                if after != state:
+                    plan.append(action)
+                    state = after
+                    break
+            else:
+                return None  # own entries stand in each other's way
+        return None if solution is None else plan
+
     # -- what can be known, and how it is written ------------------------------------------------
 
     def facts(self, state: SudokuState) -> Facts:
@@ -234,6 +251,25 @@ class Sudoku(Environment[SudokuState, Placement]):
         return f"{self.size}x{self.size}-{self.clues}/{self.generator}"
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _solve(self, cells: str) -> str | None:
+        """Returns the first completion of the cells found by trying the tightest cell first."""
+        tightest: tuple[int, list[str]] | None = None
+        for cell, digit in enumerate(cells):
+            if digit != BLANK:
+                continue
+            taken = self._peers[cell](cells)
+            free = [d for d in DIGITS[: self.size] if d not in taken]
+            if tightest is None or len(free) < len(tightest[1]):
+                tightest = cell, free
+        if tightest is None:
+            return cells
+        cell, free = tightest
+        for digit in free:
+            solved = self._solve(cells[:cell] + digit + cells[cell + 1 :])
+            if solved is not None:
+                return solved
+        return None
 
     @property
     def _box(self) -> int:

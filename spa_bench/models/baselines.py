@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spa_bench.environments.bounds import Limits, Solver
-from spa_bench.errors import InputError, ModelError, nearest
+from spa_bench.environments.bounds import Limits, Solver, TooManyStatesError
+from spa_bench.errors import InputError, ModelError, ModelGoneError, nearest
 from spa_bench.formats.format import SEPARATOR, Content
 from spa_bench.models.model import Capabilities, ModelOptions, Privileged, Reply, Request
 
@@ -70,22 +70,43 @@ class RandomBaseline(Baseline):
 
 
 class OracleBaseline(Baseline):
-    """The best policy under the task's limits, by exact search."""
+    """The best policy under the task's limits, by exact search.
+
+    Where a board has too many states to search, it follows the environment's own plan.
+    """
 
     _BOARDS_KEPT = 64
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._solvers: OrderedDict[tuple[str, Any, Limits], Solver] = OrderedDict()
+        self._too_large: set[tuple[str, Limits]] = set()
 
     def choose(self, seen: Privileged, seed: int) -> Sequence[Any]:
+        solver = self._solver(seen)
+        if solver is not None:
+            return solver.best_turn(seen.state, seen.turns_left, seen.actions_left)
+        plan = seen.environment.plan(seen.state)
+        if plan is None:
+            raise ModelGoneError(
+                f"{self.name} cannot play {seen.environment.name}: too many states to search"
+            )
+        return plan[: min(seen.limits.actions_per_turn, seen.actions_left)]
+
+    def _solver(self, seen: Privileged) -> Solver | None:
+        kind = (seen.environment.environment_id, seen.limits)
         key = (seen.environment.environment_id, seen.start, seen.limits)
-        solver = self._solvers.get(key)
-        if solver is None:
-            solver = self._solvers[key] = Solver(seen.environment, seen.start, seen.limits)
+        if kind in self._too_large:
+            return None
+        if key not in self._solvers:
+            try:
+                self._solvers[key] = Solver(seen.environment, seen.start, seen.limits)
+            except TooManyStatesError:
+                self._too_large.add(kind)
+                return None
             if len(self._solvers) > self._BOARDS_KEPT:
                 self._solvers.popitem(last=False)
-        return solver.best_turn(seen.state, seen.turns_left, seen.actions_left)
+        return self._solvers[key]
 
 
 _BASELINES = {"random": RandomBaseline, "oracle": OracleBaseline}

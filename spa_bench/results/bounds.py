@@ -1,42 +1,150 @@
-"""Exact floor and ceiling of a task: what chance gets, and what the best possible policy gets."""
+"""Floor and ceiling of a task: what chance gets, and what the best possible policy gets.
+
+Exact wherever a board's states can be searched. Where they are too many, the floor is estimated by
+playing at random, and the ceiling is that of the environment's own plan, tried on the kernel.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from spa_bench.environments.bounds import Solver
-from spa_bench.metrics.success import pass_at_k_of, pass_hat_k_of
+from spa_bench.canonical import sha256_hex
+from spa_bench.environments.bounds import Limits, Solver, TooManyStatesError
+from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.metrics.interval import Estimate, clustered
+from spa_bench.metrics.success import (
+    pass_at_k,
+    pass_at_k_of,
+    pass_hat_k,
+    pass_hat_k_of,
+)
 from spa_bench.task import Instance, Task
 
+RANDOM_EPISODES = 50
+"""Episodes of random play a board, where the floor is estimated."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class BoardBounds:
-    """Bounds of one board: success probabilities, and the shortest plan where one fits."""
+    """Bounds of one board.
+
+    Attributes:
+        floor, ceiling, closed_loop: success probabilities; NaN where unknown.
+        shortest_plan: the least number of actions, where one fits the limits and is known.
+        random_successes: None where the floor is exact; else successes of `RANDOM_EPISODES`.
+    """
 
     floor: float
     ceiling: float
     closed_loop: float
     shortest_plan: int | None
+    random_successes: int | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of it is exact."""
+        return self.random_successes is None
 
 
 def board_bounds(task: Task, boards: Sequence[Instance]) -> dict[str, BoardBounds]:
-    """Returns the bounds of each board by its id; equal boards are searched once."""
-    found: dict[object, BoardBounds] = {}
+    """Returns the bounds of each board by its id; equal boards are searched once.
+
+    Once a board has too many states to search, the rest of the task's boards are not tried.
+    """
+    found: dict[str, BoardBounds] = {}
+    search = True
     for board in boards:
-        if board.state not in found:
-            solver = Solver(task.environment, board.state, task.limits)
-            found[board.state] = BoardBounds(
+        bounds = _bounds(task.environment, board.state, task.limits, search)
+        search = search and bounds.exact
+        found[board.id] = bounds
+    return found
+
+
+@lru_cache(maxsize=10_000)
+def _bounds(environment: AnyEnvironment, start: Any, limits: Limits, search: bool) -> BoardBounds:
+    if search:
+        try:
+            solver = Solver(environment, start, limits)
+            return BoardBounds(
                 solver.floor(), solver.ceiling(), solver.closed_loop(), solver.shortest_plan()
             )
-    return {board.id: found[board.state] for board in boards}
+        except TooManyStatesError:
+            pass
+    return _estimated(environment, start, limits)
 
 
-def metric_of_policy(metric: str, probabilities: Sequence[float]) -> float:
-    """Returns pass@k or pass^k of a policy from its success probability on each board."""
-    if not probabilities:
-        return math.nan
-    kind, k = metric[:5], int(metric[5:])
-    of = pass_at_k_of if kind == "pass@" else pass_hat_k_of
-    return math.fsum(of(p, k) for p in probabilities) / len(probabilities)
+def _estimated(environment: AnyEnvironment, start: Any, limits: Limits) -> BoardBounds:
+    rng = random.Random(sha256_hex([environment.environment_id, environment.board_key(start)]))
+    successes = 0
+    for _ in range(RANDOM_EPISODES):
+        state, over = start, False
+        for _ in range(limits.budget):
+            outcomes = environment.outcomes(state, rng.choice(environment.actions(state)))
+            weights = [float(outcome.probability) for outcome in outcomes]
+            outcome = rng.choices(outcomes, weights)[0]
+            state, over = outcome.state, outcome.terminal
+            if over:
+                break
+        successes += environment.is_success(state)
+    length = _length_of_plan(environment, start, limits)
+    # a plan that is certain to work is as good as a policy can be
+    ceiling = math.nan if length is None else 1.0
+    return BoardBounds(successes / RANDOM_EPISODES, ceiling, ceiling, None, successes)
+
+
+def _length_of_plan(environment: AnyEnvironment, start: Any, limits: Limits) -> int | None:
+    """Returns the length of the environment's own plan if it works, surely and within limits."""
+    plan = environment.plan(start)
+    if plan is None or len(plan) > limits.budget:
+        return None
+    state = start
+    for action in plan:
+        outcomes = environment.outcomes(state, action)
+        if len(outcomes) != 1:
+            return None
+        (outcome,) = outcomes
+        state = outcome.state
+    return len(plan) if environment.is_success(state) else None
+
+
+def floor_of(metric: str, bounds: Sequence[BoardBounds]) -> Estimate:
+    """Returns the floor of pass@k or pass^k; with an interval where it is estimated."""
+    if not bounds or any(math.isnan(bound.floor) for bound in bounds):
+        return Estimate(math.nan, math.nan, math.nan)
+    if all(bound.exact for bound in bounds):
+        return Estimate(_mean(metric, [b.floor for b in bounds]), math.nan, math.nan)
+    k = int(metric[5:])
+    of = pass_at_k if metric.startswith("pass@") else pass_hat_k
+    values = [
+        _of_policy(metric)(bound.floor)
+        if bound.random_successes is None
+        else of(RANDOM_EPISODES, bound.random_successes, min(k, RANDOM_EPISODES))
+        for bound in bounds
+    ]
+    return clustered(values, RANDOM_EPISODES * len(bounds))
+
+
+def ceiling_of(metric: str, bounds: Sequence[BoardBounds]) -> float:
+    """Returns the ceiling of pass@k or pass^k."""
+    return _mean(metric, [bound.ceiling for bound in bounds])
+
+
+def closed_loop_of(metric: str, bounds: Sequence[BoardBounds]) -> float:
+    """Returns what the best policy would get that looks before every action."""
+    return _mean(metric, [bound.closed_loop for bound in bounds])
+
+
+def _mean(metric: str, probabilities: Sequence[float]) -> float:
+    of = _of_policy(metric)
+    return math.fsum(map(of, probabilities)) / len(probabilities) if probabilities else math.nan
+
+
+def _of_policy(metric: str) -> Callable[[float], float]:
+    k = int(metric[5:])
+    of = pass_at_k_of if metric.startswith("pass@") else pass_hat_k_of
+    return lambda p: of(p, k)

@@ -12,7 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import normalised, pass_at_k, pass_hat_k
-from spa_bench.results.bounds import BoardBounds, board_bounds, metric_of_policy
+from spa_bench.results.bounds import (
+    BoardBounds,
+    board_bounds,
+    ceiling_of,
+    closed_loop_of,
+    floor_of,
+)
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.task import Task
@@ -33,12 +39,18 @@ class _Model(BaseModel):
 
 
 class Score(_Model):
-    """One metric: value with its 95% interval, and where it stands between the exact bounds."""
+    """One metric: value with its 95% interval, and where it stands between floor and ceiling.
+
+    `floor_low` and `floor_high` are null where the floor is exact; `ceiling` is null where the
+    board is too large to search and its environment knows no plan.
+    """
 
     value: Number
     low: Number
     high: Number
     floor: Number
+    floor_low: Number
+    floor_high: Number
     ceiling: Number
     closed_loop: Number
     normalised: Number
@@ -121,7 +133,7 @@ class _Tally:
     sums: Counter[str] = field(default_factory=Counter[str])
     infrastructure: int = 0
     reward: float = 0.0
-    seconds: float = 0.0
+    microseconds: int = 0
 
     def add(self, episode: Episode) -> None:
         board = self.boards.setdefault(episode.instance, _Board())
@@ -133,7 +145,7 @@ class _Tally:
             self.parses[turn.parse] += 1
             self.stop_reasons[turn.stop_reason] += 1
             self.reward += turn.reward
-            self.seconds += turn.seconds
+            self.microseconds += round(turn.seconds * 1e6)
             actions += turn.executed
             usage = turn.usage
             self.sums["turns"] += 1
@@ -199,9 +211,9 @@ def _task_result(plan: Plan, task: Task, repeats: int, tally: _Tally) -> TaskRes
             for name in task.config.metrics
             if name.startswith("pass")
         },
-        failures=dict(tally.failures.most_common()),
-        parses=dict(tally.parses.most_common()),
-        stop_reasons=dict(tally.stop_reasons.most_common()),
+        failures=_most_common(tally.failures),
+        parses=_most_common(tally.parses),
+        stop_reasons=_most_common(tally.stop_reasons),
         turns=tally.sums["turns"],
         actions=tally.sums["actions"],
         reward=tally.reward / episodes if episodes else math.nan,
@@ -212,8 +224,13 @@ def _task_result(plan: Plan, task: Task, repeats: int, tally: _Tally) -> TaskRes
             reasoning=tally.sums["reasoning"],
             turns_counted=tally.sums["counted"],
         ),
-        seconds=tally.seconds,
+        seconds=tally.microseconds / 1e6,
     )
+
+
+def _most_common(counts: Counter[str]) -> dict[str, int]:
+    """Returns counts, the largest first and equal ones by name: never in the order of the log."""
+    return dict(sorted(counts.items(), key=lambda count: (-count[1], count[0])))
 
 
 def _score(metric: str, tally: _Tally, bounds: list[BoardBounds]) -> Score:
@@ -226,16 +243,17 @@ def _score(metric: str, tally: _Tally, bounds: list[BoardBounds]) -> Score:
     ]
     samples = sum(board.episodes for board in tally.boards.values())
     estimate: Estimate = clustered(values, samples)
-    floor = metric_of_policy(metric, [bound.floor for bound in bounds])
-    ceiling = metric_of_policy(metric, [bound.ceiling for bound in bounds])
+    floor, ceiling = floor_of(metric, bounds), ceiling_of(metric, bounds)
     return Score(
         value=estimate.value,
         low=estimate.low,
         high=estimate.high,
-        floor=floor,
+        floor=floor.value,
+        floor_low=floor.low,
+        floor_high=floor.high,
         ceiling=ceiling,
-        closed_loop=metric_of_policy(metric, [bound.closed_loop for bound in bounds]),
-        normalised=normalised(estimate.value, floor, ceiling),
+        closed_loop=closed_loop_of(metric, bounds),
+        normalised=normalised(estimate.value, floor.value, ceiling),
     )
 
 

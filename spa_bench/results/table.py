@@ -51,7 +51,7 @@ def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
         task.task,
         f"{task.boards} x {task.repeats}" + (f" (-{task.owed})" if task.owed else ""),
         *[_with_interval(task.metrics.get(m)) for m in metrics],
-        " / ".join(_percent(score.floor) for score in scores) or "-",
+        " / ".join(_floor(score) for score in scores) or "-",
         " / ".join(_percent(score.ceiling) for score in scores) or "-",
         _number(first.normalised if first else None, 3),
         _failures(task),
@@ -84,6 +84,11 @@ def _with_interval(score: Score | None) -> str:
     return f"{_percent(score.value)} [{_percent(score.low)}, {_percent(score.high)}]"
 
 
+def _floor(score: Score) -> str:
+    estimated = not _missing(score.floor_low)
+    return f"~{_percent(score.floor)}" if estimated else _percent(score.floor)
+
+
 def _failures(task: TaskResult) -> str:
     if not task.episodes:
         return "-"
@@ -101,7 +106,17 @@ def _tokens(task: TaskResult) -> str:
 def _csv(results: Sequence[Results]) -> str:
     out = io.StringIO()
     fields = ["model", "task", "task_hash", "boards", "repeats", "episodes", "owed", "metric"]
-    fields += ["value", "low", "high", "floor", "ceiling", "closed_loop", "normalised"]
+    fields += [
+        "value",
+        "low",
+        "high",
+        "floor",
+        "floor_low",
+        "floor_high",
+        "ceiling",
+        "closed_loop",
+        "normalised",
+    ]
     writer = csv.DictWriter(out, fields, lineterminator="\n")
     writer.writeheader()
     for result in results:

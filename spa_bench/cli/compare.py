@@ -1,0 +1,36 @@
+"""`spa-bench compare RUN RUN ..`: differences, paired by board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders; each is compared with the first.")
+    ],
+    output_format: Annotated[str, typer.Option(help="table or markdown.")] = "table",
+) -> None:
+    """Compare runs, paired by board: difference, 95% interval, permutation test.
+
+    Runs of different formats or observations of the same boards can be compared too; what differs
+    between their tasks is printed.
+    """
+    from spa_bench.errors import InputError
+    from spa_bench.results.compare import LoggedRun, format_comparisons
+    from spa_bench.results.compare import compare as compare_runs
+
+    styles = {"table": "simple", "markdown": "github"}
+    if output_format not in styles:
+        raise InputError(f"--output-format {output_format!r}: compare knows table and markdown")
+    if len(runs) < 2:
+        raise InputError("compare needs at least two run folders")
+    first, *others = [LoggedRun.read(path) for path in runs]
+    for other in others:
+        comparisons = compare_runs(first, other)
+        typer.echo(f"first  {first.path} ({first.info.model.name})")
+        typer.echo(f"second {other.path} ({other.info.model.name})\n")
+        typer.echo(format_comparisons(comparisons, styles[output_format]) + "\n")

@@ -1,0 +1,174 @@
+"""`spa-bench play TASK`: a person plays, under the model's rules and in the model's loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from spa_bench.models.model import Reply, Request
+    from spa_bench.task import Task
+
+_COLOURS = ("dim", "white", "green", "bold green", "yellow", "bold cyan", "bold magenta", "red")
+
+
+def play(
+    task: Annotated[str, typer.Argument(help="A task's name, or a path to a task file.")],
+    instance: Annotated[
+        int | None, typer.Option(help="The seed of a board; default: the task's first.")
+    ] = None,
+    seed: Annotated[str, typer.Option(help="Keys the luck, as in evaluate.")] = "0",
+    include_path: Annotated[
+        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
+    ] = None,
+) -> None:
+    """Play a task yourself, under the rules a model plays by.
+
+    Type actions by name, by first letters or as the model would (Up || Left); `?` for help, `p` for
+    the prompt a model would see now, `q` to stop.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from spa_bench.cli.show import pick_board
+    from spa_bench.results.bounds import board_bounds
+    from spa_bench.runner.episode import EpisodeSpec
+    from spa_bench.runner.episode import play as play_episode
+
+    chosen, board = pick_board(task, instance, include_path or ())
+    console = Console(highlight=False)
+    limits = chosen.limits
+    console.print(
+        f"[bold]{chosen.name}[/bold]  {board.id}\n{chosen.config.description}\n"
+        f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
+        f" {limits.actions} actions in all. Actions:"
+        f" {chosen.environment.prompt_fields().get('action_names', 'see p')}.  ? for help",
+        markup=True,
+    )
+    person = _Person(console, chosen)
+    try:
+        episode = asyncio.run(play_episode(EpisodeSpec(chosen, board, 0, seed), person))
+    except (_Stopped, EOFError):
+        console.print("stopped")
+        return
+    person.tell_last_turn(episode.turns[-1].reward)
+    bounds = board_bounds(chosen, [board])[board.id]
+    best = "none" if bounds.shortest_plan is None else f"{bounds.shortest_plan} actions"
+    taken = sum(turn.executed for turn in episode.turns)
+    verdict = (
+        "[bold green]solved[/]" if episode.success else f"[red]not solved[/]: {episode.failure}"
+    )
+    console.print(
+        f"{verdict} in {taken} actions; shortest plan {best}; a random player solves this board"
+        f" {100 * bounds.floor:.1f}% of the time, the best possible one {100 * bounds.ceiling:.1f}%"
+    )
+
+
+class _Stopped(Exception):
+    pass
+
+
+class _Person:
+    """A person at a terminal, as a model."""
+
+    concurrency = 1
+
+    def __init__(self, console: Console, task: Task) -> None:
+        from spa_bench.models.model import Capabilities
+
+        self.name = "person"
+        self.capabilities = Capabilities(prefill=True, privileged=True)
+        self._console = console
+        self._task = task
+        self._styles = _styles(task.environment.prompt_fields())
+        self._state: Any = None
+
+    def identity(self) -> Mapping[str, Any]:
+        return {}
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def generate(self, request: Request) -> Reply:
+        from spa_bench.formats.format import SEPARATOR, Content
+        from spa_bench.models.model import Reply
+
+        seen = request.privileged
+        assert seen is not None
+        turn = seen.limits.turns - seen.turns_left + 1
+        feedback = re.match(r".*", request.messages[-1].content) if turn > 1 else None
+        self._console.print(f"\n{feedback[0]}" if feedback else "", markup=False)
+        self._console.print(
+            f"[bold]turn {turn}[/] of {seen.limits.turns}, {seen.actions_left} actions left"
+        )
+        self._console.print(self._coloured(seen.environment.render(seen.state)))
+        self._console.print(seen.environment.describe(seen.state), style="dim", markup=False)
+        actions = self._ask(request, seen.environment, seen.state)
+        names = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
+        message = seen.compose(Content(answer=names))
+        return Reply(message.removeprefix(request.prefill), "stop", prefilled=True)
+
+    def _ask(self, request: Request, environment: Any, state: Any) -> list[Any]:
+        while True:
+            text = self._console.input("> ").strip()
+            if text.lower() in ("q", "quit", "exit"):
+                raise _Stopped
+            if text == "?":
+                self._console.print(
+                    "names: Up Left; first letters: ul; as a model writes: Up || Left\n"
+                    "p  the prompt a model would see now      q  stop",
+                    markup=False,
+                )
+            elif text == "p":
+                for message in request.messages:
+                    self._console.print(f"--- {message.role} ---", style="bold")
+                    self._console.print(message.content, markup=False)
+                self._console.print("--- assistant, already begun ---", style="bold")
+                self._console.print(request.prefill, markup=False)
+            elif actions := read_actions(text, environment, state):
+                return actions
+            elif text:
+                self._console.print(f"not an action: {text!r}; ? for help", markup=False)
+
+    def tell_last_turn(self, reward: float) -> None:
+        """Says what the last turn brought, which no further prompt will."""
+        from spa_bench.task import format_reward
+
+        self._console.print(f"\nReward of your last turn: {format_reward(reward)}")
+
+    def _coloured(self, grid: str) -> Any:
+        from rich.text import Text
+
+        text = Text()
+        for symbol in grid:
+            text.append(symbol, style=self._styles.get(symbol, ""))
+        return text
+
+
+def read_actions(text: str, environment: Any, state: Any) -> list[Any]:
+    """Returns the actions a person typed, or [] if any part of it is none.
+
+    Tried in this order: separated by `||`; separated by white space; first letters of names.
+    """
+    for parts in (text.split("||"), text.split()):
+        actions = [environment.parse_action(part) for part in parts]
+        if actions and None not in actions:
+            return actions
+    letters: dict[str, Any] = {}
+    for action in environment.actions(state):
+        letters.setdefault(environment.format_action(action)[:1].lower(), action)
+    typed = [letters.get(letter) for letter in text.lower().replace(" ", "")]
+    return typed if typed and None not in typed and len(letters) <= 10 else []
+
+
+def _styles(fields: Mapping[str, str]) -> dict[str, str]:
+    symbols = [entry.strip()[:1] for entry in fields.get("legend", "").split(",")]
+    return dict(zip(filter(None, symbols), _COLOURS, strict=False))

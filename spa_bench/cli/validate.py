@@ -1,0 +1,28 @@
+"""`spa-bench validate TASKS_OR_DIR ..`: all that can be known to be wrong before a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def validate(
+    tasks: Annotated[list[str], typer.Argument(help="Task files, folders of them, or task names.")],
+    include_path: Annotated[
+        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
+    ] = None,
+) -> None:
+    """Check task files: keys, includes, placeholders, seeds, names, and that boards can be solved."""
+    from spa_bench.validate import validate_all
+
+    report = validate_all(tasks, include_path or ())
+    for problem in report.problems:
+        typer.echo(f"error: {problem}", err=True)
+    typer.echo(
+        f"{report.tasks} tasks and {report.groups} groups checked, {report.boards} boards,"
+        f" {len(report.problems)} problems"
+    )
+    if report.problems:
+        raise typer.Exit(2)

@@ -1,0 +1,74 @@
+"""Paired comparison of two samples of boards: difference, interval, permutation test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spa_bench.metrics.interval import NOTHING, Estimate, student_t
+
+_RESAMPLES = 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Difference of two means over the same boards.
+
+    Attributes:
+        difference: mean of first less second, with its 95% interval over boards.
+        p_value: of a two-sided sign-flip permutation test; NaN where there is nothing to test.
+        boards: that both have.
+    """
+
+    difference: Estimate
+    p_value: float
+    boards: int
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
+    """Compares two equally long sequences, one value a board, in the same order of boards.
+
+    The interval is Student's on the differences; the test flips the sign of each board's
+    difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so that the same logs
+    give the same answer).
+
+    Raises:
+        ValueError: if the sequences differ in length.
+    """
+    if len(first) != len(second):
+        raise ValueError("paired values need the same boards")
+    n = len(first)
+    if n < 2:
+        return Paired(NOTHING, math.nan, n)
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = math.fsum(differences) / n
+    variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n
+    if variance == 0 and mean == 0:
+        return Paired(Estimate(0.0, math.nan, math.nan), 1.0, n)
+    half = student_t(n - 1) * math.sqrt(variance)
+    interval = Estimate(mean, max(-1.0, mean - half), min(1.0, mean + half))
+    return Paired(interval, _sign_flip_test(differences), n)
+
+
+def _sign_flip_test(differences: Sequence[float]) -> float:
+    from scipy.stats import permutation_test  # takes a second to import
+
+    def mean_difference(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> Any:
+        return (a - b).mean(axis=axis)
+
+    zeros = [0.0] * len(differences)
+    test: Any = permutation_test
+    result = test(
+        (differences, zeros),
+        mean_difference,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        rng=0,
+    )
+    return float(result.pvalue)

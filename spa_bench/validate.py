@@ -1,0 +1,108 @@
+"""Checks task files for all that can be known before a run; every problem with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spa_bench import yaml_file
+from spa_bench.environments.bounds import TooManyStatesError
+from spa_bench.errors import InputError
+from spa_bench.registry import Registry, load_group, load_task
+from spa_bench.results.bounds import board_bounds
+from spa_bench.task import Task
+
+
+@dataclass
+class Report:
+    """What was checked, and what is wrong."""
+
+    tasks: int = 0
+    groups: int = 0
+    boards: int = 0
+    problems: list[str] = field(default_factory=list[str])
+
+
+def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> Report:
+    """Checks files, folders and names; goes on after a problem, so that all are told at once.
+
+    Raises:
+        InputError: for a target that is nothing.
+    """
+    registry = Registry.with_paths(include_paths)
+    paths: list[Path] = []
+    for target in targets:
+        path = Path(target)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*.yaml") if not p.name.startswith("_"))
+            if not found:
+                raise InputError(f"{path}: no task files (*.yaml) in this folder")
+            paths += found
+        elif path.suffix == ".yaml":
+            paths.append(path)
+        else:
+            paths += [
+                registry.entries[task.config.task].path for task in registry.resolve([target])
+            ]
+    report = Report()
+    names: dict[str, Path] = {}
+    for path in dict.fromkeys(paths):
+        try:
+            _check_file(path, names, report)
+        except InputError as problem:
+            report.problems.append(str(problem))
+    _check_members(paths, registry, names, report)
+    return report
+
+
+def _check_file(path: Path, names: dict[str, Path], report: Report) -> None:
+    document = yaml_file.read(path.resolve())
+    kind = "group" if "group" in document.data else "task"
+    name = str(document.data.get(kind, ""))
+    if name in names:
+        report.problems.append(
+            f"{document.locate((kind,))}: the name {name!r} is taken by {names[name]}"
+        )
+    names.setdefault(name, path)
+    if kind == "group":
+        load_group(path)
+        report.groups += 1
+        return
+    task = load_task(path)
+    report.tasks += 1
+    _check_boards(task, document, report)
+
+
+def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> None:
+    boards, _ = task.boards
+    where = document.locate(("instances", "seeds"))
+    if not boards:
+        report.problems.append(f"{where}: no board: none of these seeds gives one of this split")
+    for board in boards:
+        report.boards += 1
+        try:
+            bounds = board_bounds(task, [board])[board.id]
+        except TooManyStatesError:
+            continue
+        if bounds.ceiling <= 0:
+            report.problems.append(
+                f"{where}: the board of seed {board.seed} cannot be solved within the task's limits"
+            )
+
+
+def _check_members(
+    paths: Sequence[Path], registry: Registry, names: dict[str, Path], report: Report
+) -> None:
+    """A group may name tasks, groups and tags: of the files checked, or of those installed."""
+    known = {*names, *registry.entries}
+    known |= {tag for entry in registry.entries.values() for tag in entry.tags}
+    for path in paths:
+        try:
+            document = yaml_file.read(path.resolve())
+        except InputError:
+            continue  # told already
+        for index, member in enumerate(document.data.get("tasks", []) or []):
+            if "group" in document.data and member not in known:
+                where = document.locate(("tasks", index))
+                report.problems.append(f"{where}: the group names {member!r}, which is nothing")
