@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
@@ -23,13 +24,15 @@ from spa_bench.runner.log import BadLine, RunFolder, RunInfo, RunModel, RunTask,
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
-from spa_bench.task import Task
+from spa_bench.task import MOST_REPEATS, Task
 from spa_bench.yaml_file import KeyPath, flatten
 
 T = TypeVar("T")
 
 _NOT_IDENTITY = ("description", "tag", "metrics", "repeats", "version")
 """What a task file says that does not change what is measured."""
+
+_HASH = ("hash",)
 
 _VERSIONED = ("numpy", "pydantic", "torch", "transformers", "vllm", "openai", "peft")
 
@@ -126,11 +129,18 @@ async def evaluate_async(
     named = [tasks] if isinstance(tasks, str) else list(tasks)
     loaded: list[Task] = []
     for task in named:
-        loaded += registry.resolve(task.split(",")) if isinstance(task, str) else [task]
+        if isinstance(task, str):
+            loaded += registry.resolve([part.strip() for part in task.split(",") if part.strip()])
+        else:
+            loaded.append(task)
     if not loaded:
         raise InputError("no tasks to evaluate")
-    chosen = [with_overrides(task, gen_kwargs or {}) for task in loaded]
-    if isinstance(model, str):
+    chosen = _each_once([with_overrides(task, gen_kwargs or {}) for task in loaded])
+    if not isinstance(model, str):
+        if model_options:
+            given = ", ".join(model_options)
+            raise InputError(f"{given}: options are for a model given by its name")
+    else:
         provider, options = resolve_model(model, **model_options)
         model = make_model(options, provider)
     folder = Path(output) if output is not None else default_output(model.name)
@@ -151,17 +161,18 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
     """Plays what an evaluation owes and writes `run.json`, `episodes.jsonl` and `results.json`."""
     model, plan = evaluation.model, evaluation.plan()
     folder = RunFolder(evaluation.output)
-    for task in plan.tasks:
-        if not plan.boards(task):
-            raise InputError(f"task {task.name!r} has no boards: its seeds give none")
-    _check_folder(folder, evaluation)
+    _check_evaluation(evaluation, plan)
+    _check_folder(folder, evaluation.resume)
     try:
         await model.start()
         info = _run_info(evaluation, plan)
-        if evaluation.resume and folder.exists():
-            _check_same_run(folder.read_info(), info)
-        folder.path.mkdir(parents=True, exist_ok=True)
         with folder.writer() as writer:
+            # again, and under the lock: another process may have begun a run here meanwhile
+            _check_folder(folder, evaluation.resume)
+            if folder.exists():
+                begun = folder.read_info()
+                _check_same_run(begun, info)
+                info = info.model_copy(update={"created": begun.created})
             if writer.torn_bytes:
                 progress.note(
                     f"removed {writer.torn_bytes} bytes of a line that was never finished"
@@ -249,16 +260,64 @@ class _BadLines:
             )
 
 
-def _check_folder(folder: RunFolder, evaluation: Evaluation) -> None:
-    if folder.path.exists() and not folder.path.is_dir():
-        raise InputError(f"--output {folder.path} is a file")
-    if folder.exists() and not evaluation.resume:
-        raise InputError(
-            f"{folder.path} already holds a run; add --resume to continue it,"
-            " or choose another --output"
-        )
-    if folder.exists():
-        folder.read_info()
+def _each_once(tasks: Sequence[Task]) -> list[Task]:
+    """Returns the tasks without those that were named twice.
+
+    Raises:
+        InputError: for two tasks of one name, or two names of one task: results could not tell
+            them apart.
+    """
+    by_name: dict[str, Task] = {}
+    by_hash: dict[str, Task] = {}
+    for task in tasks:
+        named, same = by_name.get(task.name), by_hash.get(task.hash)
+        if named is not None and named.hash != task.hash:
+            raise InputError(f"two different tasks are called {task.name!r}; rename one of them")
+        if same is not None and same.name != task.name:
+            raise InputError(
+                f"tasks {same.name!r} and {task.name!r} measure the same; choose one of them"
+            )
+        if named is None:
+            by_name[task.name] = by_hash[task.hash] = task
+    return list(by_name.values())
+
+
+def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
+    """Refuses what cannot be, before the model costs anything."""
+    wanted = {
+        "repeats": evaluation.repeats,
+        "limit": evaluation.limit,
+        "concurrency": evaluation.concurrency,
+    }
+    for name, number in wanted.items():
+        if number is not None and number < 1:
+            raise InputError(f"--{name} must be at least 1, not {number}")
+    if max(plan.repeats) > MOST_REPEATS:
+        raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {max(plan.repeats)}")
+    if evaluation.log_tokens and not evaluation.model.capabilities.tokens:
+        raise InputError(f"--log-tokens: {evaluation.model.name} returns no tokens")
+    for task in _each_once(plan.tasks):
+        if not plan.boards(task):
+            raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+
+
+def _check_folder(folder: RunFolder, resume: bool) -> None:
+    path = folder.path
+    try:
+        there = next(p for p in (path, *path.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise InputError(f"--output {path}: {there} is a file")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"--output {path}: no permission to write in {there}")
+        if folder.exists():
+            folder.read_info()
+            if not resume:
+                raise InputError(
+                    f"{path} already holds a run; add --resume to continue it,"
+                    " or choose another --output"
+                )
+    except OSError as error:
+        raise InputError(f"--output {path}: {error.strerror}") from None
 
 
 def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
@@ -297,9 +356,9 @@ def _versions() -> dict[str, str]:
 def _check_same_run(old: RunInfo, new: RunInfo) -> None:
     """Refuses to continue a run as something else, and says what differs.
 
-    Repeats and limit may change: what is in the log already is used again.
+    Repeats and limit may change: what is in the log already is used again. So may all that the
+    hash of a task leaves out.
     """
-
     names = [sorted(task.config["task"] for task in info.tasks) for info in (old, new)]
     if names[0] != names[1]:
         was, is_now = (", ".join(some) for some in names)
@@ -320,8 +379,12 @@ def _check_same_run(old: RunInfo, new: RunInfo) -> None:
         return f"{' '.join(map(str, key))} was {was}, is {now_is}"
 
     differ = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
-    # the hash of a task differs whenever anything of it does; name what does, if we know it
-    telling = [key for key in differ if key[-1] != "hash"] or differ
+    same = {f"task {t.config['task']}" for t in old.tasks} - {
+        k[0] for k in differ if k[1:] == _HASH
+    }
+    differ = [key for key in differ if key[0] not in same]
+    # a hash only says that something differs; name what does, if we know it
+    telling = [key for key in differ if key[1:] != _HASH] or differ
     if telling:
         more = f"; and {len(telling) - 5} more" if len(telling) > 5 else ""
         shown = "; ".join(map(was_is, telling[:5]))

@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, Literal, cast
 
 import jsonlines
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, SpaBenchError
 from spa_bench.runner.record import Episode, episode_adapter, to_line
 
-RUN_SCHEMA = "spa-bench/run/1"
+RUN_SCHEMA: Final = "spa-bench/run/1"
 
 
 class RunModel(BaseModel):
@@ -51,7 +51,7 @@ class RunInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    schema_: str = Field(default=RUN_SCHEMA, alias="schema")
+    schema_: Literal["spa-bench/run/1"] = Field(default=RUN_SCHEMA, alias="schema")
     created: str
     salt: str
     limit: int | None
@@ -85,8 +85,9 @@ class RunFolder:
         return self.path / "results.json"
 
     def exists(self) -> bool:
-        """Returns whether the folder holds a run."""
-        return (self.path / "run.json").exists() or self.episodes_path.exists()
+        """Returns whether the folder holds a run, or at least episodes of one."""
+        log = self.episodes_path
+        return (self.path / "run.json").exists() or (log.exists() and log.stat().st_size > 0)
 
     def read_info(self) -> RunInfo:
         """Reads `run.json`.
@@ -98,7 +99,8 @@ class RunFolder:
         try:
             return RunInfo.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise InputError(f"{self.path} holds no run (no run.json)") from None
+            holds = "episodes but no run.json" if self.exists() else "no run (no run.json)"
+            raise InputError(f"{self.path} holds {holds}; choose another folder") from None
         except ValidationError as error:
             detail = error.errors(include_url=False)[0]
             key = ".".join(map(str, detail["loc"]))
@@ -137,8 +139,13 @@ class RunFolder:
         """Opens the log for appending.
 
         Raises:
-            InputError: if another process is writing to it, or the folder cannot be written.
+            InputError: if another process is writing to it, or the folder cannot be made or
+                written.
         """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be made: {error.strerror}") from None
         return EpisodeWriter(self.episodes_path)
 
 
@@ -146,6 +153,7 @@ class EpisodeWriter:
     """Appends whole lines to the log, and holds its lock while open."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._file: BinaryIO = path.open("ab+", buffering=0)
         except OSError as error:
@@ -161,11 +169,14 @@ class EpisodeWriter:
         """Appends one episode.
 
         Raises:
-            OSError: if the line cannot be written whole (such as on a full disk).
+            SpaBenchError: if the line cannot be written whole (such as on a full disk).
         """
         line = memoryview(to_line(episode))
-        while line:
-            line = line[self._file.write(line) :]
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            raise _unwritten(self._path, error) from None
 
     def close(self) -> None:
         """Brings the log to the disk and gives back the lock."""
@@ -198,7 +209,18 @@ class EpisodeWriter:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader finds the old content or the new, never a part."""
+    """Writes a file so that a reader finds the old content or the new, never a part.
+
+    Raises:
+        SpaBenchError: if it cannot be written; the old content is still there.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -210,6 +232,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _unwritten(path: Path, error: OSError) -> SpaBenchError:
+    return SpaBenchError(
+        f"{path}: cannot be written: {error.strerror}; mend that and continue with --resume"
+    )
 
 
 def _reason(error: jsonlines.InvalidLineError) -> str:

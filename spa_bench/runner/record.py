@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from spa_bench.environments.environment import Facts
+from spa_bench.task import MOST_REPEATS
 
-EPISODE_SCHEMA = "spa-bench/episode/1"
+EPISODE_SCHEMA: Final = "spa-bench/episode/1"
 
 Status: TypeAlias = Literal["complete", "infrastructure"]
 
@@ -88,11 +89,11 @@ class Turn:
     actions: tuple[str, ...]
     executed: int
     outcomes: tuple[int, ...]
-    reward: float
+    reward: Annotated[float, Field(allow_inf_nan=False)]
     facts_observed: LoggedFacts | None = None
     facts_predicted: LoggedFacts | None = None
     usage: TurnUsage = field(default_factory=TurnUsage)
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     tokens: TurnTokens | None = None
 
 
@@ -110,12 +111,12 @@ class Episode:
         error: what broke, for infrastructure.
     """
 
-    schema: str
+    schema: Literal["spa-bench/episode/1"]
     task: str
     task_hash: str
     instance: str
     board_key: str
-    repeat: int
+    repeat: Annotated[int, Field(ge=0, lt=MOST_REPEATS)]
     status: Status
     success: bool
     failure: Failure | None = None
