@@ -14,7 +14,7 @@ def validate(
         list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
     ] = None,
 ) -> None:
-    """Check task files: keys, includes, placeholders, seeds, names, and that boards can be solved."""
+    """Check task files: keys, includes, placeholders, seeds, names, solvable boards."""
     from spa_bench.validate import validate_all
 
     report = validate_all(tasks, include_path or ())

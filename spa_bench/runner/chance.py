@@ -7,6 +7,7 @@ model's tokens). Order, concurrency and resumption therefore cannot change any o
 from __future__ import annotations
 
 import hashlib
+from fractions import Fraction
 from typing import Any
 
 from spa_bench.canonical import canonical_json
@@ -47,4 +48,4 @@ def draw(outcomes: tuple[Outcome[Any], ...], u: float) -> int:
         total, whole = total * of + share * whole, whole * of
         if point * whole < total * scale:
             return index
-    raise ValueError(f"probabilities of outcomes sum to {total}/{whole}, not 1")
+    raise ValueError(f"probabilities of outcomes sum to {Fraction(total, whole)}, not 1")
