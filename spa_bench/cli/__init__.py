@@ -12,6 +12,7 @@ import typer
 
 from spa_bench.cli.compare import compare
 from spa_bench.cli.evaluate import evaluate
+from spa_bench.cli.instances import app as instances_app
 from spa_bench.cli.list import app as list_app
 from spa_bench.cli.play import play
 from spa_bench.cli.show import show
@@ -64,6 +65,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
 for _command in (evaluate, show, play, compare, validate):
     app.command(context_settings=_CONTEXT)(_command)
 app.add_typer(list_app, name="list", context_settings=_CONTEXT)
+app.add_typer(instances_app, name="instances", context_settings=_CONTEXT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
