@@ -35,8 +35,11 @@ def pass_hat_k_of(p: float, k: int) -> float:
 
 
 def normalised(score: float, floor: float, ceiling: float) -> float:
-    """Returns where a score stands between floor (0) and ceiling (1); NaN where they are equal."""
-    return math.nan if ceiling <= floor else (score - floor) / (ceiling - floor)
+    """Returns where a score stands between floor (0) and ceiling (1); NaN where they are equal.
+
+    Bounds are sums of floating-point numbers: what differs by less than 1e-9 is equal.
+    """
+    return math.nan if ceiling - floor < 1e-9 else (score - floor) / (ceiling - floor)
 
 
 def _check(n: int, c: int, k: int) -> None:
