@@ -12,7 +12,9 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     equation 1). NaN where n < k: there is no unbiased estimate then.
     """
     _check(n, c, k)
-    return math.nan if n < k else 1 - math.comb(n - c, k) / math.comb(n, k)
+    # one division of exact integers: pass@1 is c / n to the last bit
+    subsets = math.comb(n, k)
+    return math.nan if n < k else (subsets - math.comb(n - c, k)) / subsets
 
 
 def pass_hat_k(n: int, c: int, k: int) -> float:
