@@ -7,11 +7,12 @@ the salt and the model's replies.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from spa_bench.canonical import sha256_hex
+from spa_bench.canonical import canonical_json, sha256_hex
 from spa_bench.environments.bounds import can_succeed
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.errors import ModelError, ModelGoneError
@@ -132,11 +133,12 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
             if outcome.terminal:
                 over = True
                 break
+        asked = conversation.sha256(prefill)
         conversation.hear(message, reward)
         turns.append(
             Turn(
                 state=environment.render(before),
-                prompt_sha256=prompt_sha256(messages, prefill),
+                prompt_sha256=asked,
                 reply=message,
                 reasoning=None if reply.reasoning is None else _storable(reply.reasoning),
                 stop_reason=reply.stop_reason,
@@ -163,8 +165,11 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
 
 def prompt_sha256(messages: tuple[Message, ...], prefill: str) -> str:
     """Returns the identity of a prompt: SHA-256 of the canonical JSON of [messages, prefill]."""
-    shown = [{"role": message.role, "content": message.content} for message in messages]
-    return sha256_hex([shown, prefill])
+    return sha256_hex([[_as_json(message) for message in messages], prefill])
+
+
+def _as_json(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.content}
 
 
 class _Conversation:
@@ -175,17 +180,19 @@ class _Conversation:
         self._window = task.config.history
         self._shown: list[tuple[str, int]] = []
         self._heard: list[tuple[str, float]] = []
-        self._messages: list[Message] = [Message("system", task.config.prompt.system)]
+        self._messages: list[Message] = []
+        self._hash = hashlib.sha256(b"[[")  # of what `prompt_sha256` hashes, as far as it is known
+        self._add(Message("system", task.config.prompt.system))
 
     def show(self, state: str, actions_left: int) -> None:
         """Adds the user message of the next turn."""
         self._shown.append((state, actions_left))
-        self._messages.append(Message("user", self._user_text(len(self._shown) - 1)))
+        self._add(Message("user", self._user_text(len(self._shown) - 1)))
 
     def hear(self, reply: str, reward: float) -> None:
         """Adds the assistant's message, as it was, and keeps the reward for the next one."""
         self._heard.append((reply, reward))
-        self._messages.append(Message("assistant", reply))
+        self._add(Message("assistant", reply))
 
     def messages(self) -> tuple[Message, ...]:
         """Returns what to send now."""
@@ -195,6 +202,20 @@ class _Conversation:
         kept = self._messages[1 + 2 * first :]
         opening = Message("user", self._user_text(first, opening=True))
         return (self._messages[0], opening, *kept[1:])
+
+    def sha256(self, prefill: str) -> str:
+        """Returns `prompt_sha256` of what to send now; of a whole history, reads only its news."""
+        messages = self.messages()
+        if len(messages) < len(self._messages):
+            return prompt_sha256(messages, prefill)
+        whole = self._hash.copy()
+        whole.update(f"],{canonical_json(prefill)}]".encode())
+        return whole.hexdigest()
+
+    def _add(self, message: Message) -> None:
+        comma = "," if self._messages else ""
+        self._hash.update(f"{comma}{canonical_json(_as_json(message))}".encode())
+        self._messages.append(message)
 
     def _user_text(self, turn: int, opening: bool = False) -> str:
         state, actions_left = self._shown[turn]
