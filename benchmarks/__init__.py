@@ -1,0 +1,1 @@
+"""Measurements: speed and memory beside peers, and every figure that the documents state."""

@@ -1,0 +1,57 @@
+"""Measures claims: `python -m benchmarks.claims [NAME ..] [--list] [--json FILE] [--write FILE]`.
+
+Exits with 1 if a claim is not met. Best run on a quiet machine: figures of speed are wall time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks.claims import report
+from benchmarks.claims.claim import discover
+from benchmarks.claims.row import measure
+
+
+def main() -> int:
+    """Measures what the command line asks for; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.claims",
+        description="Measure the figures that the documents state.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all claims")
+    parser.add_argument("--list", action="store_true", help="say what is claimed, measure nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured as JSON")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write docs/claims.md")
+    chosen = parser.parse_args()
+    claims = discover()
+    unknown = [name for name in chosen.names if name not in claims]
+    if unknown:
+        parser.error(f"unknown claim {unknown[0]!r}; there are {', '.join(claims)}")
+    if chosen.write and chosen.names:
+        parser.error("--write writes all claims: leave out the names")
+    wanted = [claims[name] for name in chosen.names or claims]
+    if chosen.list:
+        cells = [(claim.part, claim.name, claim.says, claim.aim) for claim in wanted]
+        print(tabulate(cells, headers=["part", "claim", "says", "aim"]))
+        return 0
+    rows = []
+    for claim in wanted:
+        rows.append(measure(claim))
+        print(report.line(rows[-1]), flush=True)
+    print(f"\n{report.table(rows)}\n\n{report.summary(rows)} on {report.machine()}")
+    if chosen.json:
+        found = {"machine": report.machine(), "claims": [asdict(row) for row in rows]}
+        chosen.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if chosen.write:
+        chosen.write.write_text(report.markdown(rows), encoding="utf-8")
+    return int(any(row.status == "not met" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The claims that were measured, as a table for people and as `docs/claims.md`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from benchmarks.claims.row import Row
+
+_HEAD = """# Claims
+
+Every figure that the documents state, with its aim, measured anew. Written by `make claims`
+(`python -m benchmarks.claims --write docs/claims.md`); not edited by hand. Each row can be measured
+alone by its command. *Not run* says what was absent; it is no success.
+"""
+
+
+def machine() -> str:
+    """Returns what the figures were measured on."""
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Returns how many claims were met, not met and not run."""
+    counts = [f"{sum(row.status == s for row in rows)} {s}" for s in ("met", "not met", "not run")]
+    return f"{len(rows)} claims: {', '.join(counts)}"
+
+
+def line(row: Row) -> str:
+    """Returns one claim as a line, printed as soon as it is measured."""
+    detail = f"; {row.detail}" if row.detail else ""
+    return f"{row.name}: {row.status}: {row.value} (aim {row.aim}){detail} [{row.seconds:.0f} s]"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Returns the claims as a table for a terminal."""
+    cells = [(row.part, row.name, row.value, row.aim, row.status) for row in rows]
+    headers = ["part", "claim", "measured", "aim", ""]
+    return tabulate(cells, headers=headers, maxcolwidths=[None, None, 50, 34, None])
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Returns the contents of `docs/claims.md`."""
+    cells = [
+        (
+            row.part,
+            row.says,
+            row.aim,
+            f"{row.value} ({row.detail})" if row.detail else row.value,
+            row.status,
+            f"`{row.command}`",
+        )
+        for row in rows
+    ]
+    headers = ["part", "claim", "aim", "measured", "", "command"]
+    escaped = [[str(cell).replace("|", "\\|") for cell in cells_of_row] for cells_of_row in cells]
+    body = tabulate(escaped, headers=headers, tablefmt="github", disable_numparse=True)
+    return f"{_HEAD}\nMeasured on {machine()}. {summary(rows)}.\n\n{body}\n"

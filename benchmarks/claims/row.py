@@ -1,0 +1,92 @@
+"""One claim, measured in a process of its own, so that no claim sees another's memory or imports.
+
+    python -m benchmarks.claims.row NAME FILE
+
+measures one claim in this process and writes its row to FILE as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from benchmarks.claims.claim import Claim, NotRunError, discover
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TIMEOUT = 3600
+"""Seconds after which a measurement is given up."""
+
+Status: TypeAlias = Literal["met", "not met", "not run"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim and what its measurement found.
+
+    Attributes:
+        status: `not run` where something that it needs is absent; `value` then says what.
+        seconds: that the measurement took.
+    """
+
+    name: str
+    part: int
+    says: str
+    aim: str
+    status: Status
+    value: str
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def command(self) -> str:
+        """Measures this claim again."""
+        return f"python -m benchmarks.claims {self.name}"
+
+
+def measure(claim: Claim) -> Row:
+    """Measures a claim in a new process. A measurement that breaks is a claim not met."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "row.json"
+        command = [sys.executable, "-m", "benchmarks.claims.row", claim.name, str(file)]
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return _row(claim, "not met", f"gave up after {TIMEOUT} s")
+        if done.returncode or not file.exists():
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            return _row(claim, "not met", f"broke: {last}")
+        return Row(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def measure_here(claim: Claim) -> Row:
+    """Measures a claim in this process."""
+    started = time.perf_counter()
+    try:
+        found = claim.measure()
+    except NotRunError as reason:
+        return _row(claim, "not run", str(reason))
+    row = _row(claim, "met" if found.met else "not met", found.value, found.detail)
+    return Row(**{**asdict(row), "seconds": round(time.perf_counter() - started, 1)})
+
+
+def _row(claim: Claim, status: Status, value: str, detail: str = "") -> Row:
+    return Row(claim.name, claim.part, claim.says, claim.aim, status, value, detail)
+
+
+def _main() -> None:
+    name, file = sys.argv[1:]
+    row = measure_here(discover()[name])
+    Path(file).write_text(json.dumps(asdict(row)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main()
