@@ -193,10 +193,11 @@ class OpenAIModel:
                 answers_before = self._answers
             failures[result.kind] += 1
             silent = self._answers == answers_before
-            hopeless = silent and server.limiter.overloads >= self._patience.overload_tries
+            refusals = server.limiter.overloads if result.kind == "overload" else 0
+            hopeless = silent and refusals >= self._patience.overload_tries
             bound = self._patience.tries(result.kind, self._settings.tries)
             if hopeless or failures[result.kind] >= bound:
-                raise self._final(server.url, result, failures.total(), silent)
+                raise self._final(server.url, result, failures.total(), silent, hopeless)
             if result.kind == "unreachable":
                 server.aside_until = asyncio.get_running_loop().time() + self._patience.aside
             # Overload waits in the limiter; a server that is not there need not be waited for
@@ -223,18 +224,21 @@ class OpenAIModel:
             )
         return Reply(text="", stop_reason="length")
 
-    def _final(self, url: str, failure: Failure, tries: int, silent: bool) -> ModelError:
+    def _final(
+        self, url: str, failure: Failure, tries: int, silent: bool, hopeless: bool
+    ) -> ModelError:
         """Returns the error for a request that is given up.
 
         Args:
-            silent: whether no other request was answered meanwhile.
+            silent: whether no other request was answered since its first failure.
+            hopeless: whether the server has been refusing all of them for minutes.
         """
         line = f"{url}: {failure.message}{f', after {tries} tries' if tries > 1 else ''}"
         if failure.kind == "refused":
             return ModelError(line)
         # Whole waves of requests without one answer: the rest would only fail as slowly.
         self._given_up += 1
-        all_fail = failure.kind == "overload" or self._given_up >= max(8, self.concurrency)
+        all_fail = hopeless or self._given_up >= max(8, self.concurrency)
         if failure.kind == "unreachable" and silent:
             return ModelGoneError(f"{line}; start the server again, then go on with --resume")
         if failure.kind == "gone" or (silent and all_fail):

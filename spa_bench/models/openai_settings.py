@@ -1,10 +1,11 @@
 """What a user says about a model behind an OpenAI-compatible server, checked once.
 
 `--model-args` (all optional):
-    prefill=true|vllm   the server continues an assistant message that has begun. `true` ends the
-                        conversation with it: llama.cpp, SGLang, TGI, Anthropic's and
-                        OpenRouter's Claude models. `vllm` also sends `continue_final_message`:
-                        vLLM. OpenAI's own models cannot.
+    prefill=true|vllm   the server continues an assistant message that has begun. `true` just ends
+                        the conversation with it: llama.cpp, LMDeploy, gateways to Claude models
+                        that can. `vllm` says `continue_final_message`, too: vLLM, SGLang, TGI,
+                        which would otherwise begin a new message after it. OpenAI's own models
+                        cannot. Tried on llama.cpp and vLLM.
     omit=seed+top_p     parameters the server refuses: of temperature, top_p, seed.
     max_tokens_field=   max_tokens or max_completion_tokens; the default is what OpenAI's own
                         servers want there, and max_tokens elsewhere.

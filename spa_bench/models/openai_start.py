@@ -32,19 +32,30 @@ _PROBE = Request(
 )
 
 
+_CONTINUE_WITH = {"vllm": "vllm", "sglang": "vllm", "llamacpp": "true"}
+
+
 async def check(server: Server, settings: Settings) -> None:
     """Makes sure that a server will answer.
 
     Raises:
         InputError: if it will not, with what to do.
     """
-    models = await _list(server, settings)
+    listed = await _list(server, settings)
+    models = openai_wire.listed_models(listed) or []
     names = [name for model in models for name in model]
     if len(models) == 1 and not _served(settings.model, names):
         # A server of one model often answers under any name: llama.cpp does.
         raise InputError(
             f"{server.url} serves only {names[0]!r}, not {settings.model!r}: ask for"
             f" openai/{names[0]}"
+        )
+    wanted = _CONTINUE_WITH.get(openai_wire.server_kind(listed))
+    if wanted and settings.prefill not in ("false", wanted):
+        # Nothing in a reply would tell: the server would begin anew and the reply look like one.
+        raise InputError(
+            f"{server.url} continues a message only with --model-args prefill={wanted}, not"
+            f" prefill={settings.prefill}"
         )
     body = openai_wire.request_body(settings, _PROBE)
     result = await server.post(body, _PROBE, _PROBE_SECONDS)
@@ -58,13 +69,13 @@ async def check(server: Server, settings: Settings) -> None:
     raise InputError(f"{server.url}: {result.message}")
 
 
-async def _list(server: Server, settings: Settings) -> list[tuple[str, ...]]:
-    """Returns the models that a server lists, each with all its names; none if it lists none."""
+async def _list(server: Server, settings: Settings) -> object:
+    """Returns the answer of `/models`; None where there is no such thing."""
     from openai import Timeout
 
     try:
         async with asyncio.timeout(_LIST_SECONDS):
-            answer = await server.client.get(
+            return await server.client.get(
                 "/models",
                 cast_to=object,
                 options={"timeout": Timeout(None, connect=_CONNECT_SECONDS)},
@@ -84,8 +95,7 @@ async def _list(server: Server, settings: Settings) -> list[tuple[str, ...]]:
             raise InputError(
                 f"{server.url} is not ready ({result.message}): try again when it is"
             ) from None
-        return []
-    return openai_wire.listed_models(answer) or []
+        return None
 
 
 def _served(model: str, names: list[str]) -> bool:

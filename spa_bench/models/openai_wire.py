@@ -149,6 +149,14 @@ def listed_models(answer: object) -> list[tuple[str, ...]] | None:
     return [names for names in models if names]
 
 
+def server_kind(answer: object) -> str:
+    """Returns what a `/models` answer says of its server: vllm, sglang, llamacpp, .. or ''."""
+    for entry in _sequence(_mapping(answer).get("data")):
+        owner = _mapping(entry).get("owned_by")
+        return owner if isinstance(owner, str) else ""
+    return ""
+
+
 def _text(value: object) -> str:
     """Returns a string, or the text parts of a list of parts, without lone surrogates."""
     parts = [_mapping(part).get("text") for part in _sequence(value)]

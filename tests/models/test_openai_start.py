@@ -10,7 +10,7 @@ from spa_bench.models.model import ModelOptions
 from spa_bench.models.openai import OpenAIModel
 from spa_bench.models.openai_settings import read_settings
 from tests.models.test_openai import KEY, _run, _unused_url
-from tests.servers.fault_server import Fault, FaultServer, plain_status, raw, reply, status
+from tests.servers.fault_server import Fault, FaultServer, answer, plain_status, raw, reply, status
 
 
 async def _start(*urls: str, model: str = "tiny", key: str | None = KEY, **args: str) -> None:
@@ -154,3 +154,16 @@ def test_the_first_request_is_like_all_that_follow():
     assert probe.body["continue_final_message"] is True
     assert probe.body["top_k"] == 5
     assert "seed" not in probe.body
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "right"),
+    [("vllm", "true", "vllm"), ("sglang", "true", "vllm"), ("llamacpp", "vllm", "true")],
+)
+def test_a_server_known_to_continue_messages_the_other_way_is_said(
+    owner: str, mode: str, right: str
+):
+    models = answer({"data": [{"id": "tiny", "owned_by": owner}]})
+    _refuses(f"only with --model-args prefill={right}", models=models, prefill=mode)
+    _starts(models=models, prefill=right)
+    _starts(models=models)
