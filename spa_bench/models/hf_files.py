@@ -1,0 +1,138 @@
+"""Finds a model's files, in a folder or on the Hugging Face hub, and says which files they are.
+
+Every way that can fail ends, within seconds, in one clear line. No telemetry is sent, and
+`HF_HUB_OFFLINE` is respected. Imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from spa_bench.errors import InputError
+
+_MARKERS = {"model": "config.json", "LoRA adapter": "adapter_config.json"}
+_REACH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files of a model or an adapter are.
+
+    Attributes:
+        place: a folder, or a hub name.
+        arguments: what every `from_pretrained` is given.
+        identity: which files these are, without the folder's path.
+    """
+
+    place: str
+    arguments: Mapping[str, Any]
+    identity: Mapping[str, Any]
+
+
+def find(
+    name: str,
+    *,
+    what: Literal["model", "LoRA adapter"] = "model",
+    revision: str | None = None,
+    trusted: bool = False,
+) -> Source:
+    """Finds a folder, or else a name on the hub.
+
+    Raises:
+        InputError: if it is nowhere, or holds no such thing.
+    """
+    arguments: dict[str, Any] = {"trust_remote_code": True} if trusted else {}
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(f"revision={revision}: {name} is a folder and has no revisions")
+        return Source(str(folder), arguments, _identify(folder, name, what, trusted))
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or folder.exists():
+        raise InputError(f"{name}: no such folder")
+    return _find_on_hub(name, revision, _MARKERS[what], arguments)
+
+
+def brief(error: BaseException) -> str:
+    """Returns the first line of an error's message, which may be long or empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def needs_extra(error: ImportError) -> InputError:
+    """Returns what to tell a user who lacks the libraries."""
+    return InputError(f"hf needs torch and transformers ({error}): pip install 'spa-bench[hf]'")
+
+
+def _identify(folder: Path, name: str, what: str, trusted: bool) -> Mapping[str, Any]:
+    marker = folder / _MARKERS[what]
+    if not marker.is_file():
+        hint = ""
+        if what == "model" and (folder / _MARKERS["LoRA adapter"]).is_file():
+            hint = "; it holds a LoRA adapter: name its base as the model, and it as --adapter"
+        raise InputError(f"{name}: no {what} in this folder, {marker.name} is missing{hint}")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights and not trusted:
+        raise InputError(
+            f"{name}: no *.safetensors in this folder; write it with `save_pretrained`,"
+            " or pass --model-args trust_remote_code=true if you trust its files"
+        )
+    return {"name": folder.resolve().name, "content": _fingerprint([marker, *weights])}
+
+
+def _fingerprint(files: list[Path], block: int = 2**16, blocks: int = 16) -> str:
+    """Returns a hash of the size and of evenly spread blocks of each file.
+
+    Training moves every weight, so a sample tells checkpoints apart without reading gigabytes.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            for i in range(blocks):
+                file.seek(size * i // blocks)
+                digest.update(file.read(block))
+    return f"sha256-sample:{digest.hexdigest()[:16]}"
+
+
+def _find_on_hub(
+    name: str, revision: str | None, marker: str, arguments: Mapping[str, Any]
+) -> Source:
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when huggingface_hub is first imported
+    try:
+        hub = importlib.import_module("huggingface_hub")
+    except ImportError as error:
+        raise needs_extra(error) from None
+    hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    offline = bool(hub.constants.HF_HUB_OFFLINE) or not _reachable(hub)
+    try:
+        found = hub.hf_hub_download(name, marker, revision=revision, local_files_only=offline)
+    except (OSError, ValueError) as error:
+        if offline:
+            raise InputError(
+                f"{name}: no such folder, and the Hugging Face hub cannot be reached and has"
+                " left no copy here; check the network, or give a folder as ./NAME"
+            ) from None
+        raise InputError(
+            f"{name}: not to be had from the Hugging Face hub: {brief(error)}"
+            " (a private or gated model needs `hf auth login`)"
+        ) from None
+    commit = Path(found).parent.name
+    pinned = {**arguments, "revision": commit}
+    if offline:
+        pinned["local_files_only"] = True
+    return Source(name, pinned, {"name": name, "revision": commit})
+
+
+def _reachable(hub: Any) -> bool:
+    """Asks once: huggingface_hub itself would try again for half a minute."""
+    try:
+        hub.get_session().head(hub.constants.ENDPOINT, timeout=_REACH_SECONDS)
+    except Exception:  # of whichever HTTP library this release of huggingface_hub uses
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Loads a local transformers model; every way that can fail ends in one clear line.
+
+Nothing heavy is imported before it is needed. Only safetensors are read unless the user trusts
+the model's own code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from spa_bench.errors import InputError
+from spa_bench.models.hf_files import Source, brief, needs_extra
+
+_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+
+
+def load_config(source: Source) -> Any:
+    """Returns the configuration.
+
+    Raises:
+        InputError: if it cannot be read, or is of a model that the engine cannot run.
+    """
+    transformers = _import("transformers")
+    with _reading(source.place, "configuration"):
+        config = transformers.AutoConfig.from_pretrained(source.place, **source.arguments)
+    odd = set(getattr(config.get_text_config(), "layer_types", None) or ()) - _ATTENTION
+    if odd or getattr(config, "is_encoder_decoder", False):
+        raise InputError(
+            f"{source.place}: hf runs decoders made of attention, and this model has"
+            f" {', '.join(sorted(odd)) or 'an encoder'}; serve it with vLLM and use"
+            " openai/NAME --base-url URL"
+        )
+    return config
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Returns the tokenizer.
+
+    Raises:
+        InputError: if there is none that transformers can read.
+    """
+    with _reading(source.place, "tokenizer"):
+        return _import("transformers").AutoTokenizer.from_pretrained(
+            source.place, **source.arguments
+        )
+
+
+def load_model(
+    source: Source, adapter: Source | None, device: str, dtype: Any, attention: str | None
+) -> Any:
+    """Returns the model on its device, in evaluation mode, a LoRA adapter merged into it.
+
+    Args:
+        source: the model's files.
+        adapter: the adapter's files.
+        device: as torch names it.
+        dtype: torch's type of the weights.
+        attention: transformers' name of an implementation; None for its choice.
+
+    Raises:
+        InputError: if the weights cannot be read or do not fit on the device.
+    """
+    arguments = dict(source.arguments)
+    if attention is not None:
+        arguments["attn_implementation"] = attention
+    if not arguments.get("trust_remote_code"):
+        arguments["use_safetensors"] = True  # pickled weights can run code
+    with _reading(source.place, "weights"):
+        model = _import("transformers").AutoModelForCausalLM.from_pretrained(
+            source.place, dtype=dtype, **arguments
+        )
+    if adapter is not None:
+        with _reading(adapter.place, "adapter"):
+            peft = _import("peft")
+            adapted = peft.PeftModel.from_pretrained(model, adapter.place, **adapter.arguments)
+            model = adapted.merge_and_unload()
+    with _reading(source.place, "weights"):
+        return model.to(device).eval()
+
+
+def resolve_device(name: str | None) -> str:
+    """Returns the device: the one named, else CUDA if there is any, else the CPU.
+
+    Raises:
+        InputError: for a device that this machine or torch does not have.
+    """
+    torch = _import("torch")
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {brief(error)}") from None
+    return name
+
+
+def resolve_dtype(name: str, device: str, config: Any) -> Any:
+    """Returns torch's type of the weights.
+
+    'auto' is bfloat16 on CUDA (float16 on cards without it) and the checkpoint's own type
+    elsewhere, but never float16 on a CPU, which computes it slowly.
+    """
+    torch = _import("torch")
+    if name != "auto":
+        return getattr(torch, name)
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    stored = getattr(config.get_text_config(), "dtype", None) or torch.float32
+    return torch.float32 if device == "cpu" and stored == torch.float16 else stored
+
+
+def needs_peft() -> None:
+    """Checks that an adapter could be read, without the seconds that importing peft takes.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise InputError("--adapter needs peft: pip install 'spa-bench[train]'")
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise needs_extra(error) from None
+
+
+@contextmanager
+def _reading(place: str, what: str) -> Generator[None]:
+    """Turns what transformers raises into one line, and keeps it from chatting meanwhile.
+
+    Bars of downloads stay: they can take minutes.
+    """
+    logging = _import("transformers.utils.logging")
+    hub = _import("huggingface_hub.utils")
+    verbosity = logging.get_verbosity()
+    bars, downloads = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # which turns those of downloads off as well
+    if downloads:
+        hub.enable_progress_bars()
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise InputError(f"{place}: cannot load the {what}: {brief(error)}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+        if not downloads:
+            hub.disable_progress_bars()

@@ -1,0 +1,248 @@
+"""From a conversation to token ids and back: the chat template, or a plain layout without one.
+
+A later turn is not rendered anew: its tokens are those that were sent and sampled, then the
+template's own suffix (the end of the assistant's turn, the next user message, the beginning of
+the next reply). So the tokens a trainer sees are the tokens that were sampled. A template whose
+longer renderings do not begin with its shorter ones, such as one that strips earlier reasoning,
+is not `append_only`, and every turn is rendered anew.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from spa_bench.errors import InputError
+from spa_bench.models.model import Message
+
+PLAIN_STOPS = ("\n### User:", "\n### System:")
+"""End a reply in the plain layout: a base model would go on and play the user too."""
+
+_REPLY = "spa-bench stands here for a reply"
+_PROBE = (
+    Message("system", "Be a probe."),
+    Message("user", "Where to?"),
+    Message("assistant", "<think>a wall</think><answer>Up</answer>"),
+    Message("user", "And now?"),
+    Message("assistant", "<think>no wall</think><answer>Down</answer>"),
+    Message("user", "And then?"),
+)
+# Some templates print today's date: a prompt must not depend on the day it is sent.
+_TODAY = datetime.date(2024, 7, 26)
+
+
+class Template:
+    """Renders conversations for one tokenizer.
+
+    The plain layout is `### System:`, `### User:` and `### Assistant:` on lines of their own,
+    each followed by its message; a reply ends at the next such line.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        kind: 'auto' uses the tokenizer's chat template if it has one; 'none' never does.
+        add_bos: whether a prompt begins with the beginning-of-sequence token; None leaves it to
+            the chat template, or to the tokenizer in the plain layout.
+
+    Attributes:
+        append_only: whether a longer conversation extends the tokens of a shorter one.
+        stops: strings that end a reply, besides those of a request.
+        stop_ids: tokens that end a reply: the tokenizer's and the template's.
+
+    Raises:
+        InputError: for a chat template that cannot render a plain conversation.
+    """
+
+    def __init__(
+        self, tokenizer: Any, kind: Literal["auto", "none"] = "auto", add_bos: bool | None = None
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._chat = kind == "auto" and bool(getattr(tokenizer, "chat_template", None))
+        self.stops = () if self._chat else PLAIN_STOPS
+        self._folds = False
+        if self._chat:
+            self._folds = not self._takes_system()
+        self._bos = self._beginning(add_bos)
+        self.append_only = self._extends()
+        self.stop_ids = self._turn_ends()
+        self._pieces: dict[int, str] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what of the template changes the tokens a model is sent."""
+        template = "plain/1"
+        if self._chat:
+            text = str(self._tokenizer.chat_template)
+            template = f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        found: dict[str, Any] = {"chat_template": template, "add_bos": bool(self._bos)}
+        if self._folds:
+            found["system"] = "in the first user message"
+        return found
+
+    def encode(
+        self,
+        messages: Sequence[Message],
+        prefill: str = "",
+        token_prefix: Sequence[int] | None = None,
+    ) -> tuple[int, ...]:
+        """Returns the prompt.
+
+        Args:
+            messages: the conversation; the last message is the user's.
+            prefill: text that begins the reply, after the template's own beginning.
+            token_prefix: the earlier turns as they were sent and sampled; used if the template
+                is append-only.
+        """
+        if token_prefix and self.append_only and any(m.role == "assistant" for m in messages):
+            return self._extend(messages, prefill, token_prefix)
+        text = self._render(messages)
+        return (*self._bos, *self._ids(text + _unopened(text, prefill)))
+
+    def text(self, prompt: Sequence[int], completion: Sequence[int]) -> str:
+        """Returns what a completion says, without special tokens.
+
+        Decoded behind the end of its prompt, because some tokenizers drop a leading space.
+        """
+        before = list(prompt[-8:])
+        return self._decode([*before, *completion])[len(self._decode(before)) :]
+
+    def stopper(
+        self, prompt: Sequence[int], stops: Sequence[str]
+    ) -> Callable[[Sequence[int]], bool] | None:
+        """Returns a test of whether the tokens written so far hold a stop string; None for none."""
+        stops = [stop for stop in stops if stop]
+        if not stops:
+            return None
+        endings = {stop[-1] for stop in stops}
+
+        def ends(completion: Sequence[int]) -> bool:
+            # A stop string is complete only with its last character, so most tokens need no
+            # look at the text; a token of half a character or of blank might hide it.
+            piece = self._piece(completion[-1])
+            if piece.strip() and "\ufffd" not in piece and endings.isdisjoint(piece):
+                return False
+            said = self.text(prompt, completion)
+            return any(stop in said for stop in stops)
+
+        return ends
+
+    def _extend(
+        self, messages: Sequence[Message], prefill: str, token_prefix: Sequence[int]
+    ) -> tuple[int, ...]:
+        last = max(i for i, message in enumerate(messages) if message.role == "assistant")
+        shown = [*messages[:last], Message("assistant", _REPLY), *messages[last + 1 :]]
+        suffix = self._render(shown).rpartition(_REPLY)[2]
+        suffix += _unopened(suffix, prefill)
+        if not self._chat:
+            # The reply may have ended at a stop string, which is how the suffix begins.
+            suffix = _rest(self._decode(token_prefix[-16:]), suffix, least=len(PLAIN_STOPS[0]))
+        ids = self._ids(suffix)
+        end = token_prefix[-1]
+        if end in self.stop_ids and end in ids[:2]:  # sampled already; a blank may stand before it
+            ids = ids[ids.index(end) + 1 :]
+        return (*token_prefix, *ids)
+
+    def _render(self, messages: Sequence[Message], *, reply: bool = True) -> str:
+        """Returns the conversation as text; with `reply`, up to where a reply begins."""
+        if self._folds and messages and messages[0].role == "system":
+            system, *others = messages
+            first = Message("user", f"{system.content}\n\n{others[0].content}")
+            messages = [first, *others[1:]]
+        if not self._chat:
+            lines = [f"### {m.role.capitalize()}:\n{m.content}\n" for m in messages]
+            return "".join(lines) + ("### Assistant:\n" if reply else "")
+        return self._tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in messages],
+            tokenize=False,
+            add_generation_prompt=reply,
+            date_string=_TODAY.strftime("%d %b %Y"),
+            strftime_now=_TODAY.strftime,
+        )
+
+    def _takes_system(self) -> bool:
+        """Returns whether the template shows a system message."""
+        import jinja2
+
+        try:
+            if _PROBE[0].content in self._render(_PROBE[:2]):
+                return True
+        except jinja2.TemplateError:
+            pass  # Some templates raise an error of their own: the message then goes to the user.
+        try:
+            self._render(_PROBE[1:])
+        except jinja2.TemplateError as error:
+            raise InputError(
+                f"the chat template cannot render a conversation: {error};"
+                " --model-args chat_template=none uses a plain layout"
+            ) from None
+        return False
+
+    def _beginning(self, add_bos: bool | None) -> tuple[int, ...]:
+        bos = self._tokenizer.bos_token_id
+        if add_bos is None:
+            add_bos = not self._chat and self._tokenizer("a").input_ids[:1] == [bos]
+        if not add_bos:
+            return ()
+        if bos is None:
+            raise InputError("add_bos_token=true: the tokenizer has no such token")
+        begun = self._chat and self._ids(self._render(_PROBE[:2]))[0] == bos
+        return () if begun else (bos,)
+
+    def _extends(self) -> bool:
+        """Returns whether three turns extend two, and two extend one, as the model saw them."""
+        seen = ""
+        for turns in range(2, len(_PROBE) + 1, 2):
+            begun = self._render(_PROBE[:turns])
+            if not begun.startswith(seen):
+                return False
+            seen = begun + (_PROBE[turns].content if turns < len(_PROBE) else "")
+        shown = [*_PROBE[:2], Message("assistant", _REPLY), _PROBE[3]]
+        return self._render(shown).count(_REPLY) == 1
+
+    def _turn_ends(self) -> frozenset[int]:
+        found = {self._tokenizer.eos_token_id}
+        if self._chat:
+            # Base models with a chat template often name another token as the end of text.
+            shown = [*_PROBE[:2], Message("assistant", _REPLY)]
+            ids = self._ids(self._render(shown, reply=False).rpartition(_REPLY)[2])
+            special = set(self._tokenizer.all_special_ids) | set(
+                self._tokenizer.added_tokens_decoder
+            )
+            found.add(next((token for token in ids if token in special), None))
+        return frozenset(token for token in found if token is not None)
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False).input_ids
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def _piece(self, token: int) -> str:
+        if token not in self._pieces:
+            self._pieces[token] = self._decode([token])
+        return self._pieces[token]
+
+
+def cut(text: str, stops: Sequence[str]) -> str:
+    """Returns `text` up to the first of the stop strings."""
+    return text[
+        : min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=None)
+    ]
+
+
+def _unopened(text: str, prefill: str) -> str:
+    """Returns the prefill without the tags that the template itself begins a reply with."""
+    return _rest(text.rstrip(), prefill, least=prefill.find(">") + 1 or len(prefill))
+
+
+def _rest(text: str, continuation: str, least: int) -> str:
+    """Returns what of `continuation` is missing at the end of `text`.
+
+    Fewer than `least` characters in common are chance.
+    """
+    for size in range(min(len(text), len(continuation)), least - 1, -1):
+        if size and text.endswith(continuation[:size]):
+            return continuation[size:]
+    return continuation
