@@ -67,6 +67,8 @@ def can_succeed(
     seen, queue = {state}, deque([state])
     looked_at = 0
     while queue:
+        if looked_at >= most_transitions:
+            return None
         here = queue.popleft()
         if environment.is_success(here):
             return True
@@ -78,8 +80,6 @@ def can_succeed(
                 if not outcome.terminal and outcome.state not in seen:
                     seen.add(outcome.state)
                     queue.append(outcome.state)
-        if looked_at >= most_transitions:
-            return None
     return False
 
 

@@ -204,4 +204,15 @@ class Environment(ABC, Generic[S, A]):
         return facts
 
 
+def check_action_names(names: Sequence[str]) -> None:
+    """Refuses names of actions that could not be read back out of an answer.
+
+    Raises:
+        ValueError: for a name that is empty, padded, unprintable, or holds `|`, `<` or `>`.
+    """
+    for name in names:
+        if not name or name != name.strip() or not name.isprintable() or set(name) & set("|<>"):
+            raise ValueError(f"an action name must be plain text without |, < or >, not {name!r}")
+
+
 AnyEnvironment: TypeAlias = Environment[Any, Any]

@@ -21,6 +21,7 @@ from spa_bench.environments.environment import (
     NoBoardError,
     Outcome,
     Position,
+    check_action_names,
 )
 
 Move: TypeAlias = Literal["Up", "Down", "Left", "Right"]
@@ -81,12 +82,15 @@ class Sokoban(Environment[SokobanState, Move]):
             raise ValueError("rows and cols must lie between 4 and 50")
         if not 1 <= self.boxes <= 10:
             raise ValueError("boxes must lie between 1 and 10")
+        if self.search_depth is not None and self.search_depth < 1:
+            raise ValueError("search_depth must be at least 1")
         if len(self.symbols) != 7 or len(set(self.symbols)) != 7:
             raise ValueError("symbols must be seven different characters")
         if any(symbol.isspace() for symbol in self.symbols):
             raise ValueError("symbols must not contain white space")
         if len({name.lower() for name in self.action_names}) != 4:
             raise ValueError("action_names must be four different names")
+        check_action_names(self.action_names)
 
     # -- the kernel ----------------------------------------------------------------------------
 
@@ -101,14 +105,16 @@ class Sokoban(Environment[SokobanState, Move]):
         """Returns the state drawn in `text`, in this environment's symbols unless given others.
 
         Raises:
-            ValueError: where the text is not a Sokoban board with a closed border.
+            ValueError: where the text is not a Sokoban board of this size with a closed border.
         """
         rows = text.strip("\n").split("\n")
         wall, floor, target, box_on, box, player, player_on = symbols or self.symbols
         fixed = {wall: WALL, target: TARGET, box_on: TARGET, player_on: TARGET}
         fixed |= dict.fromkeys((floor, box, player), FLOOR)
-        if len({len(row) for row in rows}) != 1 or set("".join(rows)) - set(fixed):
-            raise ValueError("not a rectangle of this board's symbols")
+        if len(rows) != self.rows or any(len(row) != self.cols for row in rows):
+            raise ValueError(f"not a rectangle of {self.rows} rows and {self.cols} columns")
+        if set("".join(rows)) - set(fixed):
+            raise ValueError("a symbol that this board does not have")
         room = ["".join(fixed[symbol] for symbol in row) for row in rows]
         border = room[0] + room[-1] + "".join(row[0] + row[-1] for row in room)
         if set(border) != {WALL}:
