@@ -292,8 +292,9 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
     for name, number in wanted.items():
         if number is not None and number < 1:
             raise InputError(f"--{name} must be at least 1, not {number}")
-    if max(plan.repeats) > MOST_REPEATS:
-        raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {max(plan.repeats)}")
+    most = max(plan.repeats, default=1)
+    if most > MOST_REPEATS:
+        raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {most}")
     if evaluation.log_tokens and not evaluation.model.capabilities.tokens:
         raise InputError(f"--log-tokens: {evaluation.model.name} returns no tokens")
     for task in _each_once(plan.tasks):

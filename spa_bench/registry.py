@@ -3,7 +3,10 @@ entry point. Nothing is imported or parsed before it is asked for."""
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,7 +50,7 @@ def load_plugin(kind: str, name: str) -> Any:
         raise InputError(f"unknown {singular} {name!r}{nearest(name, known)}")
     try:
         return known[name].load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise InputError(f"{kind.removesuffix('s')} {name!r} cannot be loaded: {error}") from None
 
 
@@ -81,8 +84,16 @@ def resolve_model(model: str, **options: Any) -> tuple[str, ModelOptions]:
         raise InputError(f"model {model!r} has no name: write {provider}/NAME")
     label = f"{provider}/{name}"
     if name.startswith((".", "/", "~")):
-        label = Path(name).expanduser().resolve().name  # a run says which model, not whose disk
+        label = _folder_name(name)  # a run says which model, not whose disk
     return provider, ModelOptions(model=name, label=label, args=args, **options)
+
+
+def _folder_name(path: str) -> str:
+    try:
+        folder = Path(os.path.realpath(Path(path).expanduser()))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"model {path!r}: {error}") from None
+    return folder.name or str(folder)
 
 
 def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
@@ -97,12 +108,11 @@ def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
     if not isinstance(name, str):
         raise InputError("environment needs a name")
     kind: type[AnyEnvironment] = load_plugin("environments", name)
-    adapter = pydantic.TypeAdapter(kind)
-    fields = set(getattr(kind, "__dataclass_fields__", {}))
+    fields = {field.name for field in dataclasses.fields(cast(Any, kind))}
     for key in parameters:
         if key not in fields:
             raise InputError(f"environment {name!r} has no parameter {key!r}{nearest(key, fields)}")
-    return adapter.validate_python(parameters)
+    return cast(AnyEnvironment, _strictly(pydantic.TypeAdapter(kind), parameters))
 
 
 @dataclass(frozen=True)
@@ -146,12 +156,14 @@ class Registry:
                 entry = self._entry(path)
                 if entry.name in found:
                     taken = found[entry.name].path
+                    if os.path.realpath(taken) == os.path.realpath(path):
+                        continue  # a folder given twice, or inside another
                     raise InputError(f"{path}: the name {entry.name!r} is taken by {taken}")
                 found[entry.name] = entry
         return found
 
     def _entry(self, path: Path) -> Entry:
-        document = yaml_file.read(path.resolve())
+        document = _read(path)
         kind = "group" if "group" in document.data else "task"
         name = document.data.get(kind)
         if not isinstance(name, str):
@@ -177,16 +189,23 @@ class Registry:
         """
         return [self.load(name) for name in dict.fromkeys(self._expand(names, ()))]
 
-    def _expand(self, names: Sequence[str], groups: tuple[str, ...]) -> Iterator[str]:
+    def _expand(
+        self, names: Sequence[str], groups: tuple[str, ...], where: str = ""
+    ) -> Iterator[str]:
+        """Yields the tasks that names stand for; `where` is the group's file, for errors."""
         tags = {tag for entry in self.entries.values() for tag in entry.tags}
         for name in names:
             entry = self.entries.get(name)
+            if entry is None and name.endswith(".yaml"):
+                entry = self._entry(Path(name))
             matching = fnmatch.filter(self.task_names(), name) if set(name) & set("*?[") else []
             if name in groups:
-                raise InputError(f"group cycle: {' -> '.join((*groups, name))}")
+                raise InputError(f"{where}group cycle: {' -> '.join((*groups, name))}")
             if entry is not None and entry.kind == "group":
-                yield from self._expand(entry.members, (*groups, name))
-            elif entry is not None or name.endswith(".yaml"):
+                members = load_group(entry.path).tasks
+                at = f"{_read(entry.path).locate(('tasks',))}: "
+                yield from self._expand(members, (*groups, name), at)
+            elif entry is not None:
                 yield name
             elif name in tags:
                 yield from (t for t in self.task_names() if name in self.entries[t].tags)
@@ -195,7 +214,8 @@ class Registry:
             else:
                 known = {*self.entries, *tags}
                 raise InputError(
-                    f"unknown task {name!r}{nearest(name, known)}; `spa-bench list tasks` shows all"
+                    f"{where}unknown task {name!r}{nearest(name, known)};"
+                    " `spa-bench list tasks` shows all"
                 )
 
     def load(self, name: str) -> Task:
@@ -210,14 +230,15 @@ def load_task(path: Path) -> Task:
     Raises:
         InputError: for everything that is wrong with it, with file and line.
     """
-    document = yaml_file.read(path.resolve())
+    document = _read(path)
+    written = document.data.get("format")
+    if isinstance(written, str) and written not in plugins("formats"):
+        raise InputError(
+            f"{document.locate(('format',))}: unknown format {written!r}"
+            f"{nearest(written, plugins('formats'))}"
+        )
     config = _validated(TaskConfig, document)
     environment = _environment(document, config)
-    if config.format not in plugins("formats"):
-        raise InputError(
-            f"{document.locate(('format',))}: unknown format {config.format!r}"
-            f"{nearest(config.format, plugins('formats'))}"
-        )
     for key, placeholder, known in unknown_placeholders(config, environment):
         raise InputError(
             f"{document.locate(key)}: {'.'.join(key)}: unknown placeholder {{{placeholder}}}"
@@ -233,7 +254,11 @@ def make_format(name: str) -> Format:
 
 def load_group(path: Path) -> GroupConfig:
     """Reads and checks one group file."""
-    return _validated(GroupConfig, yaml_file.read(path.resolve()))
+    return _validated(GroupConfig, _read(path))
+
+
+def _read(path: Path) -> yaml_file.Document:
+    return yaml_file.read(Path(os.path.realpath(path)))
 
 
 def _environment(document: yaml_file.Document, config: TaskConfig) -> AnyEnvironment:
@@ -250,14 +275,22 @@ def _environment(document: yaml_file.Document, config: TaskConfig) -> AnyEnviron
 
 def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
     try:
-        return schema.model_validate(document.data)
+        return _strictly(pydantic.TypeAdapter(schema), document.data)
     except pydantic.ValidationError as error:
+        # a misspelt key is also a missing one; what is there tells more than what is not
+        details = sorted(
+            error.errors(include_url=False), key=lambda detail: detail["type"] == "missing"
+        )
         lines = [
-            f"{document.locate(detail['loc'])}: {_say(detail, '', schema)}"
-            for detail in error.errors(include_url=False)
+            f"{document.locate(detail['loc'])}: {_say(detail, '', schema)}" for detail in details
         ]
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         raise InputError(lines[0] + more) from None
+
+
+def _strictly(schema: pydantic.TypeAdapter[Any], data: Mapping[str, Any]) -> Any:
+    """Validates plain data as JSON: `yes`, "5" and 5.0 are not 5, but a list may be a tuple."""
+    return schema.validate_json(json.dumps(data), strict=True)
 
 
 def _say(detail: ErrorDetails, prefix: str, schema: type[Any] | None = None) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from spa_bench.canonical import sha256_hex
 from spa_bench.environments import bounds
 from spa_bench.environments.environment import AnyEnvironment, NoBoardError
+from spa_bench.errors import nearest
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -67,6 +69,7 @@ class TaskInstances(_Strict):
     @classmethod
     def _seeds_are_ranges(cls, value: Any) -> str:
         text = str(value)
+        ranges: list[tuple[int, int]] = []
         for part in text.split(","):
             match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", part)
             if match is None:
@@ -76,6 +79,11 @@ class TaskInstances(_Strict):
                 raise ValueError(f"the range {part.strip()} is empty")
             if high >= 2**32:
                 raise ValueError(f"seeds must be below 2**32, not {high}")
+            ranges.append((low, high))
+        ranges.sort()
+        for (_, last), (first, _) in pairwise(ranges):
+            if first <= last:
+                raise ValueError(f"the seed {first} is given twice")
         return text
 
     def seed_list(self) -> Iterator[int]:
@@ -122,7 +130,8 @@ class TaskConfig(_Strict):
     @model_validator(mode="after")
     def _format_has_its_text(self) -> TaskConfig:
         if self.format not in self.prompt.reply_format:
-            raise ValueError(f"prompt.reply_format has no text for format {self.format!r}")
+            known = nearest(self.format, self.prompt.reply_format)
+            raise ValueError(f"prompt.reply_format has no text for format {self.format!r}{known}")
         return self
 
 

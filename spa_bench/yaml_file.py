@@ -5,7 +5,8 @@ Not for: knowing what the keys mean. That is the schema in `task`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -20,6 +21,10 @@ yaml: Any = _untyped_yaml  # its stubs leave nodes and events untyped
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 50
+_MAX_FILES = 1000
+_MAX_INCLUDES = 100
+_ODD_NUMBER = re.compile(r"[-+]?0\d+|.*:.*")
+"""YAML 1.1 reads 010 as 8 and 1:30 as 90; whoever writes them in a task means text."""
 
 
 @dataclass
@@ -51,13 +56,15 @@ def read(path: Path) -> Document:
     Raises:
         InputError: for unreadable files, bad YAML and include cycles, with file and line.
     """
-    return _read(path, ())
+    return _read(path, (), iter(range(_MAX_FILES)))
 
 
-def _read(path: Path, including: tuple[Path, ...]) -> Document:
+def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Document:
     if path in including:
         chain = " -> ".join(str(p) for p in (*including[including.index(path) :], path))
         raise InputError(f"include cycle: {chain}")
+    if len(including) > _MAX_INCLUDES or next(left, None) is None:
+        raise InputError(f"{including[-1]}:1: includes more files than any task can need")
     own = _read_one(path)
     includes = own.data.pop("include", [])
     names = cast(list[Any], includes if isinstance(includes, list) else [includes])
@@ -68,29 +75,34 @@ def _read(path: Path, including: tuple[Path, ...]) -> Document:
         included = path.parent / name
         if not included.is_file():
             raise InputError(f"{own.locate(('include',))}: include: no file {name!r}")
-        _merge(merged, _read(included.resolve(), (*including, path)))
+        _merge(merged, _read(included.resolve(), (*including, path), left))
     _merge(merged, own)
     return merged
 
 
-def _merge(into: Document, document: Document, key: KeyPath = ()) -> None:
+def _merge(into: Document, document: Document) -> None:
     """Merges mappings key by key; every other value is replaced whole."""
-    target: dict[str, Any] = into.data
-    source: dict[str, Any] = document.data
-    for name in key:
-        target, source = target[cast(str, name)], source[cast(str, name)]
-    if () in document.where:
-        into.where.setdefault((), document.where[()])
+    replaced: set[KeyPath] = set()
+    _merge_data(into.data, document.data, (), replaced)
+    into.where = {
+        key: place
+        for key, place in into.where.items()
+        if not any(key[:length] in replaced for length in range(1, len(key) + 1))
+    }
+    into.where |= document.where
+
+
+def _merge_data(
+    target: dict[str, Any], source: dict[str, Any], key: KeyPath, replaced: set[KeyPath]
+) -> None:
     for name, value in source.items():
-        path = (*key, name)
-        if isinstance(value, dict) and isinstance(target.get(name), dict):
-            into.where[path] = document.where[path]
-            _merge(into, document, path)
-            continue
-        for stale in [k for k in into.where if k[: len(path)] == path]:
-            del into.where[stale]
-        target[name] = value
-        into.where.update({k: v for k, v in document.where.items() if k[: len(path)] == path})
+        old: Any = target.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            inner = cast(dict[str, Any], value)
+            _merge_data(cast(dict[str, Any], old), inner, (*key, name), replaced)
+        else:
+            target[name] = value
+            replaced.add((*key, name))
 
 
 def _read_one(path: Path) -> Document:
@@ -103,8 +115,14 @@ def _read_one(path: Path) -> Document:
         node = yaml.compose(text, Loader=_Loader)
     except FileNotFoundError:
         raise InputError(f"no file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}:{line}: not UTF-8: {error.reason}") from None
+    except yaml.reader.ReaderError as error:
+        line = path.read_bytes()[: error.position].count(b"\n") + 1
+        raise InputError(f"{path}:{line}: not YAML: {error.reason}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not YAML: {error.problem}") from None
@@ -155,15 +173,21 @@ def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, tuple[P
 
 def _scalar(path: Path, node: Any) -> Any:
     loader = yaml.SafeLoader("")
+    text, line = str(node.value), node.start_mark.line + 1
     try:
         value: Any = loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        line = node.start_mark.line + 1
-        raise InputError(f"{path}:{line}: {str(error).splitlines()[0]}") from None
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{path}:{line}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError):
+        kind = str(node.tag).rpartition(":")[2]
+        raise InputError(f"{path}:{line}: {text[:40]!r} cannot be read as {kind}") from None
     finally:
         loader.dispose()
-    # YAML 1.1 reads dates and 12:30:00; a task has no use for either, and text is meant
-    return value if isinstance(value, str | int | float | bool | None) else str(node.value)
+    # dates are text too
+    plain = isinstance(value, str | int | float | bool | None) and not (
+        isinstance(value, int | float) and _ODD_NUMBER.fullmatch(text)
+    )
+    return value if plain else text
 
 
 def flatten(data: Mapping[str, Any], key: KeyPath = ()) -> dict[KeyPath, Any]:
