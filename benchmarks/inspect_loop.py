@@ -1,6 +1,6 @@
 """What inspect_ai adds to one model call: a multi-turn loop against a model without latency.
 
-Runs under the Python of `benchmarks.inspect_venv`, so it imports inspect_ai and not spa-bench:
+Runs under the Python of `benchmarks.peers inspect`, so it imports inspect_ai and not spa-bench:
 
     PYTHON benchmarks/inspect_loop.py CONVERSATION SAMPLES REPETITIONS CONCURRENCY
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import inspect_venv
+from benchmarks import peers
 from benchmarks.claims.claim import Claim, Measured, NotRunError
 from spa_bench.models.model import Capabilities, Message, Reply, Request, Usage
 from spa_bench.registry import Registry
@@ -28,6 +27,7 @@ from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.scheduler import play_all
 
 REPETITIONS = 7
+PEER_REPETITIONS = 5
 REPEATS = 8
 CONCURRENCY = 64
 AIM_MS = 0.1
@@ -74,17 +74,15 @@ def ours() -> Measured:
 
 def beside_inspect() -> Measured:
     """Our scheduler and inspect_ai, one after the other."""
-    try:
-        interpreter = inspect_venv.python()
-    except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        raise NotRunError(f"no inspect_ai: {error}") from None
     milliseconds, model = _play()
-    theirs = _inspect(interpreter, model)
-    version = inspect_venv.version(interpreter)
+    try:
+        theirs = _inspect(model)
+    except peers.PeerMissingError as error:
+        raise NotRunError(str(error)) from None
     return Measured(
         f"{theirs['logged'] / milliseconds:.0f} times less",
         theirs["logged"] >= 10 * milliseconds,
-        f"ours {milliseconds:.3f} ms, inspect_ai {version} {theirs['logged']:.2f} ms;"
+        f"ours {milliseconds:.3f} ms, inspect_ai {theirs['logged']:.2f} ms;"
         f" {theirs['unlogged']:.2f} ms without samples in its log",
     )
 
@@ -127,22 +125,15 @@ def _bare_loop() -> tuple[float, Constant]:
         return time.perf_counter() - started, model
 
 
-def _inspect(interpreter: Path, model: Constant) -> dict[str, float]:
+def _inspect(model: Constant) -> dict[str, float]:
     """Returns inspect_ai's milliseconds a call on the same conversation, with and without log."""
-    messages = model.longest
-    prompts = [message.content for message in messages if message.role == "user"]
+    prompts = [message.content for message in model.longest if message.role == "user"]
+    told = {"prompts": prompts, "reply": f"<think>{REASONING}{ANSWER}"}
     with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "conversation.json"
-        reply = f"<think>{REASONING}{ANSWER}"
-        said.write_text(json.dumps({"prompts": prompts, "reply": reply}), encoding="utf-8")
-        script = Path(inspect_venv.__file__).with_name("inspect_loop.py")
-        command = [interpreter, script, said, 128 * REPEATS, 5, CONCURRENCY]
-        done = subprocess.run(
-            list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False
-        )
-    if done.returncode:
-        raise RuntimeError(f"inspect_loop.py: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+        file = Path(folder) / "conversation.json"
+        file.write_text(json.dumps(told), encoding="utf-8")
+        how = map(str, (128 * REPEATS, PEER_REPETITIONS, CONCURRENCY))
+        found = json.loads(peers.run("inspect", "inspect_loop.py", file, *how, folder=Path(folder)))
     fixed = statistics.median(found["fixed"])
     return {
         kind: 1000 * (statistics.median(found[kind]) - fixed) / found["calls"]

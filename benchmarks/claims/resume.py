@@ -1,0 +1,153 @@
+"""Killed runs that are resumed, and how long the scan of a long log takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.claims.call_cost import ANSWER, Constant
+from benchmarks.claims.claim import Claim, Measured
+from benchmarks.claims.process import spa_bench, wall
+from spa_bench.registry import Registry
+from spa_bench.runner.log import RunFolder
+from spa_bench.runner.plan import Done, Plan
+from spa_bench.runner.scheduler import play_all
+
+KILLS = 10
+BOARDS, KILLED_REPEATS = 128, 64
+SCANNED_BOARDS, SCANNED_REPEATS = 125, 80
+REPETITIONS = 5
+
+
+def killed_and_resumed() -> Measured:
+    """`kill -9` at ten random moments of one run of `baseline/random`, 128 boards x 64.
+
+    The run is started, killed after a random time (also before its first line, while it reads its
+    log or while it writes a line), started again, and so on; the eleventh start is left alone. Its
+    log has to hold the lines of an undisturbed run, each once, in any order, but for `seconds`;
+    and its results have to be those of the other, but for `seconds`.
+    """
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        startup = wall([*_command(Path(folder) / "short", repeats=1), "--limit", "1"])
+        playing = max(wall(_command(whole)) - startup, 0.1)
+        kills, torn, moments = 0, 0, []
+        while kills < KILLS:
+            # about a tenth of the run between two kills, and a fifth of them during start-up
+            process = _start(killed)
+            time.sleep(startup * 0.8 + rng.uniform(0, 1.25 * playing / KILLS))
+            if process.poll() is not None:
+                break
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            log = _log(killed)
+            torn += bool(log) and not log.endswith(b"\n")
+            moments.append(log.count(b"\n"))
+        wall([*_command(killed), "--resume"])
+        ours, reference = sorted(_timeless(killed)), sorted(_timeless(whole))
+        equal = ours == reference and _results(killed) == _results(whole)
+    return Measured(
+        f"log and results {'identical' if equal else 'differ'} after {kills} kills",
+        equal and kills == KILLS and len(reference) == BOARDS * KILLED_REPEATS,
+        f"{len(reference):,} episodes, killed at lines {', '.join(map(str, moments))};"
+        f" {torn} torn lines",
+    )
+
+
+def scan_of_a_long_log() -> Measured:
+    """Reading 10,000 episodes with realistic replies, counting them, listing what is owed.
+
+    Resuming a finished run as users do it adds the start of Python and the results.
+    """
+    plan = Plan(Registry().resolve(["sokoban"]), [SCANNED_REPEATS], salt="0", limit=SCANNED_BOARDS)
+    episodes = plan.total
+    model = Constant("I push the box to the target, so I have to stand behind it. " * 20 + ANSWER)
+    with tempfile.TemporaryDirectory() as name:
+        folder = RunFolder(Path(name))
+        with folder.writer() as writer:
+            asyncio.run(play_all(plan.owed(Done()), model, 16, writer.write))
+        seconds = statistics.median(_scan(folder, plan) for _ in range(REPETITIONS))
+        kilobytes = folder.episodes_path.stat().st_size / 1000 / episodes
+    with tempfile.TemporaryDirectory() as name:
+        command = [*_command(Path(name) / "run", SCANNED_REPEATS), "--limit", str(SCANNED_BOARDS)]
+        wall(command)
+        resumed = wall([*command, "--resume"])
+    return Measured(
+        f"{seconds:.2f} s",
+        seconds <= 2.0,
+        f"{episodes:,} episodes of {kilobytes:.1f} kB; a whole `evaluate --resume` of a finished"
+        f" baseline run of that length {resumed:.1f} s",
+    )
+
+
+def _scan(folder: RunFolder, plan: Plan) -> float:
+    started = time.perf_counter()
+    done = Done()
+    for episode in folder.episodes():
+        done.add(episode)
+    owed = sum(1 for _ in plan.owed(done))
+    spent = time.perf_counter() - started
+    if done.count != plan.total or owed:
+        raise RuntimeError(f"{done.count} of {plan.total} episodes are done, {owed} owed")
+    return spent
+
+
+def _command(run: Path, repeats: int = KILLED_REPEATS) -> list[str]:
+    command = [spa_bench(), "evaluate", "--model", "baseline/random", "--tasks", "sokoban"]
+    return [*command, "--repeats", str(repeats), "--concurrency", "16", "--output", str(run)]
+
+
+def _start(run: Path) -> subprocess.Popen[bytes]:
+    resume = ["--resume"] if (run / "run.json").exists() or _log(run) else []
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([*_command(run), *resume], stdout=quiet, stderr=quiet)
+
+
+def _log(run: Path) -> bytes:
+    log = run / "episodes.jsonl"
+    return log.read_bytes() if log.exists() else b""
+
+
+def _timeless(run: Path) -> Iterator[str]:
+    """Yields the lines of a log without their times."""
+    for line in _log(run).splitlines():
+        episode = json.loads(line)
+        for turn in episode["turns"]:
+            turn["seconds"] = 0
+        yield json.dumps(episode)
+
+
+def _results(run: Path) -> Any:
+    results = json.loads((run / "results.json").read_bytes())
+    for task in results["tasks"]:
+        task["seconds"] = 0
+    return results
+
+
+CLAIMS = [
+    Claim(
+        "kill-and-resume",
+        1,
+        "a run killed with kill -9 ten times and resumed has the log of an undisturbed one",
+        "identical but for times and order",
+        killed_and_resumed,
+    ),
+    Claim(
+        "resume-scan",
+        1,
+        "resuming finds what is owed in a log of 10,000 episodes",
+        "2 s",
+        scan_of_a_long_log,
+    ),
+]
