@@ -245,6 +245,17 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks():
     _run(scenario())
 
 
+def test_a_failed_server_is_left_alone_for_as_long_as_it_asks():
+    async def scenario() -> None:
+        sleeps = Sleeps()
+        script = [status(500, retry_after="7"), status(502, retry_after="86400"), reply("Up")]
+        async with _served(*script, sleeps=sleeps) as (model, _):
+            assert (await model.generate(REQUEST)).text == "Up"
+            assert sleeps == [7, 60]
+
+    _run(scenario())
+
+
 def test_waits_double_with_jitter_and_are_bounded():
     async def scenario() -> None:
         sleeps = Sleeps()
