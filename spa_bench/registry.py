@@ -267,7 +267,7 @@ def _environment(document: yaml_file.Document, config: TaskConfig) -> AnyEnviron
     except pydantic.ValidationError as error:
         detail = error.errors(include_url=False)[0]
         where = document.locate(("environment", *detail["loc"]))
-        raise InputError(f"{where}: environment: {_say(detail, 'environment')}") from None
+        raise InputError(f"{where}: {_say(detail, 'environment')}") from None
     except InputError as error:
         key = next((k for k in config.environment if repr(k) in str(error)), "name")
         raise InputError(f"{document.locate(('environment', key))}: {error}") from None

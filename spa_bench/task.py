@@ -22,6 +22,8 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 MOST_REPEATS = 100_000
 """Episodes of one board at most."""
 
+_MOST_BOARDS = 1_000_000
+
 SPLITS = ("test", "validation", *["train"] * 8)
 """The split of a board, by the SHA-256 of its board key modulo 10."""
 
@@ -86,11 +88,22 @@ class TaskInstances(_Strict):
                 raise ValueError(f"the seed {first} is given twice")
         return text
 
+    @model_validator(mode="after")
+    def _ends_some_day(self) -> TaskInstances:
+        number = sum(map(len, self._ranges()))
+        if self.count is None and number > _MOST_BOARDS:
+            raise ValueError(f"{number} seeds are too many without a `count` of boards")
+        return self
+
     def seed_list(self) -> Iterator[int]:
         """Yields the seeds in the order written."""
+        for seeds in self._ranges():
+            yield from seeds
+
+    def _ranges(self) -> Iterator[range]:
         for part in self.seeds.split(","):
             low, _, high = part.partition("-")
-            yield from range(int(low), int(high or low) + 1)
+            yield range(int(low), int(high or low) + 1)
 
 
 class TaskPrompt(_Strict):
@@ -121,11 +134,19 @@ class TaskConfig(_Strict):
     limits: TaskLimits
     instances: TaskInstances
     sampling: TaskSampling
-    history: Literal["full"] | Annotated[int, Field(ge=1)] = "full"
+    history: Literal["full"] | int = "full"
     repeats: int = Field(ge=1, le=MOST_REPEATS)
     metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief)$")]]
     tag: list[str] = []
     prompt: TaskPrompt
+
+    @field_validator("history", mode="before")
+    @classmethod
+    def _history_is_a_window(cls, value: Any) -> Any:
+        # one validator and not a union of two types, so that there is one complaint
+        if value != "full" and not (type(value) is int and value >= 1):
+            raise ValueError(f"must be `full` or a number of turns, not {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _format_has_its_text(self) -> TaskConfig:
