@@ -163,8 +163,8 @@ class _Tally:
 def compute(plan: Plan, model: str, episodes: Iterable[Episode]) -> Results:
     """Computes the results of a plan from the episodes of its log.
 
-    Complete episodes beyond the first of the same board and repeat are ignored, and so are
-    episodes that the plan does not hold: those count as foreign lines.
+    Complete episodes beyond the first of the same board and repeat are ignored, and so are those
+    beyond the plan's boards and repeats. Episodes of other tasks count as foreign lines.
     """
     tallies = {task.hash: _Tally() for task in plan.tasks}
     planned = {

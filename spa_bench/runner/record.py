@@ -36,6 +36,9 @@ FAILURES: Mapping[str, str] = {
 ParseStatus: TypeAlias = Literal["ok", "partial", "invalid", "format"]
 """ok: every action named is valid; partial: some are; invalid: none is; format: no answer."""
 
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
+"""A number of things; small enough that sums and shares of it are exact in a float."""
+
 LoggedFacts: TypeAlias = dict[str, list[list[int | str]]]
 """Facts as JSON: object kind -> sorted [row, column] or [row, column, value]."""
 
@@ -44,10 +47,10 @@ LoggedFacts: TypeAlias = dict[str, list[list[int | str]]]
 class TurnUsage:
     """Tokens of one turn; None where the backend does not say."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Turn:
     stop_reason: str
     parse: ParseStatus
     actions: tuple[str, ...]
-    executed: int
+    executed: Count
     outcomes: tuple[int, ...]
     reward: Annotated[float, Field(allow_inf_nan=False)]
     facts_observed: LoggedFacts | None = None

@@ -267,6 +267,9 @@ FOREIGN = {
     "endless reward": altered_turn(reward=1).replace(b'"reward": 1', b'"reward": 1e999'),
     "reward that is no number": altered_turn(reward=1).replace(b'"reward": 1', b'"reward": NaN'),
     "time runs backwards": altered_turn(seconds=-1.0),
+    "more tokens than there are": altered_turn(usage={"prompt_tokens": 10**400}),
+    "fewer tokens than none": altered_turn(usage={"completion_tokens": -1}),
+    "fewer actions than none": altered_turn(executed=-1),
     "an unknown parse": altered_turn(parse="maybe"),
 }
 
