@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -23,7 +23,7 @@ from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.task import Task
 
-RESULTS_SCHEMA = "spa-bench/results/1"
+RESULTS_SCHEMA: Final = "spa-bench/results/1"
 
 Number = Annotated[
     float | None,
@@ -100,7 +100,7 @@ class TaskResult(_Model):
 class Results(_Model):
     """The contents of `results.json`."""
 
-    schema_: str = Field(default=RESULTS_SCHEMA, alias="schema")
+    schema_: Literal["spa-bench/results/1"] = Field(default=RESULTS_SCHEMA, alias="schema")
     model: str
     salt: str
     partial: bool
@@ -265,8 +265,3 @@ def _steps_over_optimal(tally: _Tally, bounds: dict[str, BoardBounds]) -> float:
             over += counts.actions - plan * counts.successes
             successes += counts.successes
     return over / successes if successes else math.nan
-
-
-def schema() -> dict[str, Any]:
-    """Returns the JSON Schema of `results.json`."""
-    return Results.model_json_schema(by_alias=True)
