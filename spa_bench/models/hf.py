@@ -62,7 +62,9 @@ def load(options: ModelOptions) -> HFModel:
         lambda: hf_load.load_model(source, adapter, device, dtype, settings.attn_implementation),
         identity=identity,
         context=_context(config, settings.max_length),
-        batch_size=options.batch_size or _BATCH_SIZE.get(device.partition(":")[0], 32),
+        batch_size=_BATCH_SIZE.get(device.partition(":")[0], 32)
+        if options.batch_size is None
+        else options.batch_size,
         concurrency=options.concurrency,
     )
 

@@ -62,6 +62,7 @@ class HFEngine:
         self.batch_size = batch_size
         self._model = model
         self._device: torch.device = model.device
+        self._vocabulary: int = model.config.get_text_config().vocab_size
         self._stop_ids = frozenset(stop_ids)
         self._prefill_tokens = prefill_tokens
         self._batch: _Batch | None = None
@@ -121,7 +122,7 @@ class HFEngine:
         chunk: list[Job] = []
         for job in sorted(jobs, key=_length):
             rows = len(chunk) + 1
-            logits = rows * len(job.given or ()) * self._model.config.get_text_config().vocab_size
+            logits = rows * len(job.given or ()) * self._vocabulary
             if chunk and (rows * _length(job) > self._prefill_tokens or logits > _LOGITS):
                 yield chunk
                 chunk = []
@@ -224,6 +225,7 @@ class HFEngine:
             jobs[0].error = ModelError(
                 f"out of memory with a single request of {_length(jobs[0])} tokens"
             )
+        if len(jobs) <= 1:
             return
         self.batch_size = max(1, len(jobs) // 2)
         _LOG.warning("out of memory: batch size halved to %d", self.batch_size)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from spa_bench.errors import InputError
 
 _MARKERS = {"model": "config.json", "LoRA adapter": "adapter_config.json"}
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
 _REACH_SECONDS = 5.0
 
 
@@ -81,7 +82,9 @@ def _identify(folder: Path, name: str, what: str, trusted: bool) -> Mapping[str,
             f"{name}: no *.safetensors in this folder; write it with `save_pretrained`,"
             " or pass --model-args trust_remote_code=true if you trust its files"
         )
-    return {"name": folder.resolve().name, "content": _fingerprint([marker, *weights])}
+    tokenizer = [path for path in map(folder.joinpath, _TOKENIZER) if path.is_file()]
+    content = _fingerprint([marker, *weights, *tokenizer])
+    return {"name": folder.resolve().name, "content": content}
 
 
 def _fingerprint(files: list[Path], block: int = 2**16, blocks: int = 16) -> str:
@@ -105,11 +108,12 @@ def _find_on_hub(
 ) -> Source:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when huggingface_hub is first imported
     try:
-        hub = importlib.import_module("huggingface_hub")
+        hub: Any = importlib.import_module("huggingface_hub")
+        constants: Any = importlib.import_module("huggingface_hub.constants")
     except ImportError as error:
         raise needs_extra(error) from None
-    hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-    offline = bool(hub.constants.HF_HUB_OFFLINE) or not _reachable(hub)
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    offline = bool(constants.HF_HUB_OFFLINE) or not _reachable(hub, constants.ENDPOINT)
     try:
         found = hub.hf_hub_download(name, marker, revision=revision, local_files_only=offline)
     except (OSError, ValueError) as error:
@@ -129,10 +133,10 @@ def _find_on_hub(
     return Source(name, pinned, {"name": name, "revision": commit})
 
 
-def _reachable(hub: Any) -> bool:
+def _reachable(hub: Any, endpoint: str) -> bool:
     """Asks once: huggingface_hub itself would try again for half a minute."""
     try:
-        hub.get_session().head(hub.constants.ENDPOINT, timeout=_REACH_SECONDS)
+        hub.get_session().head(endpoint, timeout=_REACH_SECONDS)
     except Exception:  # of whichever HTTP library this release of huggingface_hub uses
         return False
     return True

@@ -148,7 +148,7 @@ def _reading(place: str, what: str) -> Generator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # files may be wrong in any way, and libraries raise what they like
         raise InputError(f"{place}: cannot load the {what}: {brief(error)}") from error
     finally:
         logging.set_verbosity(verbosity)

@@ -9,7 +9,6 @@ is not `append_only`, and every turn is rendered anew.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -30,7 +29,7 @@ _PROBE = (
     Message("user", "And then?"),
 )
 # Some templates print today's date: a prompt must not depend on the day it is sent.
-_TODAY = datetime.date(2024, 7, 26)
+_TODAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 
 
 class Template:
@@ -58,7 +57,7 @@ class Template:
         self, tokenizer: Any, kind: Literal["auto", "none"] = "auto", add_bos: bool | None = None
     ) -> None:
         self._tokenizer = tokenizer
-        self._chat = kind == "auto" and bool(getattr(tokenizer, "chat_template", None))
+        self._chat = _chat_template(tokenizer) if kind == "auto" else None
         self.stops = () if self._chat else PLAIN_STOPS
         self._folds = False
         if self._chat:
@@ -72,8 +71,7 @@ class Template:
         """Returns what of the template changes the tokens a model is sent."""
         template = "plain/1"
         if self._chat:
-            text = str(self._tokenizer.chat_template)
-            template = f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+            template = f"sha256:{hashlib.sha256(self._chat.encode()).hexdigest()[:16]}"
         found: dict[str, Any] = {"chat_template": template, "add_bos": bool(self._bos)}
         if self._folds:
             found["system"] = "in the first user message"
@@ -155,8 +153,7 @@ class Template:
             [{"role": message.role, "content": message.content} for message in messages],
             tokenize=False,
             add_generation_prompt=reply,
-            date_string=_TODAY.strftime("%d %b %Y"),
-            strftime_now=_TODAY.strftime,
+            chat_template=self._chat,
         )
 
     def _takes_system(self) -> bool:
@@ -223,6 +220,13 @@ class Template:
         if token not in self._pieces:
             self._pieces[token] = self._decode([token])
         return self._pieces[token]
+
+
+def _chat_template(tokenizer: Any) -> str | None:
+    if not tokenizer.chat_template:
+        return None
+    text: str = tokenizer.get_chat_template()
+    return _TODAY + text if "strftime_now" in text else text
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
