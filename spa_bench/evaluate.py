@@ -292,6 +292,9 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
     for name, number in wanted.items():
         if number is not None and number < 1:
             raise InputError(f"--{name} must be at least 1, not {number}")
+    for name, text in (("--seed", evaluation.salt), ("the model's name", evaluation.model.name)):
+        if text != text.encode("utf-8", "replace").decode():
+            raise InputError(f"{name} must be text: {text!r} is not UTF-8")
     most = max(plan.repeats, default=1)
     if most > MOST_REPEATS:
         raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {most}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Any
 
 import typer
 
@@ -70,20 +72,35 @@ app.add_typer(instances_app, name="instances", context_settings=_CONTEXT)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 incomplete, 2 bad input, 130 interrupted."""
+    stdout: Any = sys.stdout
+    if isinstance(stdout, TextIOWrapper):
+        stdout.reconfigure(errors="replace")  # a board's symbols on a Latin-1 terminal
     try:
         code = typer.main.get_command(app).main(
-            list(arguments) if arguments is not None else None, standalone_mode=False
+            # not list(..): in this package `list` is the subcommand's module
+            [*arguments] if arguments is not None else None,
+            standalone_mode=False,
         )
     except _UsageProblem as error:
-        code = _complain(error.format_message())  # pyright: ignore
+        code = _explain(error)
     except SpaBenchError as error:
         code = _complain(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        sys.stderr.close()
+    except OSError as error:
+        code = _complain(f"{error.filename or 'output'}: {error.strerror}", 1)
+        sys.stdout = None  # what could not be written is not tried again
+    except SystemExit:  # typer's way out where the reader of our output, such as `head`, is gone
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Any) -> int:
+    message: str = error.format_message()
+    if type(error).__name__ != "NoArgsIsHelpError":
+        return _complain(message)
+    print(message, file=sys.stderr)
+    return 2
 
 
 def _complain(message: str, code: int = 2) -> int:

@@ -123,6 +123,10 @@ def load(options: ModelOptions) -> Baseline:
             f"unknown baseline {options.model!r}{nearest(options.model, _BASELINES)};"
             f" there are {' and '.join(f'baseline/{name}' for name in _BASELINES)}"
         )
+    for name in ("base_urls", "batch_size", "device", "dtype", "adapter"):
+        if getattr(options, name):
+            flag = name.removesuffix("s").replace("_", "-")
+            raise InputError(f"a baseline has no --{flag}")
     if options.args:
         raise InputError(f"a baseline has no model argument {next(iter(options.args))!r}")
     return _BASELINES[options.model](options.label)
