@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.environment import CERTAIN, AnyEnvironment
 
 STATE_LIMIT = 1_000_000
 """Above so many reachable states, bounds are not computed exactly."""
 
-TRANSITION_LIMIT = 3_000_000
-"""And above so many transitions: a few seconds a board."""
+TRANSITION_LIMIT = 1_000_000
+"""And above so many transitions by actions that may change something: a few seconds a board."""
 
 _DENSE_LIMIT = 4_000_000
 """Numbers the blind search may hold for one turn (open-loop sequences x states)."""
@@ -83,13 +83,39 @@ def can_succeed(
     return False
 
 
+def least_actions(environment: AnyEnvironment, state: Hashable) -> int | None:
+    """Returns the least number of actions that can lead from `state` to a success.
+
+    On stochastic dynamics: with luck. None if none ever can. It may look at every reachable state:
+    for small worlds only.
+    """
+    if environment.is_success(state):
+        return 0
+    seen, frontier, count = {state}, [state], 0
+    while frontier:
+        count += 1
+        further: list[Hashable] = []
+        for here in frontier:
+            for action in environment.actions(here):
+                for outcome in environment.outcomes(here, action):
+                    if environment.is_success(outcome.state):
+                        return count
+                    if not outcome.terminal and outcome.state not in seen:
+                        seen.add(outcome.state)
+                        further.append(outcome.state)
+        frontier = further
+    return None
+
+
 class Graph:
     """The states reachable from one board within `depth` actions, as arrays.
 
     Attributes:
         states: in breadth-first order; `states[0]` is the start.
         source, action, target, probability: one entry a possible transition, in the order of
-            states, actions and outcomes. Successful and lost states have no transitions.
+            states, actions and outcomes. Successful and lost states have no transitions, and
+            actions that the environment says to be without effect are left out.
+        action_counts: for each state, how many actions it has, those without effect included.
         success: for each state, whether it is a success.
         depth: for each state, the least number of actions that can lead to it.
     """
@@ -106,17 +132,21 @@ class Graph:
         target: list[int] = []
         probability: list[float] = []
         action_counts: list[int] = []
+        idle_counts: list[int] = []
         self.deterministic = True
         for here, state in enumerate(states):  # grows while it is walked: breadth first
             if ended[here] or depths[here] >= depth:
                 action_counts.append(0)
+                idle_counts.append(0)
                 continue
             if len(source) > TRANSITION_LIMIT:
                 raise TooManyStatesError(f"more than {TRANSITION_LIMIT} transitions to look at")
             actions = environment.actions(state)
+            effective = environment.effective_actions(state)
             action_counts.append(len(actions))
-            for number, action in enumerate(actions):
-                outcomes = environment.outcomes(state, action)
+            idle_counts.append(len(actions) - len(effective))
+            for number in effective:
+                outcomes = environment.outcomes(state, actions[number])
                 self.deterministic &= len(outcomes) == 1
                 for outcome in outcomes:
                     there = index.setdefault(outcome.state, len(states))
@@ -131,7 +161,9 @@ class Graph:
                     source.append(here)
                     action_index.append(number)
                     target.append(there)
-                    probability.append(float(outcome.probability))
+                    # most are this very object, and to convert a Fraction takes long
+                    certain = outcome.probability is CERTAIN
+                    probability.append(1.0 if certain else float(outcome.probability))
         self.environment = environment
         self.states = states
         self.index = index
@@ -140,6 +172,7 @@ class Graph:
         self.target = np.asarray(target, dtype=np.int64)
         self.probability = np.asarray(probability, dtype=np.float64)
         self.action_counts = np.asarray(action_counts, dtype=np.int64)
+        self._idle_counts = np.asarray(idle_counts, dtype=np.int64)
         self.depth = np.asarray(depths, dtype=np.int64)
         self.success = np.fromiter(
             (environment.is_success(state) for state in states), dtype=bool, count=len(states)
@@ -149,7 +182,7 @@ class Graph:
     def _kernels(self) -> list[Any]:
         """For each action number, the sparse matrix (S, S) of its transitions.
 
-        Ended states, and states without that action, keep their value.
+        Ended states, and states where that action is without effect or missing, keep their value.
         """
         from scipy.sparse import csr_matrix  # slow to import, and needed by blind search only
 
@@ -157,7 +190,9 @@ class Graph:
         kernels: list[Any] = []
         for number in range(int(self.action_counts.max(initial=0))):
             chosen = self.action == number
-            stays = np.flatnonzero(self.action_counts <= number)
+            moves = np.zeros(size, dtype=bool)
+            moves[self.source[chosen]] = True
+            stays = np.flatnonzero(~moves)
             rows = np.concatenate([self.source[chosen], stays])
             cols = np.concatenate([self.target[chosen], stays])
             data = np.concatenate([self.probability[chosen], np.ones(len(stays))])
@@ -167,13 +202,12 @@ class Graph:
     def random_value(self, budget: int) -> float:
         """Returns the probability of success of uniformly random actions, `budget` of them."""
         value = self.success.astype(np.float64)
-        weight = self.probability / np.maximum(self.action_counts[self.source], 1)
+        counts = np.maximum(self.action_counts, 1)
+        weight = self.probability / counts[self.source]
+        idle = np.where(self.action_counts > 0, self._idle_counts / counts, 1.0)
         for _ in range(budget):
-            value = np.where(
-                self.action_counts > 0,
-                np.bincount(self.source, weight * value[self.target], len(self.states)),
-                value,
-            )
+            moved = np.bincount(self.source, weight * value[self.target], len(self.states))
+            value = moved + idle * value
         return float(value[0])
 
     def distances(self) -> NDArray[np.float64]:
@@ -192,15 +226,14 @@ class Graph:
 
     def action_values(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the expected `value` after each action, (actions, S); -1 where there is none."""
-        number_of_actions = int(self.action_counts.max(initial=0))
-        size = len(self.states)
-        expected = np.bincount(
-            self.action * size + self.source,
-            self.probability * value[self.target],
-            number_of_actions * size,
-        ).reshape(number_of_actions, size)
-        missing = np.arange(number_of_actions)[:, None] >= self.action_counts[None, :]
-        return np.where(missing, -1.0, expected)
+        shape = (int(self.action_counts.max(initial=0)), len(self.states))
+        entry = self.action * shape[1] + self.source
+        length = shape[0] * shape[1]
+        weight = self.probability * value[self.target]
+        expected = np.bincount(entry, weight, length).reshape(shape)
+        idle = np.bincount(entry, minlength=length).reshape(shape) == 0
+        missing = np.arange(shape[0])[:, None] >= self.action_counts[None, :]
+        return np.where(missing, -1.0, np.where(idle, value[None, :], expected))
 
 
 class Solver:
@@ -229,6 +262,8 @@ class Solver:
 
     def closed_loop(self) -> float:
         """Returns the success probability of the best policy that looks before every action."""
+        if self.graph.deterministic:
+            return self.ceiling()
         return float(self._closed_values(self.limits.budget)[0])
 
     def ceiling(self) -> float:

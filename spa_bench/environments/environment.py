@@ -81,6 +81,15 @@ class Environment(ABC, Generic[S, A]):
     def actions(self, state: S) -> Sequence[A]:
         """Returns every syntactically valid action, whether or not it changes anything."""
 
+    def effective_actions(self, state: S) -> Sequence[int]:
+        """Returns the numbers, in `actions(state)`, of the actions that may change something.
+
+        All others must surely leave the state as it is, without reward and without an end. The
+        default is all of them; an environment where most do nothing makes search faster by
+        saying so.
+        """
+        return range(len(self.actions(state)))
+
     @abstractmethod
     def outcomes(self, state: S, action: A) -> tuple[Outcome[S], ...]:
         """Returns all that `action` can lead to, in canonical order."""

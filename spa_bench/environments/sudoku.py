@@ -1,7 +1,7 @@
-"""Sudoku as a kernel: fill the blanks so that no digit repeats in a row, column or box.
+"""Sudoku as a kernel: fill the blanks so that no digit repeats in a row, column or region.
 
 The givens never change. Own entries may be overwritten but not erased. A digit that already
-stands in the row, column or box is not placed, and the action still counts. The reward is 1 for
+stands in the row, column or region is not placed, and the action still counts. The reward is 1 for
 the digit that completes the board, else 0.
 """
 
@@ -15,11 +15,11 @@ from operator import itemgetter
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.environments import sudoku_ragen
-from spa_bench.environments.environment import CERTAIN, Environment, Facts, Outcome
+from spa_bench.environments import sudoku_ragen, sudoku_spa
+from spa_bench.environments.environment import CERTAIN, Environment, Facts, NoBoardError, Outcome
+from spa_bench.environments.sudoku_regions import BLANK, Regions, peer_masks, unshifted
 from spa_bench.environments.symmetry import sudoku_permutations
 
-BLANK = sudoku_ragen.BLANK
 DIGITS = "123456789"
 
 Picker: TypeAlias = Callable[[str], tuple[str, ...]]
@@ -50,9 +50,12 @@ class Sudoku(Environment[SudokuState, Placement]):
     """Sudoku of `size` x `size` cells with boxes of half or a third of that, 4x4 or 9x9.
 
     Attributes:
-        clues: how many cells the generator leaves filled. It may leave a few more where fewer
+        clues: how many cells the generator leaves filled. `ragen` may leave a few more where fewer
             would not have one solution only.
-        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit.
+        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they have
+            usual boxes. `spa` makes our own, with any regions.
+        regions: `boxes`, the usual ones, or `shifted`, boxes that lie one column further to the
+            right and go on at the left edge.
         symbols: how the digits from 1 are written, at least `size` of them.
         blank: how a cell to be filled is written.
     """
@@ -62,7 +65,8 @@ class Sudoku(Environment[SudokuState, Placement]):
 
     size: Literal[4, 9] = 4
     clues: int = 10
-    generator: Literal["ragen"] = "ragen"
+    generator: Literal["ragen", "spa"] = "ragen"
+    regions: Regions = "boxes"
     symbols: str = DIGITS
     blank: str = BLANK
 
@@ -71,6 +75,10 @@ class Sudoku(Environment[SudokuState, Placement]):
             raise ValueError("size must be 4 or 9")
         if not 1 <= self.clues < self.size**2:
             raise ValueError(f"clues must lie between 1 and {self.size**2 - 1}")
+        if self.generator == "ragen" and self.regions != "boxes":
+            raise ValueError(
+                "regions: the published generator makes usual boxes; take generator: spa"
+            )
         if len(self.blank) != 1:
             raise ValueError("blank must be one character")
         shown = self.blank + self.symbols[: self.size].lower()
@@ -82,7 +90,13 @@ class Sudoku(Environment[SudokuState, Placement]):
     # -- the kernel ----------------------------------------------------------------------------
 
     def initial_state(self, seed: int) -> SudokuState:
-        puzzle = sudoku_ragen.generate(seed, self._box, self.clues)
+        if self.generator == "ragen":
+            puzzle = sudoku_ragen.generate(seed, self._box, self.clues)
+        else:
+            found = sudoku_spa.generate(seed, self._box, self.clues, self.regions)
+            if found is None:
+                raise NoBoardError(f"no puzzle with {self.clues} clues was found for seed {seed}")
+            puzzle = found
         return SudokuState(puzzle, puzzle)
 
     def from_cells(self, givens: str, cells: str | None = None) -> SudokuState:
@@ -105,6 +119,18 @@ class Sudoku(Environment[SudokuState, Placement]):
     def actions(self, state: SudokuState) -> Sequence[Placement]:
         """Returns every cell with every digit, also where it clashes or the cell is a given."""
         return self._actions
+
+    def effective_actions(self, state: SudokuState) -> Sequence[int]:
+        """Returns the numbers of the actions that write a digit: a tenth of all, or fewer."""
+        givens, cells = state
+        size = self.size
+        numbers: list[int] = []
+        for cell, own in enumerate(cells):
+            if givens[cell] == BLANK:
+                taken = {own, *self._peers[cell](cells)}
+                digits = enumerate(DIGITS[:size], start=cell * size)
+                numbers += [number for number, digit in digits if digit not in taken]
+        return numbers
 
     def outcomes(self, state: SudokuState, action: Placement) -> tuple[Outcome[SudokuState], ...]:
         givens, cells = state
@@ -225,8 +251,9 @@ class Sudoku(Environment[SudokuState, Placement]):
         """Returns a key of the puzzle, with the player's own entries told apart from givens.
 
         For 4x4, equal for boards that become equal by renaming digits, by swapping rows within a
-        band, bands, columns within a stack, stacks, or rows with columns. For 9x9, whose boards
-        are too many to repeat, the exact board.
+        band, bands, columns within a stack, stacks, or rows with columns, which all are counted
+        as they lie once the regions are shifted back to boxes. For 9x9, whose boards are too many
+        to repeat, the exact board.
         """
         if self.size != 4:
             return f"exact:{sha256_hex(list(state))[:24]}"
@@ -242,13 +269,15 @@ class Sudoku(Environment[SudokuState, Placement]):
             for image, shape in zip(self._images, shapes, strict=True)
             if shape == least
         )
-        return f"sudoku-symmetries:{sha256_hex([''.join(least), named])[:24]}"
+        regions = "" if self.regions == "boxes" else f"{self.regions}-"
+        return f"{regions}sudoku-symmetries:{sha256_hex([''.join(least), named])[:24]}"
 
     # -- identity --------------------------------------------------------------------------------
 
     @property
     def variant(self) -> str:
-        return f"{self.size}x{self.size}-{self.clues}/{self.generator}"
+        regions = "" if self.regions == "boxes" else f"-{self.regions}"
+        return f"{self.size}x{self.size}-{self.clues}{regions}/{self.generator}"
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -293,14 +322,17 @@ class Sudoku(Environment[SudokuState, Placement]):
 
     @cached_property
     def _peers(self) -> tuple[Picker, ...]:
-        """For each cell, what picks the cells that share its row, column or box."""
-        masks = sudoku_ragen.peer_masks(self._box)
+        """For each cell, what picks the cells that share its row, column or region."""
+        masks = peer_masks(self._box, self.regions)
         cells = range(self.size**2)
         return tuple(_picker([i for i in cells if mask >> i & 1]) for mask in masks)
 
     @cached_property
     def _images(self) -> tuple[Picker, ...]:
-        return tuple(_picker(order) for order in sudoku_permutations(self._box))
+        usual = unshifted(self._box, self.regions)
+        return tuple(
+            _picker([usual[cell] for cell in order]) for order in sudoku_permutations(self._box)
+        )
 
     @cached_property
     def _shown(self) -> dict[int, str] | None:
