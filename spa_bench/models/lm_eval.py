@@ -1,0 +1,199 @@
+"""Any model class of lm-eval's registry: `--model lm_eval/hf --model-args pretrained=NAME`.
+
+lm-eval's classes take a list of prompts and return a list of strings, one list at a time. Requests
+are gathered while a list is being answered, so a class that batches well batches here too. What
+lm-eval does not tell (tokens used, why a reply ended) is worked out from the text where the class
+has a tokenizer, and unknown otherwise; it has no seeds, so sampled runs cannot be repeated.
+
+Not for: the models that `hf/` and `openai/` reach; those adapters stop, seed and batch better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spa_bench.errors import InputError, ModelError, nearest
+from spa_bench.models.model import Capabilities, ModelOptions, Reply, Request, Sampling, Usage
+
+_NOT_IDENTITY = {"batch_size", "max_batch_size", "device", "num_concurrent", "base_url", "timeout"}
+_DEFAULT_CONCURRENCY = 16
+
+
+def load(options: ModelOptions) -> LMEvalModel:
+    """Finds the class; `start` makes the model.
+
+    Raises:
+        InputError: if lm-eval is not installed, or has no such class.
+    """
+    try:
+        import_module("lm_eval.models")  # fills the registry
+        registry: Any = import_module("lm_eval.api.registry")
+    except ImportError as error:
+        raise InputError(
+            f"lm_eval/{options.model} needs lm-eval: pip install 'spa-bench[lm-eval]' ({error})"
+        ) from None
+    known: list[str] = [str(name) for name in registry.model_registry]
+    if options.model not in known:
+        raise InputError(
+            f"lm-eval has no model class {options.model!r}{nearest(options.model, known)}"
+        )
+    return LMEvalModel(options)
+
+
+class _Waiting(NamedTuple):
+    prompt: Any
+    sampling: Sampling
+    answered: asyncio.Future[str]
+
+
+class LMEvalModel:
+    """One of lm-eval's models."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self.name = options.label
+        self.concurrency = options.concurrency or _DEFAULT_CONCURRENCY
+        self.capabilities = Capabilities(prefill=options.args.get("prefill", "true") == "true")
+        self._options = options
+        self._lm: Any = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spa-bench-lm-eval")
+        self._waiting: list[_Waiting] = []
+        self._answering: asyncio.Task[None] | None = None
+
+    def identity(self) -> Mapping[str, Any]:
+        arguments = self._arguments()
+        return {"class": self._options.model} | {
+            key: value for key, value in arguments.items() if key not in _NOT_IDENTITY
+        }
+
+    def _arguments(self) -> dict[str, Any]:
+        own = {k: _plain(v) for k, v in self._options.args.items() if k != "prefill"}
+        said = {
+            "batch_size": self._options.batch_size,
+            "device": self._options.device,
+            "dtype": self._options.dtype,
+            "peft": self._options.adapter,
+            "base_url": next(iter(self._options.base_urls), None),
+        }
+        return own | {key: value for key, value in said.items() if value is not None}
+
+    async def start(self) -> None:
+        self._lm = await asyncio.get_running_loop().run_in_executor(self._thread, self._make)
+
+    def _make(self) -> Any:
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        path = str(self._options.args.get("pretrained", ""))
+        if path.startswith(("/", "./", "~")) and not Path(path).expanduser().exists():
+            # lm-eval would ask a hub for it, again and again
+            raise InputError(f"{self.name}: pretrained={path}: no such folder")
+        kind: Any = import_module("lm_eval.api.registry").get_model(self._options.model)
+        try:
+            return kind.create_from_arg_obj(self._arguments(), {})
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever a class does not like about its arguments
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{self.name} cannot be made: {type(error).__name__}: {reason}"
+            ) from None
+
+    async def generate(self, request: Request) -> Reply:
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(self._prompt(request), request.sampling, loop.create_future())
+        self._waiting.append(waiting)
+        if self._answering is None or self._answering.done():
+            self._answering = loop.create_task(self._answer())
+        text = await waiting.answered
+        return self._reply(text, request, waiting.prompt)
+
+    async def close(self) -> None:
+        if self._answering is not None:
+            self._answering.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _answer(self) -> None:
+        """Answers what waits, in lists of equal sampling, until nothing waits."""
+        await asyncio.sleep(0.002)  # let those that ask together be answered together
+        while self._waiting:
+            sampling = self._waiting[0].sampling
+            batch = [w for w in self._waiting if w.sampling == sampling]
+            self._waiting = [w for w in self._waiting if w.sampling != sampling]
+            batch = [w for w in batch if not w.answered.done()]
+            prompts = [w.prompt for w in batch]
+            try:
+                texts: list[str] = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self._generate, prompts, sampling
+                )
+            except Exception as error:  # a class of lm-eval may raise anything
+                reason = " ".join(str(error).split())[:300]
+                texts = []
+                for waiting in batch:
+                    if not waiting.answered.done():
+                        waiting.answered.set_exception(ModelError(f"lm-eval: {reason}"))
+            for waiting, text in zip(batch, texts, strict=False):
+                if not waiting.answered.done():
+                    waiting.answered.set_result(text)
+
+    def _generate(self, prompts: list[Any], sampling: Sampling) -> list[str]:
+        instance_of: Any = import_module("lm_eval.api.instance").Instance
+        settings: dict[str, Any] = {
+            "until": list(sampling.stop),
+            "max_gen_toks": sampling.new_tokens,
+            "temperature": sampling.temperature,
+            "do_sample": sampling.temperature > 0,
+        }
+        if sampling.top_p < 1:
+            settings["top_p"] = sampling.top_p
+        instances = [
+            instance_of("generate_until", {}, (prompt, dict(settings)), index)
+            for index, prompt in enumerate(prompts)
+        ]
+        return [str(text) for text in self._lm.generate_until(instances, disable_tqdm=True)]
+
+    def _prompt(self, request: Request) -> Any:
+        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        try:
+            prompt = self._lm.apply_chat_template(messages)
+        except Exception:  # not implemented, or a tokenizer without a template: lay it out plainly
+            prompt = "\n\n".join(
+                f"### {m.role.capitalize()}:\n{m.content}" for m in request.messages
+            )
+            prompt += "\n\n### Assistant:\n"
+        return prompt + request.prefill if type(prompt) is str else prompt
+
+    def _reply(self, text: str, request: Request, prompt: Any) -> Reply:
+        tokenize = getattr(self._lm, "tok_encode", None)
+        usage, stopped_by = Usage(), "stop"
+        if callable(tokenize) and type(prompt) is str:
+            try:
+                read, written = len(_ids(tokenize(prompt))), len(_ids(tokenize(text)))
+            except Exception:  # an API class without a tokenizer of its own
+                read = written = None
+            usage = Usage(prompt_tokens=read, completion_tokens=written)
+            if written is not None and written >= request.sampling.new_tokens:
+                stopped_by = "length"
+        prefilled = bool(request.prefill) and type(prompt) is str
+        return Reply(text, "length" if stopped_by == "length" else "stop", usage, prefilled)
+
+
+def _ids(tokens: Any) -> Any:
+    """Returns the ids of one text; some classes return a list of lists."""
+    return tokens[0] if len(tokens) == 1 and isinstance(tokens[0], list) else tokens
+
+
+def _plain(text: str) -> Any:
+    """Reads a value of `--model-args` as lm-eval does: numbers, true, false, else text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

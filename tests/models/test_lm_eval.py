@@ -1,0 +1,129 @@
+"""`lm_eval/NAME`: model classes of lm-eval's registry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from spa_bench.errors import InputError, ModelError
+from spa_bench.models.model import Message, ModelOptions, Request, Sampling
+
+lm_eval = pytest.importorskip("lm_eval")
+
+from spa_bench.models.lm_eval import load  # noqa: E402
+
+SAMPLING = Sampling(temperature=1.0, top_p=0.9, new_tokens=5)
+
+
+class _Class:
+    """A model class as lm-eval's are, that records what it is asked."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.arguments = arguments
+        self.lists: list[list[Any]] = []
+
+    @classmethod
+    def create_from_arg_obj(cls, arguments: dict[str, Any], more: dict[str, Any]) -> _Class:
+        return cls(**arguments, **more)
+
+    def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
+        return "".join(f"[{m['role']}]{m['content']}" for m in messages) + "[assistant]"
+
+    def tok_encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def generate_until(self, instances: list[Any], disable_tqdm: bool = False) -> list[str]:
+        self.lists.append([instance.args for instance in instances])
+        if any("explode" in instance.args[0] for instance in instances):
+            raise ValueError("a bad day")
+        return [f"<{index}>" for index, _ in enumerate(instances)]
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> str:
+    import lm_eval.models  # noqa: F401
+    from lm_eval.api import registry
+
+    real = registry.get_model
+    monkeypatch.setattr(registry, "get_model", lambda name: _Class if name == "hf" else real(name))
+    return "hf"
+
+
+def _request(text: str = "hello", new_tokens: int = 5) -> Request:
+    sampling = Sampling(1.0, 0.9, new_tokens, ("STOP",))
+    return Request((Message("user", text),), "<think>", sampling, seed=1)
+
+
+def test_an_unknown_class_is_told_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"no model class 'dumy' .*dummy"):
+        load(ModelOptions("dumy", "lm_eval/dumy"))
+
+
+def test_a_folder_that_is_not_there_is_told_at_once() -> None:
+    model = load(ModelOptions("hf", "lm_eval/hf", args={"pretrained": "/nowhere/at/all"}))
+    with pytest.raises(InputError, match="no such folder"):
+        asyncio.run(model.start())
+
+
+def test_the_real_dummy_class_answers() -> None:
+    async def ask() -> str:
+        model = load(ModelOptions("dummy", "lm_eval/dummy"))
+        await model.start()
+        try:
+            return (await model.generate(_request())).text
+        finally:
+            await model.close()
+
+    assert asyncio.run(ask()) == "lol"
+
+
+def test_requests_that_come_together_are_one_list_with_prefill_and_settings(
+    registered: str,
+) -> None:
+    async def ask() -> tuple[list[Any], Any]:
+        model = load(ModelOptions(registered, "lm_eval/hf", args={"pretrained": "x", "n": "3"}))
+        await model.start()
+        replies = await asyncio.gather(*(model.generate(_request(f"r{i}")) for i in range(4)))
+        await model.close()
+        return [reply.text for reply in replies], model._lm
+
+    texts, lm = asyncio.run(ask())
+    assert texts == ["<0>", "<1>", "<2>", "<3>"]
+    assert lm.arguments == {"pretrained": "x", "n": 3}
+    assert len(lm.lists) == 1
+    prompt, settings = lm.lists[0][0]
+    assert prompt == "[user]r0[assistant]<think>"
+    assert settings == {
+        "until": ["STOP"],
+        "max_gen_toks": 5,
+        "temperature": 1.0,
+        "do_sample": True,
+        "top_p": 0.9,
+    }
+
+
+def test_a_reply_as_long_as_allowed_ended_by_length(registered: str) -> None:
+    async def ask(new_tokens: int) -> str:
+        model = load(ModelOptions(registered, "lm_eval/hf"))
+        await model.start()
+        reply = await model.generate(_request(new_tokens=new_tokens))
+        await model.close()
+        return reply.stop_reason
+
+    assert asyncio.run(ask(3)) == "length"
+    assert asyncio.run(ask(4)) == "stop"
+
+
+def test_whatever_a_class_raises_breaks_the_episode_and_not_the_run(registered: str) -> None:
+    async def ask() -> None:
+        model = load(ModelOptions(registered, "lm_eval/hf"))
+        await model.start()
+        try:
+            await model.generate(_request("explode"))
+        finally:
+            await model.close()
+
+    with pytest.raises(ModelError, match="a bad day"):
+        asyncio.run(ask())
