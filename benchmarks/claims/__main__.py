@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from benchmarks.claims import report
 from benchmarks.claims.claim import discover
-from benchmarks.claims.row import measure
+from benchmarks.claims.row import Row, measure
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
         cells = [(claim.part, claim.name, claim.says, claim.aim) for claim in wanted]
         print(tabulate(cells, headers=["part", "claim", "says", "aim"]))
         return 0
-    rows = []
+    rows: list[Row] = []
     for claim in wanted:
         rows.append(measure(claim))
         print(report.line(rows[-1]), flush=True)

@@ -27,7 +27,8 @@ MEGABYTE = 1_000_000
 
 def memory_is_flat() -> Measured:
     """Peak resident memory of 100,000 episodes against that of 1,000; time along with it."""
-    peaks, seconds = {}, {}
+    peaks: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     for repeats in REPEATS:
         episodes = BOARDS * repeats
         command = [sys.executable, "-m", "benchmarks.claims.memory", str(repeats)]

@@ -41,7 +41,8 @@ def killed_and_resumed() -> Measured:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
         startup = wall([*_command(Path(folder) / "short", repeats=1), "--limit", "1"])
         playing = max(wall(_command(whole)) - startup, 0.1)
-        kills, torn, moments = 0, 0, []
+        kills, torn = 0, 0
+        moments: list[int] = []
         while kills < KILLS:
             # about a tenth of the run between two kills, and a fifth of them during start-up
             process = _start(killed)

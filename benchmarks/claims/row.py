@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -52,6 +52,12 @@ class Row:
 
 def measure(claim: Claim) -> Row:
     """Measures a claim in a new process. A measurement that breaks is a claim not met."""
+    started = time.perf_counter()
+    row = _measure_apart(claim)
+    return replace(row, seconds=round(time.perf_counter() - started, 1))
+
+
+def _measure_apart(claim: Claim) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "row.json"
         command = [sys.executable, "-m", "benchmarks.claims.row", claim.name, str(file)]
@@ -67,15 +73,12 @@ def measure(claim: Claim) -> Row:
         return Row(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def measure_here(claim: Claim) -> Row:
-    """Measures a claim in this process."""
-    started = time.perf_counter()
+def _measure_here(claim: Claim) -> Row:
     try:
         found = claim.measure()
     except NotRunError as reason:
         return _row(claim, "not run", str(reason))
-    row = _row(claim, "met" if found.met else "not met", found.value, found.detail)
-    return Row(**{**asdict(row), "seconds": round(time.perf_counter() - started, 1)})
+    return _row(claim, "met" if found.met else "not met", found.value, found.detail)
 
 
 def _row(claim: Claim, status: Status, value: str, detail: str = "") -> Row:
@@ -84,7 +87,7 @@ def _row(claim: Claim, status: Status, value: str, detail: str = "") -> Row:
 
 def _main() -> None:
     name, file = sys.argv[1:]
-    row = measure_here(discover()[name])
+    row = _measure_here(discover()[name])
     Path(file).write_text(json.dumps(asdict(row)), encoding="utf-8")
 
 
