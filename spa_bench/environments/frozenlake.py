@@ -1,7 +1,8 @@
 """FrozenLake as a kernel: walk over the ice to the goal without falling into a hole.
 
 Rules and rewards are those of gymnasium's FrozenLake-v1: 1 for reaching the goal, else 0; goal and
-holes end the episode; who walks against the edge stays where he is.
+holes end the episode; who walks against the edge stays where he is. Unfamiliar rules are
+parameters: sliding ice, actions that lead elsewhere.
 """
 
 from __future__ import annotations
@@ -14,11 +15,22 @@ from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.environments import frozenlake_ragen
-from spa_bench.environments.environment import CERTAIN, Environment, Facts, Outcome, Position
+from spa_bench.environments import frozenlake_ragen, frozenlake_spa
+from spa_bench.environments.bounds import least_actions
+from spa_bench.environments.controls import Controls, Direction, direction_of
+from spa_bench.environments.environment import (
+    CERTAIN,
+    Environment,
+    Facts,
+    NoBoardError,
+    Outcome,
+    Position,
+    check_action_names,
+)
+from spa_bench.environments.lengths import check_lengths, length_suffix
 from spa_bench.environments.symmetry import rotations_and_reflections
 
-Move: TypeAlias = Literal["Left", "Down", "Right", "Up"]
+Move: TypeAlias = Direction
 
 MOVES: tuple[Move, ...] = ("Left", "Down", "Right", "Up")
 """In gymnasium's order: the neighbours of a direction, cyclically, are perpendicular to it."""
@@ -52,7 +64,11 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
             either perpendicular to it, each with probability 1/3; `sliding`, on and on in the
             direction chosen until the edge, a hole or the goal ends it.
         p_frozen: the probability that the generator makes a cell ice.
-        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit.
+        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they can
+            be solved cell by cell. `spa` makes our own, solvable on the board's own ice.
+        controls: what the four actions do, see `Controls`.
+        min_solution: `spa` only: the shortest solution takes at least so many actions.
+        max_solution: `spa` only: and at most so many. On slippery ice both count with luck.
         symbols: player, ice, hole, goal, player in a hole, player on the goal.
         action_names: how left, down, right and up are called.
     """
@@ -63,9 +79,12 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
     size: int = 4
     ice: Literal["firm", "slippery", "sliding"] = "firm"
     p_frozen: float = 0.8
-    generator: Literal["ragen"] = "ragen"
+    generator: Literal["ragen", "spa"] = "ragen"
     symbols: str = _PLAIN_SYMBOLS
     action_names: tuple[str, str, str, str] = ("Left", "Down", "Right", "Up")
+    controls: Controls = "plain"
+    min_solution: int | None = None
+    max_solution: int | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.size <= 50:
@@ -78,11 +97,21 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
             raise ValueError("symbols must not contain white space")
         if len({name.lower() for name in self.action_names}) != 4:
             raise ValueError("action_names must be four different names")
+        check_action_names(self.action_names)
+        check_lengths(self.generator, self.min_solution, self.max_solution)
 
     # -- the kernel ----------------------------------------------------------------------------
 
     def initial_state(self, seed: int) -> FrozenLakeState:
-        rows = frozenlake_ragen.generate(seed, self.size, self.p_frozen)
+        if self.generator == "ragen":
+            rows = frozenlake_ragen.generate(seed, self.size, self.p_frozen)
+            return self.from_grid("\n".join(rows), _PLAIN_SYMBOLS)
+        lengths = (self.min_solution, self.max_solution)
+        rows = frozenlake_spa.generate(
+            seed, self.size, self.ice, self.p_frozen, self._shortest, *lengths
+        )
+        if rows is None:
+            raise NoBoardError(f"no lake of this kind was found for seed {seed}")
         return self.from_grid("\n".join(rows), _PLAIN_SYMBOLS)
 
     def from_grid(self, text: str, symbols: str | None = None) -> FrozenLakeState:
@@ -212,7 +241,11 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
         }
 
     def board_key(self, state: FrozenLakeState) -> str:
-        """Returns the hash of the least of the board's eight rotations and reflections."""
+        """Returns the hash of the least of the board's eight rotations and reflections.
+
+        Under any controls these are equal boards: what an image needs is the same actions by
+        other names.
+        """
         lake, player = state
         grid = lake[:player] + _PLAYER_ON[lake[player]] + lake[player + 1 :]
         return f"d4:{sha256_hex(min(rotations_and_reflections(grid.split())))[:24]}"
@@ -223,35 +256,45 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
     def variant(self) -> str:
         ice = "" if self.ice == "firm" else f"-{self.ice}"
         frozen = "" if self.p_frozen == 0.8 else f"-p{self.p_frozen:g}"
-        return f"{self.size}x{self.size}{ice}{frozen}/{self.generator}"
+        controls = "" if self.controls == "plain" else f"-{self.controls}"
+        lengths = length_suffix(self.min_solution, self.max_solution)
+        return f"{self.size}x{self.size}{ice}{controls}{frozen}/{self.generator}{lengths}"
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _shortest(self, rows: Sequence[str]) -> int | None:
+        return least_actions(self, self.from_grid("\n".join(rows), _PLAIN_SYMBOLS))
 
     def _position(self, cell: int) -> Position:
         return divmod(cell, self.size + 1)
 
     @cached_property
     def _neighbours(self) -> dict[Move, tuple[int, ...]]:
-        """For each direction and cell, the cell one step on, or the same at the edge."""
+        """For each action and cell, the cell one step on, or the same at the edge."""
         size, last = self.size, self.size - 1
-        changes: dict[Move, tuple[int, int]] = {
+        changes: dict[Direction, tuple[int, int]] = {
             "Left": (0, -1),
             "Down": (1, 0),
             "Right": (0, 1),
             "Up": (-1, 0),
         }
-        return {
-            move: tuple(
+        ahead = {
+            direction: tuple(
                 min(max(row + down, 0), last) * (size + 1) + min(max(col + right, 0), last)
                 for row in range(size)
                 for col in range(size + 1)  # one more, for the newline that ends the row
             )
-            for move, (down, right) in changes.items()
+            for direction, (down, right) in changes.items()
         }
+        return {move: ahead[direction_of(move, self.controls)] for move in MOVES}
 
     @cached_property
     def _slips(self) -> dict[Move, tuple[tuple[int, int, int], ...]]:
-        """For each direction and cell, the cells slippery ice may lead to, in canonical order."""
+        """For each action and cell, the cells slippery ice may lead to, in canonical order.
+
+        The order is that of the actions on either side in `MOVES`, gymnasium's: which are at
+        right angles under all controls, for these turn and mirror all four directions alike.
+        """
         steps = [self._neighbours[move] for move in MOVES]
         return {
             move: tuple(zip(steps[i - 1], steps[i], steps[(i + 1) % 4], strict=True))

@@ -10,8 +10,7 @@ better generator gets another name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from spa_bench.environments.keyed import Keyed
 
@@ -22,8 +21,8 @@ _WORK = 300_000
 def generate(
     seed: int,
     size: int,
+    ice: str,
     p_frozen: float,
-    parameters: Mapping[str, Any],
     shortest: Callable[[Sequence[str]], int | None],
     min_solution: int | None,
     max_solution: int | None,
@@ -33,8 +32,8 @@ def generate(
     Args:
         seed: of the board.
         size: rows and columns, at least 2.
+        ice: as in `FrozenLake`: lakes on different ice are drawn apart.
         p_frozen: the probability that a cell is ice; start and goal never are holes.
-        parameters: what else the lake goes by, such as its ice.
         shortest: returns the least number of actions to the goal of a lake, None if there is no
             way.
         min_solution: the shortest way has at least so many actions.
@@ -45,10 +44,10 @@ def generate(
         {
             "generator": "spa",
             "size": size,
-            "p_frozen": p_frozen,
+            "ice": ice,
+            "p_frozen": float(p_frozen),
             "min_solution": min_solution,
             "max_solution": max_solution,
-            **parameters,
         },
         seed,
     )

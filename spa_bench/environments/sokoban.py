@@ -1,19 +1,21 @@
-"""Sokoban as a kernel: push every box onto a target.
+"""Sokoban as a kernel: bring every box onto a target.
 
 Rules and rewards are those of gym-sokoban (an action pushes where it can, else walks):
 -0.1 a step, +1 for a box brought onto a target, -1 for one taken off, +10 when all are on.
+Unfamiliar rules are parameters: boxes that are pulled, actions that lead elsewhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.environments import sokoban_ragen
+from spa_bench.environments import sokoban_ragen, sokoban_spa
+from spa_bench.environments.controls import Controls, Direction, direction_of
 from spa_bench.environments.environment import (
     CERTAIN,
     Environment,
@@ -23,11 +25,14 @@ from spa_bench.environments.environment import (
     Position,
     check_action_names,
 )
+from spa_bench.environments.lengths import check_lengths, length_suffix
+from spa_bench.environments.symmetry import rotations_and_reflections
 
-Move: TypeAlias = Literal["Up", "Down", "Left", "Right"]
+Move: TypeAlias = Direction
 
 MOVES: tuple[Move, ...] = ("Up", "Down", "Left", "Right")
 WALL, FLOOR, TARGET = "#", "_", "O"
+_PLAIN_SYMBOLS = "#_O√XPS"
 _MEANINGS = (
     "wall",
     "empty floor",
@@ -59,9 +64,16 @@ class Sokoban(Environment[SokobanState, Move]):
     """Sokoban with `boxes` boxes on a board of `rows` x `cols` cells, border included.
 
     Attributes:
-        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit.
-        search_depth: of that generator's search for a start position; None takes the published
-            setting (300, for two boxes and more 30).
+        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they can
+            be solved by pushing. `spa` makes our own, solvable under the board's own rule.
+        search_depth: of RAGEN's search for a start position; None takes the published setting
+            (300, for two boxes and more 30).
+        controls: what the four actions do, see `Controls`.
+        boxes_move: `pushed`, by walking into them; or `pulled`: whoever walks away from a box that
+            lies directly behind him, on the other side from where he goes, pulls it along into the
+            cell he leaves. Then nothing is pushed: a box in the way stops him like a wall.
+        min_solution: `spa` only: the shortest solution takes at least so many actions.
+        max_solution: `spa` only: and at most so many.
         symbols: wall, floor, target, box on target, box, player, player on target.
         action_names: how up, down, left and right are called.
     """
@@ -72,10 +84,14 @@ class Sokoban(Environment[SokobanState, Move]):
     rows: int = 6
     cols: int = 6
     boxes: int = 1
-    generator: Literal["ragen"] = "ragen"
+    generator: Literal["ragen", "spa"] = "ragen"
     search_depth: int | None = None
-    symbols: str = "#_O√XPS"
+    symbols: str = _PLAIN_SYMBOLS
     action_names: tuple[str, str, str, str] = ("Up", "Down", "Left", "Right")
+    controls: Controls = "plain"
+    boxes_move: sokoban_spa.BoxesMove = "pushed"
+    min_solution: int | None = None
+    max_solution: int | None = None
 
     def __post_init__(self) -> None:
         if not (4 <= self.rows <= 50 and 4 <= self.cols <= 50):
@@ -84,6 +100,9 @@ class Sokoban(Environment[SokobanState, Move]):
             raise ValueError("boxes must lie between 1 and 10")
         if self.search_depth is not None and self.search_depth < 1:
             raise ValueError("search_depth must be at least 1")
+        if self.search_depth is not None and self.generator != "ragen":
+            raise ValueError("search_depth is a setting of generator: ragen")
+        check_lengths(self.generator, self.min_solution, self.max_solution)
         if len(self.symbols) != 7 or len(set(self.symbols)) != 7:
             raise ValueError("symbols must be seven different characters")
         if any(symbol.isspace() for symbol in self.symbols):
@@ -95,11 +114,18 @@ class Sokoban(Environment[SokobanState, Move]):
     # -- the kernel ----------------------------------------------------------------------------
 
     def initial_state(self, seed: int) -> SokobanState:
-        depth = self.search_depth or (300 if self.boxes == 1 else 30)
-        rows = sokoban_ragen.generate(seed, self.rows, self.cols, self.boxes, depth)
-        if rows is None:
-            raise NoBoardError(f"the published generator has no board for seed {seed}")
-        return self.from_grid("\n".join(rows), "#_O√XPS")
+        size = (self.rows, self.cols, self.boxes)
+        if self.generator == "ragen":
+            depth = self.search_depth or (300 if self.boxes == 1 else 30)
+            rows = sokoban_ragen.generate(seed, *size, depth)
+            if rows is None:
+                raise NoBoardError(f"the published generator has no board for seed {seed}")
+        else:
+            lengths = (self.min_solution, self.max_solution)
+            rows = sokoban_spa.generate(seed, *size, self.boxes_move, *lengths)
+            if rows is None:
+                raise NoBoardError(f"no board of this kind was found for seed {seed}")
+        return self.from_grid("\n".join(rows), _PLAIN_SYMBOLS)
 
     def from_grid(self, text: str, symbols: str | None = None) -> SokobanState:
         """Returns the state drawn in `text`, in this environment's symbols unless given others.
@@ -137,14 +163,21 @@ class Sokoban(Environment[SokobanState, Move]):
         ahead = player + step
         if room[ahead] == WALL:
             return (Outcome(CERTAIN, state, -0.1, False),)
-        if ahead not in boxes:
-            return (Outcome(CERTAIN, SokobanState(room, ahead, boxes), -0.1, False),)
-        beyond = ahead + step
-        if room[beyond] == WALL or beyond in boxes:
-            return (Outcome(CERTAIN, state, -0.1, False),)
-        pushed = tuple(sorted(beyond if box == ahead else box for box in boxes))
-        gained = (room[beyond] == TARGET) - (room[ahead] == TARGET)
-        moved = SokobanState(room, ahead, pushed)
+        if self.boxes_move == "pushed":
+            if ahead not in boxes:
+                return (Outcome(CERTAIN, SokobanState(room, ahead, boxes), -0.1, False),)
+            left, entered = ahead, ahead + step
+            if room[entered] == WALL or entered in boxes:
+                return (Outcome(CERTAIN, state, -0.1, False),)
+        else:
+            if ahead in boxes:
+                return (Outcome(CERTAIN, state, -0.1, False),)
+            left, entered = player - step, player
+            if left not in boxes:
+                return (Outcome(CERTAIN, SokobanState(room, ahead, boxes), -0.1, False),)
+        shifted = tuple(sorted(entered if box == left else box for box in boxes))
+        gained = (room[entered] == TARGET) - (room[left] == TARGET)
+        moved = SokobanState(room, ahead, shifted)
         solved = gained >= 0 and self.is_success(moved)
         reward = -0.1 + gained + (10 if solved else 0)
         return (Outcome(CERTAIN, moved, reward, solved),)
@@ -240,16 +273,24 @@ class Sokoban(Environment[SokobanState, Move]):
         }
 
     def board_key(self, state: SokobanState) -> str:
-        """Returns the hash of the least of the board's eight rotations and reflections."""
-        grid = tuple(Sokoban.render(_PLAIN, state).split("\n"))
-        return f"d4:{sha256_hex(min(_rotations_and_reflections(grid)))[:24]}"
+        """Returns the hash of the least of the board's eight rotations and reflections.
+
+        Under any controls these are equal boards: what an image needs is the same actions by
+        other names.
+        """
+        grid = Sokoban.render(_PLAIN, state).split("\n")
+        return f"d4:{sha256_hex(min(rotations_and_reflections(grid)))[:24]}"
 
     # -- identity --------------------------------------------------------------------------------
 
     @property
     def variant(self) -> str:
+        controls = "" if self.controls == "plain" else f"-{self.controls}"
+        moved = "" if self.boxes_move == "pushed" else f"-{self.boxes_move}"
         depth = "" if self.search_depth is None else f"-depth{self.search_depth}"
-        return f"{self.rows}x{self.cols}-{self.boxes}/{self.generator}{depth}"
+        lengths = length_suffix(self.min_solution, self.max_solution)
+        rules = f"{self.rows}x{self.cols}-{self.boxes}{controls}{moved}"
+        return f"{rules}/{self.generator}{depth}{lengths}"
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -258,12 +299,14 @@ class Sokoban(Environment[SokobanState, Move]):
 
     @cached_property
     def _steps(self) -> dict[Move, int]:
+        """For each action, the difference between the cell ahead and the player's own."""
         stride = self.cols + 1
-        return {"Up": -stride, "Down": stride, "Left": -1, "Right": 1}
+        steps: dict[Direction, int] = {"Up": -stride, "Down": stride, "Left": -1, "Right": 1}
+        return {move: steps[direction_of(move, self.controls)] for move in MOVES}
 
     @cached_property
     def _shown(self) -> dict[int, int] | None:
-        plain = "#_O√XPS"
+        plain = _PLAIN_SYMBOLS
         return None if self.symbols == plain else str.maketrans(plain, self.symbols)
 
     @cached_property
@@ -288,10 +331,3 @@ _PLAIN = Sokoban()
 _DESCRIPTION = re.compile(
     r"\b(player|box(?:es)?|targets?)\b|\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)", re.IGNORECASE
 )
-
-
-def _rotations_and_reflections(grid: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for _ in range(4):
-        grid = tuple("".join(column) for column in zip(*grid[::-1], strict=True))
-        yield grid
-        yield tuple(row[::-1] for row in grid)
