@@ -43,17 +43,16 @@ def size(folder: Path) -> int:
     return log.stat().st_size if log.exists() else 0
 
 
-def stopped(process: subprocess.Popen[str], number: int, when: Callable[[], bool]) -> bool:
-    """Sends a signal as soon as `when` is true; returns whether the process was still running."""
+def stop(process: subprocess.Popen[str], number: int, when: Callable[[], bool]) -> str:
+    """Sends a signal as soon as `when` is true; returns what the process said on stderr."""
     while not when():
         try:
             process.wait(timeout=0.001)
         except subprocess.TimeoutExpired:
             continue
-        return False
+        pytest.fail(f"ended before it could be stopped: {process.communicate()[1]}")
     process.send_signal(number)
-    process.communicate()
-    return process.returncode != 0
+    return process.communicate()[1]
 
 
 def lines(folder: Path) -> list[bytes]:
@@ -84,7 +83,8 @@ def test_ten_kills_and_as_many_resumptions_change_nothing(
     for _ in range(KILLS):
         enough = size(folder) + chance.randint(1, most)
         process = start(folder, "--resume")
-        assert stopped(process, signal.SIGKILL, lambda enough=enough: size(folder) >= enough)
+        stop(process, signal.SIGKILL, lambda enough=enough: size(folder) >= enough)
+        assert process.returncode == -signal.SIGKILL
     finish(folder, "--resume")
     assert timeless(folder) == timeless(undisturbed)
 
@@ -93,7 +93,7 @@ def test_a_run_killed_before_its_first_episode_can_be_resumed(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    assert stopped(start(folder), signal.SIGKILL, folder.exists)
+    stop(start(folder), signal.SIGKILL, folder.exists)
     if not (folder / "run.json").exists():
         finish(folder)
     else:
@@ -106,7 +106,7 @@ def test_an_interrupted_run_exits_with_130_and_keeps_its_whole_episodes(
 ) -> None:
     folder = tmp_path / "run"
     process = start(folder)
-    assert stopped(process, signal.SIGINT, lambda: size(folder) > 50_000)
+    stop(process, signal.SIGINT, lambda: size(folder) > 50_000)
     assert process.returncode == 130
     kept = timeless(folder)
     assert 0 < len(kept) < EPISODES
@@ -115,11 +115,7 @@ def test_an_interrupted_run_exits_with_130_and_keeps_its_whole_episodes(
 
 def test_an_interrupted_run_says_in_one_line_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = start(folder)
-    while size(folder) == 0:
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    errors = stop(start(folder), signal.SIGINT, lambda: size(folder) > 0)
     assert f"interrupted; continue with --resume --output {folder}" in errors.splitlines()
     assert "Traceback" not in errors
 

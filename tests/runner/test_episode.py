@@ -566,7 +566,7 @@ def test_an_action_that_stands_a_million_times_is_played_five_times() -> None:
     assert episode_of([HOSTILE["megabyte of answer"]]).turns[0].executed == 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_no_reply_raises_and_every_record_reads_back(replies: list[str]) -> None:
     episode = episode_of(list[Said](replies))
