@@ -31,12 +31,16 @@ def show(
     typer.echo(f"task       {chosen.name}  {chosen.hash}")
     typer.echo(f"instance   {board.id}  {board.board_key}")
     typer.echo(
-        f"bounds     floor {100 * bounds.floor:.1f}%  ceiling {100 * bounds.ceiling:.1f}%"
+        f"bounds     floor {_percent(bounds.floor)}  ceiling {_percent(bounds.ceiling)}"
         f"  shortest plan {plan}"
     )
     typer.echo(f"\n--- system ---\n{chosen.config.prompt.system}")
     typer.echo(f"\n--- user ---\n{chosen.opening_message(state, 1, chosen.limits.actions)}")
     typer.echo(f"\n--- assistant, already begun ---\n{chosen.format.prefill}")
+
+
+def _percent(probability: float) -> str:
+    return "unknown" if probability != probability else f"{100 * probability:.1f}%"
 
 
 def pick_board(name: str, seed: int | None, include_path: Sequence[Path]) -> tuple[Task, Instance]:

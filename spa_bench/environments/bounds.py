@@ -64,6 +64,8 @@ def can_succeed(
 
     None if that is still open after looking at `most_transitions` transitions.
     """
+    if not environment.enumerable:
+        return None
     seen, queue = {state}, deque([state])
     looked_at = 0
     while queue:

@@ -61,11 +61,14 @@ class Environment(ABC, Generic[S, A]):
         presentation: names of fields that change only how states and actions are written, not
             what they are. They are left out of the identity, so all ways of showing a board
             share its luck.
+        enumerable: whether `outcomes` can be asked. A world that cannot enumerate what may happen
+            offers `sample` instead; it has no bounds, no probes and no oracle.
     """
 
     name: ClassVar[str]
     rules_version: ClassVar[int] = 1
     presentation: ClassVar[frozenset[str]] = frozenset()
+    enumerable: ClassVar[bool] = True
 
     # -- the kernel ----------------------------------------------------------------------------
 
@@ -93,6 +96,13 @@ class Environment(ABC, Generic[S, A]):
     @abstractmethod
     def outcomes(self, state: S, action: A) -> tuple[Outcome[S], ...]:
         """Returns all that `action` can lead to, in canonical order."""
+
+    def sample(self, state: S, action: A, u: float) -> Outcome[S]:
+        """Returns what happens by the luck of `u`, uniform in [0, 1), with probability 0: unknown.
+
+        Only of worlds that are not `enumerable`, and a pure function there, too.
+        """
+        raise TypeError(f"{self.name} enumerates its outcomes")
 
     @abstractmethod
     def is_success(self, state: S) -> bool:

@@ -42,7 +42,7 @@ class Baseline:
         actions = self.choose(seen, request.seed)
         environment = seen.environment
         after = seen.state
-        for action in actions:
+        for action in actions if environment.enumerable else ():
             after = max(environment.outcomes(after, action), key=lambda o: o.probability).state
         message = seen.compose(
             Content(
@@ -72,7 +72,7 @@ class RandomBaseline(Baseline):
 class OracleBaseline(Baseline):
     """The best policy under the task's limits, by exact search.
 
-    Where a board has too many states to search, it follows the environment's own plan.
+    Where a board has its states are too many, or cannot be searched, it follows the environment's own plan.
     """
 
     _BOARDS_KEPT = 64
@@ -86,17 +86,17 @@ class OracleBaseline(Baseline):
         solver = self._solver(seen)
         if solver is not None:
             return solver.best_turn(seen.state, seen.turns_left, seen.actions_left)
-        plan = seen.environment.plan(seen.state)
+        plan = seen.environment.plan(seen.state) if seen.environment.enumerable else None
         if plan is None:
             raise ModelGoneError(
-                f"{self.name} cannot play {seen.environment.name}: too many states to search"
+                f"{self.name} cannot play {seen.environment.name}: its states are too many, or cannot be searched"
             )
         return plan[: min(seen.limits.actions_per_turn, seen.actions_left)]
 
     def _solver(self, seen: Privileged) -> Solver | None:
         kind = (seen.environment.environment_id, seen.limits)
         key = (seen.environment.environment_id, seen.start, seen.limits)
-        if kind in self._too_large:
+        if kind in self._too_large or not seen.environment.enumerable:
             return None
         if key not in self._solvers:
             try:

@@ -67,6 +67,8 @@ def board_bounds(task: Task, boards: Sequence[Instance]) -> dict[str, BoardBound
 
 @lru_cache(maxsize=10_000)
 def _bounds(environment: AnyEnvironment, start: Any, limits: Limits, search: bool) -> BoardBounds:
+    if not environment.enumerable:
+        return BoardBounds(math.nan, math.nan, math.nan, None)
     if search:
         try:
             solver = Solver(environment, start, limits)

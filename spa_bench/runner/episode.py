@@ -14,7 +14,7 @@ from typing import Any
 
 from spa_bench.canonical import canonical_json, sha256_hex
 from spa_bench.environments.bounds import can_succeed
-from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.environment import AnyEnvironment, Outcome
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.formats.format import ParsedReply, Span, split_actions
 from spa_bench.models.model import Message, Model, Privileged, Reply, Request, Sampling
@@ -113,18 +113,7 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
         status, actions = _read_actions(environment, message, parsed, limits.actions_per_turn)
         before, drawn, reward = state, list[int](), 0.0
         for action in actions[:actions_left]:
-            outcomes = environment.outcomes(state, action)
-            index = 0
-            if len(outcomes) > 1:
-                u = chance.dynamics(
-                    spec.salt,
-                    environment.environment_id,
-                    spec.instance.id,
-                    spec.repeat,
-                    executed,
-                )
-                index = chance.draw(outcomes, u)
-            outcome = outcomes[index]
+            index, outcome = _happens(spec, state, action, executed)
             changed = changed or outcome.state != state
             state = outcome.state
             reward += outcome.reward
@@ -161,6 +150,19 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
     success = environment.is_success(state)
     failure = None if success else _failure(environment, state, turns, changed)
     return _episode(spec, tuple(turns), success=success, failure=failure)
+
+
+def _happens(spec: EpisodeSpec, state: Any, action: Any, i: int) -> tuple[int, Outcome[Any]]:
+    """Returns which outcome the i-th executed action has, and its number (0 if unnumbered)."""
+    environment = spec.task.environment
+    outcomes = environment.outcomes(state, action) if environment.enumerable else ()
+    if len(outcomes) == 1:
+        return 0, outcomes[0]
+    u = chance.dynamics(spec.salt, environment.environment_id, spec.instance.id, spec.repeat, i)
+    if not environment.enumerable:
+        return 0, environment.sample(state, action, u)
+    index = chance.draw(outcomes, u)
+    return index, outcomes[index]
 
 
 def prompt_sha256(messages: tuple[Message, ...], prefill: str) -> str:
