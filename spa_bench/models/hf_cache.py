@@ -29,7 +29,7 @@ class _Layer(cache_utils.DynamicLayer):
 
     def hold(self, keys: Tensor, values: Tensor, length: int) -> None:
         """Keeps the first `length` columns of two buffers and treats the rest as room."""
-        self.lazy_initialization(keys, values)
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.buffers, self.length = [keys, values], length
         self.keys, self.values = keys[:, :, :length], values[:, :, :length]
 
