@@ -72,7 +72,7 @@ class RandomBaseline(Baseline):
 class OracleBaseline(Baseline):
     """The best policy under the task's limits, by exact search.
 
-    Where a board has its states are too many, or cannot be searched, it follows the environment's own plan.
+    Where a board has too many states to search, it follows the environment's own plan.
     """
 
     _BOARDS_KEPT = 64
@@ -89,7 +89,8 @@ class OracleBaseline(Baseline):
         plan = seen.environment.plan(seen.state) if seen.environment.enumerable else None
         if plan is None:
             raise ModelGoneError(
-                f"{self.name} cannot play {seen.environment.name}: its states are too many, or cannot be searched"
+                f"{self.name} cannot play {seen.environment.name}:"
+                " its states are too many, or cannot be searched"
             )
         return plan[: min(seen.limits.actions_per_turn, seen.actions_left)]
 

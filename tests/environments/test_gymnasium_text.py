@@ -1,0 +1,105 @@
+"""Gymnasium environments as tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from spa_bench.environments.gymnasium_text import GymnasiumText
+from spa_bench.errors import InputError, ModelGoneError
+from spa_bench.evaluate import evaluate
+from spa_bench.registry import builtin_tasks_folder, load_task
+from spa_bench.results.table import format_results
+from spa_bench.runner.episode import EpisodeSpec, play
+from spa_bench.task import Task
+from tests.scripted import Scripted
+
+NAMES = ("Left", "Down", "Right", "Up")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Task:
+    return _task(tmp_path, "settings: {is_slippery: false}, action_names: [Left, Down, Right, Up]")
+
+
+def _task(folder: Path, more: str, name: str = "FrozenLake-v1") -> Task:
+    path = folder / "lake.yaml"
+    path.write_text(
+        f"""
+task: gymnasium_lake
+include: {builtin_tasks_folder()}/_episode.yaml
+environment: {{name: gymnasium, id: {name}, render_mode: ansi, {more}}}
+observation: grid
+limits: {{turns: 5, actions_per_turn: 5, actions: 20, new_tokens: 200}}
+instances: {{split: all, seeds: 0-3}}
+prompt: {{instruction: "Reach G. Actions: {{action_names}}."}}
+"""
+    )
+    return load_task(path)
+
+
+def _play(task: Task, answer: str, repeat: int = 0):
+    model = Scripted([f"<think></think><answer>{answer}</answer>"] * 5)
+    return asyncio.run(play(EpisodeSpec(task, task.boards[0][0], repeat, "0"), model))
+
+
+def test_a_walk_to_the_goal_succeeds(lake: Task) -> None:
+    model = Scripted(
+        [
+            "<think></think><answer>Down || Down || Right || Right || Down</answer>",
+            "<think></think><answer>Right</answer>",
+        ]
+    )
+    episode = asyncio.run(play(EpisodeSpec(lake, lake.boards[0][0], 0, "0"), model))
+    assert (episode.success, [turn.reward for turn in episode.turns]) == (True, [0.0, 1.0])
+
+
+def test_an_end_without_success_is_a_loss(lake: Task) -> None:
+    assert _play(lake, "Down || Right").failure == "lost"
+
+
+def test_luck_is_keyed_by_repeat_and_replays(tmp_path: Path) -> None:
+    slippery = _task(tmp_path, "action_names: [Left, Down, Right, Up]")
+
+    def shown(repeat: int) -> list[str]:
+        return [turn.state for turn in _play(slippery, "Right", repeat).turns]
+
+    assert shown(0) == shown(0)
+    assert len({tuple(shown(repeat)) for repeat in range(8)}) > 1
+
+
+def test_what_is_shown_has_no_terminal_codes(lake: Task) -> None:
+    assert lake.environment.render(lake.boards[0][0].state) == "SFFF\nFHFH\nFFFH\nHFFG"
+
+
+def test_tables_print_a_dash_where_there_are_no_bounds(lake: Task, tmp_path: Path) -> None:
+    results = evaluate("baseline/random", [lake], output=tmp_path / "run", repeats=1)
+    score = results.tasks[0].metrics["pass@1"]
+    assert "- / -" in format_results([results], "table")
+    assert score.model_dump(mode="json")["ceiling"] is None
+
+
+def test_the_oracle_says_that_it_cannot_play(lake: Task, tmp_path: Path) -> None:
+    with pytest.raises(ModelGoneError, match="cannot be searched"):
+        evaluate("baseline/oracle", [lake], output=tmp_path / "run", repeats=1)
+
+
+def test_actions_without_names_are_numbers() -> None:
+    world = GymnasiumText(id="FrozenLake-v1", render_mode="ansi")
+    assert world.parse_action(" 3 ") == 3
+    assert world.parse_action("4") is None
+    assert world.format_action(2) == "2"
+
+
+def test_an_environment_that_gymnasium_does_not_know_is_told_with_file_and_line(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match=r"lake.yaml:4: environment: .*gymnasium cannot make"):
+        _task(tmp_path, "action_names: [Left, Down, Right, Up]", name="NoSuchLake-v9")
+
+
+def test_as_many_names_as_actions(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 4 actions, not 2"):
+        _task(tmp_path, "action_names: [Left, Right]")
