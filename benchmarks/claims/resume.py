@@ -22,7 +22,7 @@ from spa_bench.runner.log import RunFolder
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.scheduler import play_all
 
-KILLS = 10
+KILLS, KILLS_AT_START = 10, 3
 BOARDS, KILLED_REPEATS = 128, 64
 SCANNED_BOARDS, SCANNED_REPEATS = 125, 80
 REPETITIONS = 5
@@ -31,31 +31,32 @@ REPETITIONS = 5
 def killed_and_resumed() -> Measured:
     """`kill -9` at ten random moments of one run of `baseline/random`, 128 boards x 64.
 
-    The run is started, killed after a random time (also before its first line, while it reads its
-    log or while it writes a line), started again, and so on; the eleventh start is left alone. Its
-    log has to hold the lines of an undisturbed run, each once, in any order, but for `seconds`;
-    and its results have to be those of the other, but for `seconds`.
+    Seven starts are killed when their log has grown by a random amount, three after a random part
+    of the time that a start takes; the eleventh is left alone. The log has to hold the lines of an
+    undisturbed run, each once, in any order, but for `seconds`; and so have the results.
     """
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
         startup = wall([*_command(Path(folder) / "short", repeats=1), "--limit", "1"])
-        playing = max(wall(_command(whole)) - startup, 0.1)
+        wall(_command(whole))
+        most_growth = 1.2 * _size(whole) / KILLS  # 7 of these stay below the whole log
+        early = rng.sample(range(KILLS), KILLS_AT_START)
         kills, torn = 0, 0
         moments: list[int] = []
-        while kills < KILLS:
-            # about a tenth of the run between two kills, and a fifth of them during start-up
+        for number in range(KILLS):
             process = _start(killed)
-            time.sleep(startup * 0.8 + rng.uniform(0, 1.25 * playing / KILLS))
-            if process.poll() is not None:
-                break
+            if number in early:
+                time.sleep(rng.uniform(0, startup))
+            else:
+                _wait_for_growth(process, killed, int(rng.uniform(0, most_growth)))
+            kills += process.poll() is None
             process.send_signal(signal.SIGKILL)
             process.wait()
-            kills += 1
             log = _log(killed)
             torn += bool(log) and not log.endswith(b"\n")
             moments.append(log.count(b"\n"))
-        wall([*_command(killed), "--resume"])
+        wall([*_command(killed), *_resume(killed)])
         ours, reference = sorted(_timeless(killed)), sorted(_timeless(whole))
         equal = ours == reference and _results(killed) == _results(whole)
     return Measured(
@@ -109,10 +110,25 @@ def _command(run: Path, repeats: int = KILLED_REPEATS) -> list[str]:
     return [*command, "--repeats", str(repeats), "--concurrency", "16", "--output", str(run)]
 
 
+def _resume(run: Path) -> list[str]:
+    return ["--resume"] if run.exists() else []
+
+
 def _start(run: Path) -> subprocess.Popen[bytes]:
-    resume = ["--resume"] if (run / "run.json").exists() or _log(run) else []
     quiet = subprocess.DEVNULL
-    return subprocess.Popen([*_command(run), *resume], stdout=quiet, stderr=quiet)
+    return subprocess.Popen([*_command(run), *_resume(run)], stdout=quiet, stderr=quiet)
+
+
+def _wait_for_growth(process: subprocess.Popen[bytes], run: Path, growth: int) -> None:
+    """Returns when the log has grown by so many bytes, and at least by one, or the process ends."""
+    before = _size(run)
+    while _size(run) <= before + growth and process.poll() is None:
+        time.sleep(0.0005)
+
+
+def _size(run: Path) -> int:
+    log = run / "episodes.jsonl"
+    return log.stat().st_size if log.exists() else 0
 
 
 def _log(run: Path) -> bytes:
