@@ -20,7 +20,15 @@ from spa_bench.errors import InputError, nearest
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry, make_model, resolve_model
 from spa_bench.results.results import Results, compute
-from spa_bench.runner.log import BadLine, RunFolder, RunInfo, RunModel, RunTask, write_atomically
+from spa_bench.runner.log import (
+    BadLine,
+    Price,
+    RunFolder,
+    RunInfo,
+    RunModel,
+    RunTask,
+    write_atomically,
+)
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
@@ -76,6 +84,7 @@ class Evaluation:
         limit: boards a task, the first ones; marks the results partial.
         salt: keys every stream of chance.
         resume: continue the run in `output`.
+        price: of the model's tokens, for the cost in the results.
     """
 
     model: Model
@@ -87,6 +96,7 @@ class Evaluation:
     resume: bool = False
     concurrency: int | None = None
     log_tokens: bool = False
+    price: Price | None = None
 
     def plan(self) -> Plan:
         """Returns all episodes of this evaluation."""
@@ -107,6 +117,7 @@ async def evaluate_async(
     log_tokens: bool = False,
     include_paths: Sequence[str | Path] = (),
     gen_kwargs: Mapping[str, str] | None = None,
+    price: tuple[float, float] | None = None,
     progress: Progress | None = None,
     **model_options: Any,
 ) -> Results:
@@ -119,6 +130,7 @@ async def evaluate_async(
         output: the run's folder; by default one below `runs/` named by model and time.
         repeats, limit, salt, resume, concurrency, log_tokens: as `Evaluation` says.
         gen_kwargs: `temperature`, `top_p` and `new_tokens` in place of the tasks' own.
+        price: US dollars per million prompt tokens and per million completion tokens.
         model_options: fields of `ModelOptions`, such as `device` or `base_urls`.
 
     Raises:
@@ -145,7 +157,18 @@ async def evaluate_async(
         model = make_model(options, provider)
     folder = Path(output) if output is not None else default_output(model.name)
     return await run(
-        Evaluation(model, chosen, folder, repeats, limit, salt, resume, concurrency, log_tokens),
+        Evaluation(
+            model,
+            chosen,
+            folder,
+            repeats=repeats,
+            limit=limit,
+            salt=salt,
+            resume=resume,
+            concurrency=concurrency,
+            log_tokens=log_tokens,
+            price=None if price is None else Price(prompt=price[0], completion=price[1]),
+        ),
         progress or Silent(),
     )
 
@@ -172,7 +195,8 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
             if folder.exists():
                 begun = folder.read_info()
                 _check_same_run(begun, info)
-                info = info.model_copy(update={"created": begun.created})
+                price = info.price or begun.price
+                info = info.model_copy(update={"created": begun.created, "price": price})
             if writer.torn_bytes:
                 progress.note(
                     f"removed {writer.torn_bytes} bytes of a line that was never finished"
@@ -198,13 +222,13 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
                 progress.stop()
     finally:
         await model.close()
-    return write_results(folder, plan, model.name)
+    return write_results(folder, plan, model.name, info.price)
 
 
-def write_results(folder: RunFolder, plan: Plan, model: str) -> Results:
+def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
     """Computes the results of a run folder from its log and writes `results.json`."""
     bad: list[BadLine] = []
-    results = compute(plan, model, folder.episodes(bad.append))
+    results = compute(plan, model, folder.episodes(bad.append), price)
     results.foreign_lines += len(bad)
     content = results.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
     write_atomically(folder.results_path, content)
@@ -331,6 +355,7 @@ def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
         created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         salt=plan.salt,
         limit=plan.limit,
+        price=evaluation.price,
         model=RunModel(name=model.name, identity=dict(model.identity()), capabilities=capabilities),
         tasks=[
             RunTask(

@@ -64,6 +64,12 @@ def evaluate(
     log_tokens: Annotated[
         bool, typer.Option("--log-tokens", help="Keep token ids and log-probabilities in the log.")
     ] = False,
+    price: Annotated[
+        str,
+        typer.Option(
+            help="PROMPT/COMPLETION, US dollars per million tokens, such as 0.15/0.60; adds cost."
+        ),
+    ] = "",
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
     """Play tasks with a model and print a table.
@@ -112,6 +118,7 @@ def evaluate(
                 log_tokens=log_tokens,
                 include_paths=include_path or (),
                 gen_kwargs=key_values(gen_kwargs, "--gen-kwargs"),
+                price=_price(price),
                 progress=progress,
                 **{k: v for k, v in options.items() if k != "concurrency"},
             )
@@ -126,6 +133,20 @@ def evaluate(
     if results.owed:
         progress.note(f"{results.owed} episodes are owed; continue with --resume --output {folder}")
         raise typer.Exit(1)
+
+
+def _price(text: str) -> tuple[float, float] | None:
+    from spa_bench.errors import InputError
+
+    if not text:
+        return None
+    try:
+        prompt, completion = (float(part) for part in text.split("/"))
+    except ValueError:
+        prompt = completion = -1.0
+    if not (0 <= prompt < 1e9 and 0 <= completion < 1e9):
+        raise InputError(f"--price {text!r} is not PROMPT/COMPLETION, such as 0.15/0.60")
+    return prompt, completion
 
 
 def key_values(text: str, option: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from spa_bench.results.bounds import (
     closed_loop_of,
     floor_of,
 )
+from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.task import Task
@@ -74,6 +75,7 @@ class TaskResult(_Model):
         metrics: by name, such as `pass@1`.
         failures: how many episodes failed, by class. parses: turns by how they could be read.
         steps_over_optimal: mean over successes of actions executed less the shortest plan.
+        cost: of the tokens counted, in US dollars; null without a price.
         seconds: wall time of all model calls.
     """
 
@@ -94,6 +96,7 @@ class TaskResult(_Model):
     reward: Number
     steps_over_optimal: Number
     tokens: Tokens
+    cost: Number = None
     seconds: Number
 
 
@@ -160,7 +163,9 @@ class _Tally:
             board.actions += actions
 
 
-def compute(plan: Plan, model: str, episodes: Iterable[Episode]) -> Results:
+def compute(
+    plan: Plan, model: str, episodes: Iterable[Episode], price: Price | None = None
+) -> Results:
     """Computes the results of a plan from the episodes of its log.
 
     Complete episodes beyond the first of the same board and repeat are ignored, and so are those
@@ -187,13 +192,15 @@ def compute(plan: Plan, model: str, episodes: Iterable[Episode]) -> Results:
         partial=plan.limit is not None,
         foreign_lines=foreign,
         tasks=[
-            _task_result(plan, task, repeats, tallies[task.hash])
+            _task_result(plan, task, repeats, tallies[task.hash], price)
             for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
         ],
     )
 
 
-def _task_result(plan: Plan, task: Task, repeats: int, tally: _Tally) -> TaskResult:
+def _task_result(
+    plan: Plan, task: Task, repeats: int, tally: _Tally, price: Price | None
+) -> TaskResult:
     boards = plan.boards(task)
     bounds = board_bounds(task, boards)
     episodes = sum(board.episodes for board in tally.boards.values())
@@ -224,8 +231,15 @@ def _task_result(plan: Plan, task: Task, repeats: int, tally: _Tally) -> TaskRes
             reasoning=tally.sums["reasoning"],
             turns_counted=tally.sums["counted"],
         ),
+        cost=_cost(tally, price),
         seconds=tally.microseconds / 1e6,
     )
+
+
+def _cost(tally: _Tally, price: Price | None) -> float:
+    if price is None or not tally.sums["counted"]:
+        return math.nan
+    return price.of(tally.sums["prompt"], tally.sums["completion"])
 
 
 def _most_common(counts: Counter[str]) -> dict[str, int]:

@@ -16,6 +16,9 @@ OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
 
+_OPTIONAL = ("tokens/turn", "s/turn", "cost $")
+
+
 def format_results(results: Sequence[Results], output_format: OutputFormat) -> str:
     """Returns results of one or more models in the format asked for."""
     if output_format == "json":
@@ -36,12 +39,24 @@ def format_results(results: Sequence[Results], output_format: OutputFormat) -> s
         "failures",
         "tokens/turn",
         "s/turn",
+        "cost $",
     ]
     rows = [
         [*([r.model] if many else []), *_row(task, metrics)] for r in results for task in r.tasks
     ]
+    # of what a backend may not tell, only what somebody told
+    told = [
+        i
+        for i, header in enumerate(headers)
+        if header not in _OPTIONAL or any(row[i] != "-" for row in rows)
+    ]
     style = "github" if output_format == "markdown" else "simple"
-    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+    return tabulate(
+        [[row[i] for i in told] for row in rows],
+        headers=[headers[i] for i in told],
+        tablefmt=style,
+        disable_numparse=True,
+    )
 
 
 def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
@@ -56,7 +71,8 @@ def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
         _number(first.normalised if first else None, 3),
         _failures(task),
         _tokens(task),
-        _number(task.seconds / task.turns if task.turns and task.seconds else None, 2),
+        _number(task.seconds / task.turns if task.turns and task.seconds else None, 2, least=0.01),
+        _number(task.cost, 2),
     ]
 
 
@@ -68,8 +84,8 @@ def _missing(value: float | None) -> bool:
     return value is None or math.isnan(value)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int, least: float = -math.inf) -> str:
+    return "-" if value is None or math.isnan(value) or value < least else f"{value:.{digits}f}"
 
 
 def _percent(value: float | None) -> str:

@@ -46,6 +46,19 @@ class RunTask(BaseModel):
     config: dict[str, Any]
 
 
+class Price(BaseModel):
+    """US dollars per million tokens; reasoning tokens count as completion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+    def of(self, prompt: int, completion: int) -> float:
+        """Returns the cost of so many tokens, in US dollars."""
+        return (self.prompt * prompt + self.completion * completion) / 1e6
+
+
 class RunInfo(BaseModel):
     """The contents of `run.json`."""
 
@@ -55,6 +68,7 @@ class RunInfo(BaseModel):
     created: str
     salt: str
     limit: int | None
+    price: Price | None = None
     model: RunModel
     tasks: list[RunTask]
     versions: dict[str, str]
