@@ -313,6 +313,11 @@ def test_what_is_dumped_is_read_back(
     assert yaml_file.read(path).data == data
 
 
+def test_many_lists_side_by_side_are_not_deep(write: Writer) -> None:
+    text = f"x: [{', '.join(['[1, {a: [2]}]'] * 100)}]"
+    assert len(yaml_file.read(write(text)).data["x"]) == 100
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_key(write: Writer) -> None:
     assert yaml_file.read(write(b"\xef\xbb\xbfx: 1")).data == {"x": 1}
 

@@ -57,6 +57,15 @@ def test_an_interval_lies_within_0_and_1_and_holds_its_mean(values: list[float])
 
 
 @given(shares)
+def test_no_interval_is_narrower_than_if_all_samples_were_independent(values: list[float]) -> None:
+    samples = 8 * len(values)
+    low, high = wilson(round(8 * math.fsum(values)), samples)
+    estimate = clustered(values, samples)
+    assert estimate.low <= low + 1e-9
+    assert high - 1e-9 <= estimate.high
+
+
+@given(shares)
 def test_the_value_is_the_mean_over_boards(values: list[float]) -> None:
     assert clustered(values, 8 * len(values)).value == pytest.approx(float(np.mean(values)))
 

@@ -63,6 +63,7 @@ def test_a_model_that_is_gone_stops_all_workers() -> None:
     with pytest.raises(ModelGoneError, match="gone"):
         played(model, 4)
     assert model.in_flight == 0
+    assert len(model.requests) < 8 + 2 * 4  # of 20: nobody goes on
 
 
 def test_cancelling_keeps_what_was_handed_over_and_leaves_nothing_in_flight() -> None:
