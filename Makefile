@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format claims schemas first-results clean
+.PHONY: help demo test lint format claims tasks schemas first-results clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -44,6 +44,11 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the house style
 
 claims: $(VENV)/dev.stamp  ## measure every figure that README and docs state
 	@$(BIN)/python -m benchmarks.claims --write docs/claims.md
+
+tasks: $(VENV)/dev.stamp  ## check every task and its boards; write docs/tasks.md with all bounds
+	@$(BIN)/spa-bench validate tasks
+	@$(BIN)/spa-bench instances check
+	@$(BIN)/python -m benchmarks.task_table --write docs/tasks.md
 
 schemas: $(VENV)/dev.stamp  ## write the published schemas
 	@$(BIN)/python -m spa_bench.results.schemas leaderboard/spec

@@ -1,3 +1,23 @@
 """spa-bench: does a language-model agent have an internal world model?"""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "evaluate_async"]
+
+if TYPE_CHECKING:
+    from spa_bench.evaluate import evaluate, evaluate_async
+
+
+def __getattr__(name: str) -> Any:
+    """Loads `evaluate` and `evaluate_async` when they are first asked for."""
+    if name in ("evaluate", "evaluate_async"):
+        from importlib import import_module
+
+        # the submodule of the same name takes the attribute when it is imported; put ours back
+        found = getattr(import_module("spa_bench.evaluate"), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

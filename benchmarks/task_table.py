@@ -1,0 +1,138 @@
+"""Plays both baselines on every task; writes docs/tasks.md: what there is, between which bounds.
+
+    python -m benchmarks.task_table [--groups paper,ood] [--repeats 8] [--write docs/tasks.md]
+
+Exit code 1 if a baseline is not where the bounds say: `baseline/random` must have the floor within
+its 95% interval widened to 99.9% (many tasks are looked at), `baseline/oracle` the ceiling exactly
+where dynamics are certain, and within the same interval elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tabulate import tabulate
+
+from spa_bench.evaluate import evaluate
+from spa_bench.registry import Registry
+from spa_bench.results.bounds import board_bounds
+from spa_bench.results.results import Score, TaskResult
+from spa_bench.task import Task
+
+# Tasks that differ only in what is shown or asked for have the bounds of their base task.
+_SAME_BOUNDS = ("_grid", "_wm", "_answer")
+
+_WIDER = 3.29 / 1.96
+"""From a 95% to a 99.9% interval, nearly enough."""
+
+_INTRODUCTION = """\
+# Tasks
+
+Made by `make tasks`; do not edit. Where `spa-bench list tasks` says so, a task also comes as `_grid`
+(the grid alone), `_wm` (world-model format) and `_answer` (answer only), with the same bounds.
+
+*floor*: uniformly random play. *ceiling*: the best policy under all limits, which commits to the
+actions of a turn blind. *closed loop*: the best that looks before every action. All in percent,
+for Pass@1 / Pass@8, exact unless marked `~`. *random* and *oracle* are the baselines as played,
+{repeats} episodes a board, Pass@1 with 95% interval. *distinct*: boards that are different under
+the board's symmetries.
+"""
+
+
+def main() -> None:
+    """Plays, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--groups", default="paper,ood")
+    parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+
+    registry = Registry()
+    page = [_INTRODUCTION.format(repeats=arguments.repeats)]
+    wrong: list[str] = []
+    told: set[str] = set()
+    for group in [*arguments.groups.split(","), "*"]:
+        tasks = [task for task in registry.resolve([group]) if task.name not in told]
+        tasks = [task for task in tasks if not task.name.endswith(_SAME_BOUNDS)]
+        told |= {task.name for task in tasks}
+        if not tasks:
+            continue
+        rows = [_row(task, arguments.repeats, wrong) for task in tasks]
+        title = "Further tasks" if group == "*" else f"Group `{group}`"
+        headers = ["task", "what", "boards", "distinct", "floor", "random", "ceiling", "oracle"]
+        headers += ["closed loop", "bounds, s"]
+        table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+        page.append(f"## {title}\n\n{table}\n")
+        print(page[-1], flush=True)
+    if arguments.write:
+        arguments.write.write_text("\n".join(page))
+    for problem in wrong:
+        print(f"not at its bound: {problem}", file=sys.stderr)
+    sys.exit(1 if wrong else 0)
+
+
+def _row(task: Task, repeats: int, wrong: list[str]) -> list[object]:
+    boards = task.boards[0]
+    started = time.perf_counter()
+    bounds = board_bounds(task, boards)
+    seconds = time.perf_counter() - started
+    certain = all(bound.ceiling in (0.0, 1.0) for bound in bounds.values())
+    random, oracle = (
+        _played("baseline/random", task, repeats),
+        _played("baseline/oracle", task, repeats),
+    )
+    wrong += _problems(task.name, random.metrics["pass@1"], oracle.metrics["pass@1"], certain)
+    first = random.metrics["pass@1"]
+    mark = "" if first.floor_low is None or first.floor_low != first.floor_low else "~"
+    return [
+        f"`{task.name}`",
+        task.config.description,
+        len(boards),
+        len({board.board_key for board in boards}),
+        mark + _both(random, "floor"),
+        _interval(first),
+        _both(random, "ceiling"),
+        _interval(oracle.metrics["pass@1"]),
+        _both(random, "closed_loop"),
+        f"{seconds:.2f}",
+    ]
+
+
+def _played(model: str, task: Task, repeats: int) -> TaskResult:
+    with tempfile.TemporaryDirectory() as folder:
+        return evaluate(model, [task], output=Path(folder) / "run", repeats=repeats).tasks[0]
+
+
+def _problems(name: str, random: Score, oracle: Score, certain: bool) -> Iterator[str]:
+    if not _within(random, random.floor):
+        yield f"{name}: random {random.value} against a floor of {random.floor}"
+    reached = oracle.value == oracle.ceiling if certain else _within(oracle, oracle.ceiling)
+    if not reached:
+        yield f"{name}: oracle {oracle.value} against a ceiling of {oracle.ceiling}"
+
+
+def _within(score: Score, bound: float | None) -> bool:
+    if score.value is None or score.low is None or score.high is None or bound is None:
+        return False
+    low = score.value - (score.value - score.low) * _WIDER
+    high = score.value + (score.high - score.value) * _WIDER
+    return low <= bound <= high
+
+
+def _both(result: TaskResult, bound: str) -> str:
+    values = [getattr(result.metrics[metric], bound) for metric in ("pass@1", "pass@8")]
+    return " / ".join("-" if v is None or v != v else f"{100 * v:.1f}" for v in values)
+
+
+def _interval(score: Score) -> str:
+    value, low, high = (100 * (x or 0.0) for x in (score.value, score.low, score.high))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+if __name__ == "__main__":
+    main()
