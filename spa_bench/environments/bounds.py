@@ -125,6 +125,8 @@ class Graph:
     def __init__(
         self, environment: AnyEnvironment, start: Hashable, depth: int, limit: int = STATE_LIMIT
     ) -> None:
+        if environment.least_states(start, depth) > limit:
+            raise TooManyStatesError(f"more than {limit} states are reachable in {depth} actions")
         index: dict[Hashable, int] = {start: 0}
         states: list[Any] = [start]
         ended = [environment.is_success(start) or environment.loss(start) is not None]

@@ -112,6 +112,13 @@ class Environment(ABC, Generic[S, A]):
         """Returns the name of the failure if `state` is a terminal loss (such as 'hole')."""
         return None
 
+    def least_states(self, state: S, actions: int) -> int:
+        """Returns a number of states that surely can be reached in so many actions.
+
+        An environment that can count them without search spares a search that must fail.
+        """
+        return 1
+
     def plan(self, state: S) -> Sequence[A] | None:
         """Returns actions that solve the board, where this kind of board can be solved directly.
 

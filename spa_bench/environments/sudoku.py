@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 from operator import itemgetter
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -146,6 +147,13 @@ class Sudoku(Environment[SudokuState, Placement]):
 
     def is_success(self, state: SudokuState) -> bool:
         return BLANK not in state.cells
+
+    def least_states(self, state: SudokuState, actions: int) -> int:
+        """Counts the ways to write part of the solution: each is a state of its own."""
+        if state.cells != state.givens or self._solve(state.givens) is None:
+            return 1
+        blanks = state.cells.count(BLANK)
+        return sum(comb(blanks, written) for written in range(min(actions, blanks) + 1))
 
     def plan(self, state: SudokuState) -> Sequence[Placement] | None:
         """Returns the digits of the solution that are missing, in an order that is allowed."""
