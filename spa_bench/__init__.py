@@ -16,8 +16,6 @@ def __getattr__(name: str) -> Any:
     if name in ("evaluate", "evaluate_async"):
         from importlib import import_module
 
-        # the submodule of the same name takes the attribute when it is imported; put ours back
-        found = getattr(import_module("spa_bench.evaluate"), name)
-        globals()[name] = found
-        return found
+        module = import_module("spa_bench.evaluate")  # which can itself be called
+        return module if name == "evaluate" else module.evaluate_async
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

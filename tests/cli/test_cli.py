@@ -16,7 +16,7 @@ import pytest
 from scripted import Scripted, answer
 
 import spa_bench
-from spa_bench import evaluate as evaluation
+import spa_bench.evaluate as evaluation
 from spa_bench.cli import main
 from spa_bench.errors import ModelError, ModelGoneError
 
@@ -206,19 +206,14 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-@pytest.fixture
-def held(spa: Command, tmp_path: Path) -> Path:
-    """A folder with a file `file` and a run `run`."""
-    (tmp_path / "file").write_text("")
-    spa(*PLAY, "--output", "run")
-    return tmp_path
-
-
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_input_is_exit_code_2_and_one_line_on_stderr(
-    spa: Command, held: Path, kind: str
+    spa: Command, tmp_path: Path, kind: str
 ) -> None:
     arguments, message = BAD[kind]
+    (tmp_path / "file").write_text("")
+    if kind == "output holds a run":
+        spa(*arguments)
     said = spa(*arguments)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("error: ")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 ARGUMENTS = ("evaluate", "--model", "baseline/random", "--tasks", "sokoban,sokoban_grid")
-PLAN = ("--limit", "8", "--repeats", "100")
-EPISODES = 2 * 8 * 100
+PLAN = ("--limit", "8", "--repeats", "60")
+EPISODES = 2 * 8 * 60
 KILLS = 10
 
 
@@ -124,7 +124,7 @@ def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    process = start(folder, limit=100_000)
+    process = start(folder, limit=50_000)
     _, errors = process.communicate()
     assert process.returncode == 1
     assert "episodes.jsonl: cannot be written: File too large" in errors.splitlines()[-1]
