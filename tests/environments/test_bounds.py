@@ -251,6 +251,38 @@ def test_looking_helps_where_there_is_luck() -> None:
     assert looks.ceiling() == 1
 
 
+# -- actions without effect ------------------------------------------------------------------------
+
+
+class Frank(TableWorld):
+    """A world that says which of its actions surely change nothing."""
+
+    def effective_actions(self, state: int) -> list[int]:
+        rows = self.table[state]
+        return [i for i, row in enumerate(rows) if any(there != state for _, there in row)]
+
+
+@settings(max_examples=150)
+@given(worlds(), limits)
+def test_leaving_out_actions_without_effect_changes_no_bound(
+    world: TableWorld, these: Limits
+) -> None:
+    frank = Frank(table=world.table, goals=world.goals, holes=world.holes)
+    bounds = [
+        (s.floor(), s.ceiling(), s.closed_loop(), s.shortest_plan())
+        for s in (Solver(world, 0, these), Solver(frank, 0, these))
+    ]
+    assert bounds[1] == pytest.approx(bounds[0], abs=1e-12)
+
+
+@settings(max_examples=100)
+@given(worlds(), limits)
+def test_the_oracle_of_such_a_world_is_worth_its_ceiling(world: TableWorld, these: Limits) -> None:
+    frank = Frank(table=world.table, goals=world.goals, holes=world.holes)
+    expected = Solver(frank, 0, these).ceiling()
+    assert float(value_of_the_oracle(frank, 0, these)) == pytest.approx(expected, abs=1e-9)
+
+
 # -- shortest plan ---------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import pytest
 from worlds import TableWorld, sure, table_task
 
 from spa_bench.results.results import Results, Score, TaskResult, compute
+from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import EPISODE_SCHEMA, Episode, Turn, TurnUsage
 from spa_bench.task import Task
@@ -216,6 +217,21 @@ def test_tokens_are_summed_over_turns_whose_backend_counted() -> None:
     tokens = results(episode(turns=turns)).tokens
     assert (tokens.prompt, tokens.completion, tokens.reasoning) == (300, 30, 4)
     assert tokens.turns_counted == 2
+
+
+def test_the_cost_is_that_of_the_tokens_counted() -> None:
+    turns = [turn(usage=TurnUsage(1_000_000, 100_000)), turn(usage=TurnUsage(500_000, 0)), turn()]
+    plan, price = Plan([TASK], [4], "0"), Price(prompt=2.0, completion=10.0)
+    found = compute(plan, "m", [episode(turns=turns)], price).tasks[0]
+    assert found.cost == pytest.approx(1.5 * 2 + 0.1 * 10)
+
+
+@pytest.mark.parametrize("price", [None, Price(prompt=1, completion=1)])
+def test_without_a_price_or_without_tokens_there_is_no_cost(price: Price | None) -> None:
+    usage = TurnUsage(5, 5) if price is None else TurnUsage()
+    plan = Plan([TASK], [4], "0")
+    found = compute(plan, "m", [episode(turns=[turn(usage=usage)])], price).tasks[0]
+    assert math.isnan(found.cost or math.nan)
 
 
 def test_seconds_are_summed_without_rounding() -> None:
