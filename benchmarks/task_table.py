@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from spa_bench.evaluate import evaluate
+from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import Score, TaskResult
@@ -33,7 +33,7 @@ _WIDER = 3.29 / 1.96
 _INTRODUCTION = """\
 # Tasks
 
-Made by `make tasks`; do not edit. Where `spa-bench list tasks` says so, a task also comes as `_grid`
+Made by `make tasks`; do not edit. Where `spa-bench list tasks` has them, tasks also come as `_grid`
 (the grid alone), `_wm` (world-model format) and `_answer` (answer only), with the same bounds.
 
 *floor*: uniformly random play. *ceiling*: the best policy under all limits, which commits to the

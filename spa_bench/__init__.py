@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "evaluate_async"]
 
 if TYPE_CHECKING:
-    from spa_bench.evaluate import evaluate, evaluate_async
+    from spa_bench.evaluation import evaluate, evaluate_async
 
 
 def __getattr__(name: str) -> Any:
@@ -16,6 +16,5 @@ def __getattr__(name: str) -> Any:
     if name in ("evaluate", "evaluate_async"):
         from importlib import import_module
 
-        module = import_module("spa_bench.evaluate")  # which can itself be called
-        return module if name == "evaluate" else module.evaluate_async
+        return getattr(import_module("spa_bench.evaluation"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -163,7 +163,7 @@ class Registry:
         return found
 
     def _entry(self, path: Path) -> Entry:
-        document = _read(path)
+        document = yaml_file.read_alone(path)  # name and tags are its own; includes can wait
         kind = "group" if "group" in document.data else "task"
         name = document.data.get(kind)
         if not isinstance(name, str):

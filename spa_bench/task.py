@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.environments import bounds
 from spa_bench.environments.environment import AnyEnvironment, NoBoardError
+from spa_bench.environments.limits import Limits
 from spa_bench.errors import nearest
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 
@@ -136,7 +136,7 @@ class TaskConfig(_Strict):
     sampling: TaskSampling
     history: Literal["full"] | int = "full"
     repeats: int = Field(ge=1, le=MOST_REPEATS)
-    metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief)$")]]
+    metrics: list[Annotated[str, Field(pattern=r"^pass[@^][1-9]\d{0,4}$")]]
     tag: list[str] = []
     prompt: TaskPrompt
 
@@ -221,10 +221,10 @@ class Task:
         )
 
     @property
-    def limits(self) -> bounds.Limits:
+    def limits(self) -> Limits:
         """The limits that bound what any policy can do."""
         own = self.config.limits
-        return bounds.Limits(own.turns, own.actions_per_turn, own.actions)
+        return Limits(own.turns, own.actions_per_turn, own.actions)
 
     @cached_property
     def boards(self) -> tuple[tuple[Instance, ...], tuple[Skipped, ...]]:

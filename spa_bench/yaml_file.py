@@ -59,6 +59,15 @@ def read(path: Path) -> Document:
     return _read(path, (), iter(range(_MAX_FILES)))
 
 
+def read_alone(path: Path) -> Document:
+    """Reads a file and nothing it includes: for what a file says of itself, such as its name.
+
+    Raises:
+        InputError: for unreadable files and bad YAML, with file and line.
+    """
+    return _read_one(path)
+
+
 def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Document:
     if path in including:
         chain = " -> ".join(str(p) for p in (*including[including.index(path) :], path))

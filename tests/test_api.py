@@ -10,10 +10,10 @@ import pytest
 
 IMPORTS = (
     "import spa_bench",
-    "import spa_bench.evaluate",
-    "import spa_bench; from spa_bench.evaluate import Silent",
-    "from spa_bench.evaluate import Silent; import spa_bench",
-    "import spa_bench; spa_bench.evaluate; import spa_bench.evaluate as module; module.Silent",
+    "import spa_bench.evaluation",
+    "import spa_bench; from spa_bench.evaluation import Silent",
+    "from spa_bench.evaluation import Silent; import spa_bench",
+    "import spa_bench; spa_bench.evaluate; import spa_bench.evaluation as module; module.Silent",
     "import spa_bench; spa_bench.evaluate_async",
     "import spa_bench, spa_bench.cli.progress",
 )

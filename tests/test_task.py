@@ -118,7 +118,7 @@ GOOD = [
     "history: 3",
     "history: full",
     "tag: []",
-    "metrics: [pass@1, pass^99999, belief]",
+    "metrics: [pass@1, pass^99999]",
     "instances: {seeds: 5}",
     "instances: {seeds: 0-4294967295, count: 3}",
     "instances: {seeds: ' 1 - 3 , 7 '}",

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.claims.claim import Claim, Measured
 from spa_bench.environments.environment import AnyEnvironment
-from spa_bench.evaluate import evaluate
+from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import TaskResult

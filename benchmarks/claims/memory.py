@@ -61,7 +61,7 @@ def peak_bytes() -> int:
 
 def _run(repeats: int) -> tuple[int, float]:
     """Evaluates in this process; returns peak bytes and seconds."""
-    from spa_bench.evaluate import evaluate
+    from spa_bench.evaluation import evaluate
 
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -87,7 +87,7 @@ def evaluate(
     import asyncio
 
     from spa_bench.errors import ModelGoneError
-    from spa_bench.evaluate import default_output, evaluate_async
+    from spa_bench.evaluation import default_output, evaluate_async
     from spa_bench.registry import resolve_model
     from spa_bench.results.table import format_results
 

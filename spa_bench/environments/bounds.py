@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spa_bench.environments.environment import CERTAIN, AnyEnvironment
+from spa_bench.environments.limits import Limits
 
 STATE_LIMIT = 1_000_000
 """Above so many reachable states, bounds are not computed exactly."""
@@ -35,26 +35,6 @@ _DENSE_LIMIT = 4_000_000
 
 class TooManyStatesError(RuntimeError):
     """The states reachable within the budget are too many for an exact answer."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an episode may use.
-
-    Attributes:
-        turns: model calls.
-        actions_per_turn: actions executed for one call; further ones are dropped.
-        actions: actions executed over the whole episode.
-    """
-
-    turns: int
-    actions_per_turn: int
-    actions: int
-
-    @property
-    def budget(self) -> int:
-        """The actions that can be executed at most."""
-        return min(self.actions, self.turns * self.actions_per_turn)
 
 
 def can_succeed(

@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spa_bench.environments.bounds import Limits, Solver, TooManyStatesError
+from spa_bench.environments.bounds import Solver, TooManyStatesError
+from spa_bench.environments.limits import Limits
 from spa_bench.errors import InputError, ModelError, ModelGoneError, nearest
 from spa_bench.formats.format import SEPARATOR, Content
 from spa_bench.models.model import Capabilities, ModelOptions, Privileged, Reply, Request

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from spa_bench.environments.bounds import Limits
 from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.limits import Limits
 from spa_bench.formats.format import Content
 
 Role: TypeAlias = Literal["system", "user", "assistant"]

@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.environments.bounds import Limits, Solver, TooManyStatesError
+from spa_bench.environments.bounds import Solver, TooManyStatesError
 from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.limits import Limits
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import (
     pass_at_k,

@@ -16,7 +16,7 @@ import pytest
 from scripted import Scripted, answer
 
 import spa_bench
-import spa_bench.evaluate as evaluation
+import spa_bench.evaluation as evaluation
 from spa_bench.cli import main
 from spa_bench.errors import ModelError, ModelGoneError
 

@@ -15,7 +15,7 @@ SLOW = HEAVY | {"scipy", "pandas", "matplotlib", "aiohttp", "jinja2"}
 SCRIPTS = {
     "the package": "import spa_bench",
     "the command line": "import spa_bench.cli",
-    "evaluate in Python": "import spa_bench.evaluate",
+    "evaluate in Python": "import spa_bench.evaluation",
     "help": "run('--help')",
     "help of a command": "run('evaluate', '--help')",
     "list tasks": "run('list', 'tasks')",

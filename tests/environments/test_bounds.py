@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import ACTIONS, LINE, SLIPPERY, TableWorld, drawn, sokoban_task, sure, table_task
 
-from spa_bench.environments.bounds import Limits, Solver, TooManyStatesError, can_succeed
+from spa_bench.environments.bounds import Solver, TooManyStatesError, can_succeed
 from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.limits import Limits
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.models.baselines import OracleBaseline, RandomBaseline
 from spa_bench.runner.episode import EpisodeSpec, play

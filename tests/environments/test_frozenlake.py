@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from spa_bench.environments import bounds
 from spa_bench.environments.environment import OBSERVATIONS
 from spa_bench.environments.frozenlake import MOVES, FrozenLake, FrozenLakeState
+from spa_bench.environments.limits import Limits
 
 PAPER_SEEDS = range(123, 251)
-PAPER_LIMITS = bounds.Limits(turns=5, actions_per_turn=5, actions=10)
+PAPER_LIMITS = Limits(turns=5, actions_per_turn=5, actions=10)
 
 environments = st.builds(
     FrozenLake,

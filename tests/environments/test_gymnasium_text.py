@@ -9,7 +9,7 @@ import pytest
 
 from spa_bench.environments.gymnasium_text import GymnasiumText
 from spa_bench.errors import InputError, ModelGoneError
-from spa_bench.evaluate import evaluate
+from spa_bench.evaluation import evaluate
 from spa_bench.registry import builtin_tasks_folder, load_task
 from spa_bench.results.table import format_results
 from spa_bench.runner.episode import EpisodeSpec, play

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from spa_bench.environments import bounds
 from spa_bench.environments.environment import OBSERVATIONS
+from spa_bench.environments.limits import Limits
 from spa_bench.environments.sudoku import BLANK, Placement, Sudoku, SudokuState
 
 EASY = Sudoku()
 PUZZLE = EASY.from_cells("1.3434.22.4.4321")
-PAPER_LIMITS = bounds.Limits(turns=5, actions_per_turn=5, actions=50)
+PAPER_LIMITS = Limits(turns=5, actions_per_turn=5, actions=50)
 
 environments = st.sampled_from(
     [EASY, Sudoku(clues=6), Sudoku(size=9, clues=36), Sudoku(symbols="ABCD", blank="_")]

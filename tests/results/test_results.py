@@ -22,7 +22,7 @@ TASK = table_task(
     COIN,
     instances={"split": "all", "seeds": "0-3"},
     limits={"turns": 1, "actions_per_turn": 2, "actions": 2},
-    metrics=["pass@1", "pass@2", "pass^2", "belief"],
+    metrics=["pass@1", "pass@2", "pass^2"],
     repeats=4,
 )
 FIRST, SECOND = (board.id for board in TASK.boards[0])

@@ -16,7 +16,7 @@ from scripted import Scripted, answer
 from worlds import sokoban_task, table_task
 
 from spa_bench.errors import ModelError
-from spa_bench.evaluate import evaluate_async
+from spa_bench.evaluation import evaluate_async
 from spa_bench.models.model import Capabilities, Reply, Request, Usage
 from spa_bench.registry import PACKAGE
 from spa_bench.results.schemas import published, to_text

@@ -18,7 +18,7 @@ from scipy.stats import kstest
 from worlds import sokoban_task, table_task
 
 from spa_bench.environments.environment import Outcome
-from spa_bench.evaluate import evaluate_async
+from spa_bench.evaluation import evaluate_async
 from spa_bench.runner import chance
 
 BOARD = ("0123456789abcdef", "sokoban/6x6-1/ragen/123")

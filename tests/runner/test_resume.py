@@ -15,7 +15,7 @@ from scripted import Scripted, answer
 from worlds import SLIPPERY, sokoban_task, table_task
 
 from spa_bench.errors import InputError, ModelError, ModelGoneError
-from spa_bench.evaluate import Silent, evaluate_async, write_results
+from spa_bench.evaluation import Silent, evaluate_async, write_results
 from spa_bench.models.model import Capabilities, Request
 from spa_bench.results.results import Results
 from spa_bench.runner.log import RunFolder
@@ -609,7 +609,7 @@ def test_seeds_without_a_board_are_skipped_and_recorded(tmp_path: Path) -> None:
 
 
 def test_a_notebook_can_evaluate_inside_its_own_loop(tmp_path: Path) -> None:
-    from spa_bench.evaluate import evaluate
+    from spa_bench.evaluation import evaluate
 
     async def cell() -> Results:
         return evaluate(Scripted(still), [table_task()], output=tmp_path / "run")

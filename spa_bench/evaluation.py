@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import sys
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 import pydantic
@@ -443,13 +441,3 @@ def _blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     if errors:
         raise errors[0]
     return results[0]
-
-
-class _CallableModule(ModuleType):
-    """Whoever imports this module puts it where `spa_bench.evaluate` is the function: be both."""
-
-    def __call__(self, *args: Any, **options: Any) -> Results:
-        return evaluate(*args, **options)
-
-
-sys.modules[__name__].__class__ = _CallableModule
