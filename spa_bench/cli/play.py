@@ -48,8 +48,8 @@ def play(
     console.print(
         f"[bold]{chosen.name}[/bold]  {board.id}\n{chosen.config.description}\n"
         f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
-        f" {limits.actions} actions in all. Actions:"
-        f" {chosen.environment.prompt_fields().get('action_names', 'see p')}.  ? for help",
+        f" {limits.actions} actions in all. Actions: {_action_names(chosen, board.state)}."
+        "  ? for help",
         markup=True,
     )
     person = _Person(console, chosen)
@@ -69,6 +69,16 @@ def play(
         f"{verdict} in {taken} actions; shortest plan {best}; a random player solves this board"
         f" {100 * bounds.floor:.1f}% of the time, the best possible one {100 * bounds.ceiling:.1f}%"
     )
+
+
+def _action_names(task: Task, state: Any) -> str:
+    """Returns the names of all actions, or an example where the environment does not list them."""
+    environment = task.environment
+    names = environment.prompt_fields().get("action_names")
+    example = next(iter(environment.actions(state)), None)
+    if names or example is None:
+        return names or "see p"
+    return f"such as {environment.format_action(example)}"
 
 
 class _Stopped(Exception):
