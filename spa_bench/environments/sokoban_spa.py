@@ -25,7 +25,7 @@ _SEARCHED = 50_000
 """Up to so many states a room is searched whole."""
 
 _WORK = 300_000
-"""States looked at for one board, over all rooms, before it is given up: a second or two."""
+"""States and cells looked at for one board, in all rooms, before it is given up: some seconds."""
 
 _ROOMS = 1_000
 """Rooms tried for one board."""
@@ -187,11 +187,13 @@ def generate(
         seed,
     )
     least = min_solution or 1
-    if (rows - 2) * (cols - 2) < 2 * boxes + 1 or least > (max_solution or least):
+    inside = (rows - 2) * (cols - 2)
+    if inside < 2 * boxes + 1:
         return None
     work = 0
     for _ in range(_ROOMS):
         floor = _grow(chance, rows, cols)
+        work += inside
         cells = list(_cells(floor))
         if len(cells) < 2 * boxes + 1:
             continue
@@ -248,7 +250,7 @@ def _drawn(
 def _taken_back(
     chance: Keyed, room: Room, player: int, least: int, greatest: int | None
 ) -> tuple[Place | None, int]:
-    """Takes moves back at random, from a solved room until a start is good enough.
+    """Takes moves back at random, from a solved room until a start is good and far enough.
 
     Each time the player is walked back to a box that he can have moved, drawn twice; of the two
     the one that leads further from a solution is kept, lest boxes go to and fro.
@@ -258,6 +260,7 @@ def _taken_back(
     """
     boxes = room.targets.bit_count()
     place, actions, looked_at = Place(player, room.targets), 0, 0
+    good: Place | None = None
     wanted = boxes * (3 + chance.below(6))
     for moved in range(1, 20 * boxes + 1):
         options = list(_last_moves(room, place))
@@ -269,11 +272,11 @@ def _taken_back(
         actions += walked
         if greatest is not None and actions > greatest:
             break
-        if moved < wanted or place.boxes & room.targets:
-            continue
-        if room.least_actions(place) >= least:
-            return place, looked_at
-    return None, looked_at
+        if not place.boxes & room.targets and room.least_actions(place) >= least:
+            good = place
+            if moved >= wanted:
+                break
+    return good, looked_at
 
 
 def _last_moves(room: Room, place: Place) -> Iterator[tuple[Place, int]]:
