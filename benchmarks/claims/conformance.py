@@ -23,14 +23,14 @@ def sokoban_transitions() -> Measured:
     """State, reward and end of every recorded transition of random play."""
     episodes = json.loads(gzip.decompress(_data("sokoban_gym.json.gz")))
     transitions = sum(len(episode["actions"]) for episode in episodes)
-    return _tested("test_sokoban_gym.py", transitions, "transitions", 10_000)
+    return tested("test_sokoban_gym.py", transitions, "transitions", 10_000)
 
 
 def sokoban_boards() -> Measured:
     """The 200 boards of the paper's setting, and those with two boxes and of 10x10."""
     recorded: dict[str, dict[str, Any]] = json.loads(_data("sokoban_ragen.json"))
     paper = len(recorded["6x6-1-300"])
-    found = _tested("test_sokoban_ragen.py", paper, "boards of 6x6 with one box", 200)
+    found = tested("test_sokoban_ragen.py", paper, "boards of 6x6 with one box", 200)
     more = {setting: len(boards) for setting, boards in recorded.items() if setting != "6x6-1-300"}
     also = ", ".join(f"{count} of {setting}" for setting, count in more.items())
     return Measured(found.value, found.met, f"{found.detail}; also {also}")
@@ -43,7 +43,7 @@ def _data(name: str) -> bytes:
     return path.read_bytes()
 
 
-def _tested(test: str, count: int, what: str, least: int) -> Measured:
+def tested(test: str, count: int, what: str, least: int) -> Measured:
     """Runs one test file; nothing may fail, and nothing may be skipped."""
     options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, str(TESTS / test)]
