@@ -78,7 +78,7 @@ TELLTALE = {
     "sokoban_rotated": r"turn clockwise|quarter|moves you",
     "sokoban_pull": r"pull|push|behind|follow",
     "sokoban_symbols": r"\bC\b|\bW\b|box on a target",
-    "sokoban_words": r"one cell",
+    "sokoban_words": r"one cell (up|down|left|right)",
     "frozenlake_mirrored": r"mirror|moves you",
     "frozenlake_sliding": r"slid|slip|smooth|firm|stop|one cell",
     "frozenlake_symbols": r"player on|\bW\b|\bA\b",
