@@ -172,11 +172,11 @@ def read_actions(text: str, environment: Any, state: Any) -> list[Any]:
         actions = [environment.parse_action(part) for part in parts]
         if actions and None not in actions:
             return actions
-    letters: dict[str, Any] = {}
-    for action in environment.actions(state):
-        letters.setdefault(environment.format_action(action)[:1].lower(), action)
+    possible = environment.actions(state)
+    letters = {environment.format_action(action)[:1].lower(): action for action in possible}
     typed = [letters.get(letter) for letter in text.lower().replace(" ", "")]
-    return typed if typed and None not in typed and len(letters) <= 10 else []
+    told_apart = len(letters) == len(possible)
+    return typed if typed and None not in typed and told_apart else []
 
 
 def _styles(fields: Mapping[str, str]) -> dict[str, str]:

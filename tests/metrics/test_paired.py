@@ -1,0 +1,76 @@
+"""Paired comparison: differences, intervals, sign flips."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_rel
+
+from spa_bench.metrics.paired import paired
+
+VALUES = st.lists(
+    st.tuples(st.sampled_from([0, 0.25, 0.5, 1.0]), st.sampled_from([0, 0.5, 0.75, 1.0])),
+    min_size=2,
+    max_size=10,
+)
+
+
+def _exact_p(differences: list[float]) -> float:
+    """Counts over all sign flips, in whole quarters to be free of rounding."""
+    quarters = [round(4 * d) for d in differences]
+    seen = abs(sum(quarters))
+    flips = list(itertools.product((1, -1), repeat=len(quarters)))
+    return sum(
+        abs(sum(f * q for f, q in zip(flip, quarters, strict=True))) >= seen for flip in flips
+    ) / len(flips)
+
+
+@given(VALUES)
+def test_few_boards_are_tested_over_all_sign_flips(pairs: list[tuple[float, float]]) -> None:
+    result = paired([a for a, _ in pairs], [b for _, b in pairs])
+    expected = _exact_p([a - b for a, b in pairs])
+    # two-sided as scipy defines it: twice the smaller tail, at most 1
+    assert result.p_value >= expected - 1e-9
+    assert (result.p_value == 1.0) or result.p_value <= 2 * expected + 1e-9
+
+
+@given(VALUES)
+def test_swapping_the_two_turns_the_sign(pairs: list[tuple[float, float]]) -> None:
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    there, back = paired(first, second), paired(second, first)
+    assert there.difference.value == -back.difference.value
+    assert there.p_value == pytest.approx(back.p_value)
+
+
+def test_the_interval_is_students() -> None:
+    first, second = [0.1, 0.5, 0.9, 0.4, 0.6], [0.0, 0.4, 0.5, 0.5, 0.2]
+    interval = ttest_rel(first, second).confidence_interval()
+    found = paired(first, second).difference
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_equal_values_differ_by_nothing() -> None:
+    result = paired([0.5] * 20, [0.5] * 20)
+    assert (result.difference.value, result.p_value) == (0.0, 1.0)
+
+
+def test_a_clear_difference_over_many_boards_is_significant_and_repeatable() -> None:
+    first = [0.5 + 0.01 * (i % 7) for i in range(60)]
+    second = [0.3 + 0.01 * (i % 5) for i in range(60)]
+    assert paired(first, second).p_value < 0.001
+    assert paired(first, second) == paired(first, second)
+
+
+def test_a_single_board_says_nothing() -> None:
+    result = paired([1.0], [0.0])
+    assert math.isnan(result.p_value)
+    assert math.isnan(result.difference.value)
+
+
+def test_other_boards_are_an_error() -> None:
+    with pytest.raises(ValueError, match="same boards"):
+        paired([1.0], [1.0, 0.0])

@@ -1,0 +1,69 @@
+"""Manifests of boards: made the same everywhere, and checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spa_bench.errors import InputError
+from spa_bench.instances import Manifest, check_manifests, make_manifests, write_manifests
+from spa_bench.registry import Registry
+from spa_bench.task import split_of
+
+PUBLISHED = Path(__file__).parents[1] / "leaderboard" / "instances"
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[Manifest]:
+    return make_manifests(Registry().resolve(["sokoban", "sokoban_grid", "frozenlake"]))
+
+
+def test_tasks_that_play_the_same_boards_share_a_manifest(manifests: list[Manifest]) -> None:
+    assert [m.content["tasks"] for m in manifests] == [["frozenlake"], ["sokoban", "sokoban_grid"]]
+
+
+def test_the_published_manifests_are_the_boards_of_all_tasks() -> None:
+    assert check_manifests(make_manifests(Registry().resolve(["*"])), PUBLISHED) == []
+
+
+def test_boards_of_a_split_belong_to_it() -> None:
+    for path in PUBLISHED.glob("*-test-*.json"):
+        boards = json.loads(path.read_text())["boards"]
+        assert {split_of(key) for _, key in boards} == {"test"}, path.name
+
+
+def test_what_was_written_checks(manifests: list[Manifest], tmp_path: Path) -> None:
+    write_manifests(manifests, tmp_path)
+    assert check_manifests(manifests, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda p: p.write_text(p.read_text().replace("d4:", "d5:", 1)), "is d5:"),
+        (lambda p: p.write_text("[]"), "not a manifest"),
+        (lambda p: p.unlink(), "missing"),
+        (lambda p: p.write_text(p.read_text().replace('"123-250"', '"1-9"', 1)), "seeds is '1-9'"),
+        (lambda p: p.rename(p.with_name("stray.json")), "no task plays these boards"),
+        (lambda p: p.write_text(p.read_text() + "\n"), "layout"),
+    ],
+)
+def test_every_change_is_told(damage, told: str, manifests: list[Manifest], tmp_path: Path) -> None:
+    write_manifests(manifests, tmp_path)
+    damage(tmp_path / manifests[0].name)
+    assert any(told in problem for problem in check_manifests(manifests, tmp_path))
+
+
+def test_writing_removes_manifests_of_boards_nobody_plays(
+    manifests: list[Manifest], tmp_path: Path
+) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    write_manifests(manifests, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [m.name for m in manifests]
+
+
+def test_a_missing_folder_is_told(manifests: list[Manifest], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        check_manifests(manifests, tmp_path / "nowhere")
