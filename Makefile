@@ -30,6 +30,7 @@ demo: $(VENV)/base.stamp  ## play Sokoban at random and perfectly, and print the
 	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output runs/demo/oracle
 
 test: $(VENV)/dev.stamp  ## run the tests
+	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## format, lint, types, rooms
