@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from spa_bench.canonical import canonical_json
@@ -26,8 +27,16 @@ def dynamics(salt: str, environment_id: str, instance_id: str, repeat: int, i: i
 
     The first 53 bits of the SHA-256 of canonical JSON, divided by 2**53: exact in a float.
     """
-    key = [_VERSION, "dynamics", salt, environment_id, instance_id, repeat, i]
-    return _bits(53, key) / 2**53
+    hashed = _dynamics_of(salt, environment_id, instance_id, repeat).copy()
+    hashed.update(b"%d]" % i)
+    return (int.from_bytes(hashed.digest()[:8], "big") >> 11) / 2**53
+
+
+@lru_cache(maxsize=4096)
+def _dynamics_of(salt: str, environment_id: str, instance_id: str, repeat: int) -> Any:
+    """Returns the hash of an episode's key up to the last number, which alone differs a step."""
+    key = canonical_json([_VERSION, "dynamics", salt, environment_id, instance_id, repeat])
+    return hashlib.sha256(f"{key[:-1]},".encode())
 
 
 def sampling_seed(
