@@ -54,7 +54,7 @@ tasks: $(VENV)/dev.stamp  ## check every task and its boards; write docs/tasks.m
 schemas: $(VENV)/dev.stamp  ## write the published schemas
 	@$(BIN)/python -m spa_bench.results.schemas leaderboard/spec
 
-first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (about 40 minutes)
+first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (long; on a quiet machine)
 	@$(BIN)/python -m benchmarks.first_results
 
 clean:  ## remove what the other targets made
