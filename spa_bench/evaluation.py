@@ -31,16 +31,11 @@ from spa_bench.runner.log import (
 )
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
+from spa_bench.runner.resume import check_same_run
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import MOST_REPEATS, Task
-from spa_bench.yaml_file import KeyPath, flatten
 
 T = TypeVar("T")
-
-_NOT_IDENTITY = ("description", "tag", "metrics", "repeats", "version")
-"""What a task file says that does not change what is measured."""
-
-_HASH = ("hash",)
 
 _VERSIONED = ("numpy", "pydantic", "torch", "transformers", "vllm", "openai", "peft")
 
@@ -194,7 +189,7 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
             _check_folder(folder, evaluation.resume)
             if folder.exists():
                 begun = folder.read_info()
-                _check_same_run(begun, info)
+                check_same_run(begun, info)
                 price = info.price or begun.price
                 info = info.model_copy(update={"created": begun.created, "price": price})
             if writer.torn_bytes:
@@ -380,44 +375,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _check_same_run(old: RunInfo, new: RunInfo) -> None:
-    """Refuses to continue a run as something else, and says what differs.
-
-    Repeats and limit may change: what is in the log already is used again. So may all that the
-    hash of a task leaves out.
-    """
-    names = [sorted(task.config["task"] for task in info.tasks) for info in (old, new)]
-    if names[0] != names[1]:
-        was, is_now = (", ".join(some) for some in names)
-        raise InputError(f"cannot resume, this is another run: tasks were {was}; now {is_now}")
-
-    def identity(info: RunInfo) -> dict[str, Any]:
-        parts: dict[str, Any] = {"seed": info.salt, "model": info.model.model_dump()}
-        for task in info.tasks:
-            told = {k: v for k, v in task.config.items() if k not in _NOT_IDENTITY}
-            parts[f"task {told.pop('task')}"] = {"hash": task.hash, **told}
-        return parts
-
-    before, now = flatten(identity(old)), flatten(identity(new))
-
-    def was_is(key: KeyPath) -> str:
-        pair = [repr(values.get(key, "absent")) for values in (before, now)]
-        was, now_is = (text if len(text) <= 80 else f"{text[:80]}.." for text in pair)
-        return f"{' '.join(map(str, key))} was {was}, is {now_is}"
-
-    differ = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
-    same = {f"task {t.config['task']}" for t in old.tasks} - {
-        k[0] for k in differ if k[1:] == _HASH
-    }
-    differ = [key for key in differ if key[0] not in same]
-    # a hash only says that something differs; name what does, if we know it
-    telling = [key for key in differ if key[1:] != _HASH] or differ
-    if telling:
-        more = f"; and {len(telling) - 5} more" if len(telling) > 5 else ""
-        shown = "; ".join(map(was_is, telling[:5]))
-        raise InputError(f"cannot resume, this is another run: {shown}{more}")
 
 
 def _blocking(coroutine: Coroutine[Any, Any, T]) -> T:
