@@ -59,22 +59,13 @@ def read(path: Path) -> Document:
     return _read(path, (), iter(range(_MAX_FILES)))
 
 
-def read_alone(path: Path) -> Document:
-    """Reads a file and nothing it includes: for what a file says of itself, such as its name.
-
-    Raises:
-        InputError: for unreadable files and bad YAML, with file and line.
-    """
-    return _read_one(path)
-
-
 def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Document:
     if path in including:
         chain = " -> ".join(str(p) for p in (*including[including.index(path) :], path))
         raise InputError(f"include cycle: {chain}")
     if len(including) > _MAX_INCLUDES or next(left, None) is None:
         raise InputError(f"{including[-1]}:1: includes more files than any task can need")
-    own = _read_one(path)
+    own = read_alone(path)
     includes = own.data.pop("include", [])
     names = cast(list[Any], includes if isinstance(includes, list) else [includes])
     merged = Document(path, {})
@@ -114,7 +105,12 @@ def _merge_data(
             replaced.add((*key, name))
 
 
-def _read_one(path: Path) -> Document:
+def read_alone(path: Path) -> Document:
+    """Reads a file and nothing it includes: for what a file says of itself, such as its name.
+
+    Raises:
+        InputError: for unreadable files and bad YAML, with file and line.
+    """
     try:
         raw = path.read_bytes()
         if len(raw) > _MAX_BYTES:

@@ -16,13 +16,13 @@ from typing import Any
 from benchmarks import task_table
 from benchmarks.claims.claim import Claim, Measured, NotRunError
 from benchmarks.claims.conformance import TESTS, tested
+from benchmarks.claims.kernel_speed import steps_per_second
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.frozenlake import FrozenLake
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.environments.sudoku import Sudoku
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
-from spa_bench.runner import chance
 
 STEPS = 100_000
 REPETITIONS = 5
@@ -71,29 +71,9 @@ def _thousands(rate: float) -> str:
 
 
 def _rate(environment: AnyEnvironment) -> float:
-    """Returns steps a second of a random walk: all outcomes, the draw, the next state's grid."""
+    """Returns steps a second of a random walk over the paper's boards, as for Sokoban."""
     starts = [environment.initial_state(seed) for seed in range(123, 251)]
-    actions = environment.actions(starts[0])
-
-    def walk() -> float:
-        rng = random.Random(0)
-        moves = rng.choices(actions, k=STEPS)
-        state = starts[0]
-        boards = iter(rng.choices(range(len(starts)), k=STEPS + 1))
-        started = time.perf_counter()
-        for i, move in enumerate(moves):
-            outcomes = environment.outcomes(state, move)
-            index = 0
-            if len(outcomes) > 1:
-                u = chance.dynamics("0", environment.environment_id, "walk", 0, i)
-                index = chance.draw(outcomes, u)
-            outcome = outcomes[index]
-            state = starts[next(boards)] if outcome.terminal else outcome.state
-            environment.render(state)
-        return STEPS / (time.perf_counter() - started)
-
-    walk()
-    return statistics.median(walk() for _ in range(REPETITIONS))
+    return steps_per_second(environment, starts)
 
 
 def _gymnasium_rate() -> float:

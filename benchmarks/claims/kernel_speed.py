@@ -18,7 +18,8 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.claims.claim import Claim, Measured, NotRunError
-from spa_bench.environments.sokoban import MOVES, Sokoban
+from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.sokoban import Sokoban
 from spa_bench.registry import Registry
 from spa_bench.runner import chance
 
@@ -32,7 +33,7 @@ AIM = 218_000
 
 def transitions_per_second() -> Measured:
     """Our rate against the fixed aim."""
-    rate = _rate(*_world())
+    rate = steps_per_second(*_world())
     return Measured(f"{round(rate, -3):,.0f} a second", rate >= AIM, f"median of {REPETITIONS}")
 
 
@@ -40,7 +41,7 @@ def beside_gym_sokoban() -> Measured:
     """Our rate against gym-sokoban's in the same run."""
     environment, starts = _world()
     boards = [environment.render(state).split("\n") for state in starts]
-    rate = _rate(environment, starts)
+    rate = steps_per_second(environment, starts)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "boards.json"
         file.write_text(json.dumps(boards), encoding="utf-8")
@@ -63,16 +64,16 @@ def _world() -> tuple[Sokoban, list[Any]]:
     return environment, [board.state for board in task.boards[0]]
 
 
-def _rate(environment: Sokoban, starts: list[Any]) -> float:
+def steps_per_second(environment: AnyEnvironment, starts: list[Any]) -> float:
     """Returns transitions a second: the median of several walks, after one that does not count."""
     _walk(environment, starts, TRANSITIONS // 20)
     return statistics.median(_walk(environment, starts, TRANSITIONS) for _ in range(REPETITIONS))
 
 
-def _walk(environment: Sokoban, starts: list[Any], transitions: int) -> float:
+def _walk(environment: AnyEnvironment, starts: list[Any], transitions: int) -> float:
     """Returns transitions a second."""
     rng = random.Random(0)
-    moves = rng.choices(MOVES, k=transitions)
+    moves = rng.choices(environment.actions(starts[0]), k=transitions)
     boards = iter(rng.choices(range(len(starts)), k=transitions))
     state, walked = starts[next(boards)], 0
     started = time.perf_counter()
