@@ -177,6 +177,18 @@ def evaluate(
 
 async def run(evaluation: Evaluation, progress: Progress) -> Results:
     """Plays what an evaluation owes and writes `run.json`, `episodes.jsonl` and `results.json`."""
+    info = await play_owed(evaluation, progress)
+    folder, plan = RunFolder(evaluation.output), evaluation.plan()
+    return write_results(folder, plan, evaluation.model.name, info.price)
+
+
+async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
+    """Plays what an evaluation owes into its log; writes no results.
+
+    Raises:
+        InputError: for anything that cannot be; before any episode is played.
+        ModelGoneError: if the model stops answering for good; the run can be resumed.
+    """
     model, plan = evaluation.model, evaluation.plan()
     folder = RunFolder(evaluation.output)
     _check_evaluation(evaluation, plan)
@@ -217,7 +229,7 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
                 progress.stop()
     finally:
         await model.close()
-    return write_results(folder, plan, model.name, info.price)
+    return info
 
 
 def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
