@@ -23,7 +23,15 @@ from spa_bench.models.hf_batcher import Batcher, Job
 from spa_bench.models.hf_files import find
 from spa_bench.models.hf_settings import Settings
 from spa_bench.models.hf_template import Template, cut
-from spa_bench.models.model import Capabilities, ModelOptions, Reply, Request, Usage
+from spa_bench.models.model import (
+    Capabilities,
+    Message,
+    ModelOptions,
+    Reply,
+    Request,
+    ScoredToken,
+    Usage,
+)
 
 _BATCH_SIZE = {"cpu": 32, "cuda": 256}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
@@ -196,6 +204,16 @@ class HFModel:
             return ()
         job = Job(prompt=tuple(prompt_ids), given=tuple(completion_ids))
         return tuple((await self._running().submit(job)).logprobs)
+
+    async def score_text(
+        self, messages: Sequence[Message], prefill: str, text: str
+    ) -> tuple[ScoredToken, ...]:
+        prompt, ids = await self._in_text_thread(
+            self._template.continuation, messages, prefill, text
+        )
+        logprobs = await self.score(prompt, ids)
+        pieces = await self._in_text_thread(lambda: [self._template.piece(i) for i in ids])
+        return tuple(map(ScoredToken, pieces, logprobs))
 
     async def close(self) -> None:
         if self._batcher is not None:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, Literal
 
 from spa_bench.errors import InputError
+from spa_bench.models import plain_layout
 from spa_bench.models.model import Message
-
-PLAIN_STOPS = ("\n### User:", "\n### System:")
-"""End a reply in the plain layout: a base model would go on and play the user too."""
 
 _REPLY = "spa-bench stands here for a reply"
 _PROBE = (
@@ -34,9 +33,6 @@ _TODAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 
 class Template:
     """Renders conversations for one tokenizer.
-
-    The plain layout is `### System:`, `### User:` and `### Assistant:` on lines of their own,
-    each followed by its message; a reply ends at the next such line.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -58,7 +54,7 @@ class Template:
     ) -> None:
         self._tokenizer = tokenizer
         self._chat = _chat_template(tokenizer) if kind == "auto" else None
-        self.stops = () if self._chat else PLAIN_STOPS
+        self.stops = () if self._chat else plain_layout.STOPS
         self._folds = False
         if self._chat:
             self._folds = not self._takes_system()
@@ -69,7 +65,7 @@ class Template:
 
     def identity(self) -> dict[str, Any]:
         """Returns what of the template changes the tokens a model is sent."""
-        template = "plain/1"
+        template = plain_layout.NAME
         if self._chat:
             template = f"sha256:{hashlib.sha256(self._chat.encode()).hexdigest()[:16]}"
         found: dict[str, Any] = {"chat_template": template, "add_bos": bool(self._bos)}
@@ -96,6 +92,26 @@ class Template:
         text = self._render(messages)
         return (*self._bos, *self._ids(text + _unopened(text, prefill)))
 
+    def continuation(
+        self, messages: Sequence[Message], prefill: str, text: str
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Returns the prompt, and the tokens of a text that continues it.
+
+        Both are tokenized together: from the first token on that is not the prompt's own, all
+        belong to the text.
+        """
+        prompt = self.encode(messages, prefill)
+        whole = self.encode(messages, prefill + text)
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(prompt, whole, strict=False))
+        shared = sum(1 for _ in same)
+        return whole[:shared], whole[shared:]
+
+    def piece(self, token: int) -> str:
+        """Returns what one token says by itself."""
+        if token not in self._pieces:
+            self._pieces[token] = self._decode([token])
+        return self._pieces[token]
+
     def text(self, prompt: Sequence[int], completion: Sequence[int]) -> str:
         """Returns what a completion says, without special tokens.
 
@@ -116,7 +132,7 @@ class Template:
         def ends(completion: Sequence[int]) -> bool:
             # A stop string is complete only with its last character, so most tokens need no
             # look at the text; a token of half a character or of blank might hide it.
-            piece = self._piece(completion[-1])
+            piece = self.piece(completion[-1])
             if piece.strip() and "\ufffd" not in piece and endings.isdisjoint(piece):
                 return False
             said = self.text(prompt, completion)
@@ -133,7 +149,9 @@ class Template:
         suffix += _unopened(suffix, prefill)
         if not self._chat:
             # The reply may have ended at a stop string, which is how the suffix begins.
-            suffix = _rest(self._decode(token_prefix[-16:]), suffix, least=len(PLAIN_STOPS[0]))
+            suffix = _rest(
+                self._decode(token_prefix[-16:]), suffix, least=len(plain_layout.STOPS[0])
+            )
         ids = self._ids(suffix)
         end = token_prefix[-1]
         if end in self.stop_ids and end in ids[:2]:  # sampled already; a blank may stand before it
@@ -147,8 +165,7 @@ class Template:
             first = Message("user", f"{system.content}\n\n{others[0].content}")
             messages = [first, *others[1:]]
         if not self._chat:
-            lines = [f"### {m.role.capitalize()}:\n{m.content}\n" for m in messages]
-            return "".join(lines) + ("### Assistant:\n" if reply else "")
+            return plain_layout.render(messages, reply=reply)
         return self._tokenizer.apply_chat_template(
             [{"role": message.role, "content": message.content} for message in messages],
             tokenize=False,
@@ -215,11 +232,6 @@ class Template:
         return self._tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-
-    def _piece(self, token: int) -> str:
-        if token not in self._pieces:
-            self._pieces[token] = self._decode([token])
-        return self._pieces[token]
 
 
 def _chat_template(tokenizer: Any) -> str | None:

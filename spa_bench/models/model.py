@@ -6,9 +6,9 @@ One call, `generate(Request) -> Reply`. What a backend can do beyond text is dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
@@ -181,6 +181,39 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Gives back connections, threads and memory."""
+        ...
+
+
+class ScoredToken(NamedTuple):
+    """A token of a given text, and its log-probability (natural logarithm, temperature 1)."""
+
+    text: str
+    logprob: float
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that can also say how likely a given reply is; `isinstance` tells which can."""
+
+    async def score_text(
+        self, messages: Sequence[Message], prefill: str, text: str
+    ) -> tuple[ScoredToken, ...]:
+        """Returns the tokens of `text` as the continuation of a reply that begins with `prefill`.
+
+        Prompt and text are tokenized together, as a model reads them. A token that begins in the
+        prompt and ends in the text counts with the text, so the pieces spell the text or a little
+        more before it.
+
+        Args:
+            messages: the conversation; the last message is the user's.
+            prefill: how the reply begins; not scored.
+            text: what is scored; nothing comes back for an empty one.
+
+        Raises:
+            InputError: if the backend turns out to be unable to score.
+            ModelError: if this text cannot be scored, such as one beyond the context window.
+            ModelGoneError: if nothing can be scored any more.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from worlds import LINE, drawn
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.models import hf
 from spa_bench.models.hf import HFModel
-from spa_bench.models.model import Message, ModelOptions, Reply, Request, Sampling
+from spa_bench.models.model import Message, ModelOptions, Reply, Request, Sampling, Scorer
 from spa_bench.runner.episode import play
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ def test_the_episode_loop_gets_one_unbroken_row_of_tokens() -> None:
 def test_a_stop_string_of_the_layout_ends_a_reply_too(monkeypatch: pytest.MonkeyPatch) -> None:
     (free,) = replies(live(None), ask(5, new_tokens=40))
     stop = free.text[10:12]
-    monkeypatch.setattr("spa_bench.models.hf_template.PLAIN_STOPS", (stop,))
+    monkeypatch.setattr("spa_bench.models.plain_layout.STOPS", (stop,))
     (reply,) = replies(live(None), ask(5, new_tokens=40))
     assert reply.text == free.text[: free.text.index(stop)]
     assert reply.stop_reason == "stop"
@@ -192,6 +192,33 @@ def test_what_cannot_be_scored_is_said() -> None:
             await one.score((1,) * 10, (2,) * 11)
 
     used(live(max_length=20), bad)
+
+
+@pytest.mark.parametrize("prefill", ["", "<think>the w"])  # a token of `wall` straddles
+def test_a_text_is_scored_as_it_would_be_read(prefill: str) -> None:
+    one = live()
+    text = "all is on the left</think>"
+    assert isinstance(one, Scorer)
+    scored = used(one, lambda it: it.score_text(MESSAGES, prefill, text))
+    rendered = (
+        tokenizer().apply_chat_template(
+            [{"role": m.role, "content": m.content} for m in MESSAGES],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        + prefill
+    )
+    whole = tokenizer()(rendered + text, add_special_tokens=False).input_ids
+    completion = whole[len(whole) - len(scored) :]
+    assert tokenizer().decode(completion) == "".join(token.text for token in scored)
+    assert "".join(token.text for token in scored).endswith(text)
+    assert "".join(token.text for token in scored[1:]) in text
+    expected = forced_logprobs(model(), whole[: -len(scored)], completion)
+    assert [token.logprob for token in scored] == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_empty_text_has_no_tokens() -> None:
+    assert used(live(), lambda it: it.score_text(MESSAGES, "<think>", "")) == ()
 
 
 def test_a_model_that_is_not_running_says_so() -> None:
