@@ -44,6 +44,7 @@ class Template:
         append_only: whether a longer conversation extends the tokens of a shorter one.
         stops: strings that end a reply, besides those of a request.
         stop_ids: tokens that end a reply: the tokenizer's and the template's.
+        end_id: the one of them that follows a reply in a longer conversation; None if there is none.
 
     Raises:
         InputError: for a chat template that cannot render a plain conversation.
@@ -60,7 +61,9 @@ class Template:
             self._folds = not self._takes_system()
         self._bos = self._beginning(add_bos)
         self.append_only = self._extends()
-        self.stop_ids = self._turn_ends()
+        self.end_id = self._turn_end()
+        ends = {tokenizer.eos_token_id, self.end_id}
+        self.stop_ids = frozenset(token for token in ends if token is not None)
         self._pieces: dict[int, str] = {}
 
     def identity(self) -> dict[str, Any]:
@@ -213,17 +216,14 @@ class Template:
         shown = [*_PROBE[:2], Message("assistant", _REPLY), _PROBE[3]]
         return self._render(shown).count(_REPLY) == 1
 
-    def _turn_ends(self) -> frozenset[int]:
-        found = {self._tokenizer.eos_token_id}
-        if self._chat:
-            # Base models with a chat template often name another token as the end of text.
-            shown = [*_PROBE[:2], Message("assistant", _REPLY)]
-            ids = self._ids(self._render(shown, reply=False).rpartition(_REPLY)[2])
-            special = set(self._tokenizer.all_special_ids) | set(
-                self._tokenizer.added_tokens_decoder
-            )
-            found.add(next((token for token in ids if token in special), None))
-        return frozenset(token for token in found if token is not None)
+    def _turn_end(self) -> int | None:
+        if not self._chat:
+            return self._tokenizer.eos_token_id
+        # Base models with a chat template often name another token as the end of text.
+        shown = [*_PROBE[:2], Message("assistant", _REPLY)]
+        ids = self._ids(self._render(shown, reply=False).rpartition(_REPLY)[2])
+        special = set(self._tokenizer.all_special_ids) | set(self._tokenizer.added_tokens_decoder)
+        return next((token for token in ids if token in special), None)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False).input_ids

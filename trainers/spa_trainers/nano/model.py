@@ -1,0 +1,59 @@
+"""nano's architecture: a small Llama, freshly initialised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class NanoConfig(BaseModel):
+    """Sizes of a nano model, and the tasks whose words it has.
+
+    Attributes:
+        tasks: names of tasks; both formats and both observation styles should be among them.
+        boards: how many training boards of each are read for words.
+        hidden, layers, heads, feed_forward: sizes of a Llama.
+        rope_theta: small, because texts are short; 10,000 learns nothing in minutes.
+        initial_std: of all weights.
+        seed: of the initial weights.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: list[str]
+    boards: int = Field(4000, ge=1)
+    hidden: int = 128
+    layers: int = 6
+    heads: int = 4
+    feed_forward: int = 384
+    context: int = 2048
+    rope_theta: float = 100.0
+    initial_std: float = 0.06
+    seed: int = 0
+
+
+def make_model(config: NanoConfig, tokenizer: Any) -> Any:
+    """Returns a transformers model with fresh weights, float32."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(config.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            intermediate_size=config.feed_forward,
+            max_position_embeddings=config.context,
+            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+            initializer_range=config.initial_std,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            dtype="float32",
+        )
+    )

@@ -1,0 +1,287 @@
+"""Self-play: a model plays training boards, and what it wrote becomes rows to learn from.
+
+The episodes are played by the harness's own loop into an ordinary run folder, so that an
+interrupted self-play goes on where it stopped. The dataset beside it is Parquet with a card, and
+`datasets.load_dataset(folder)` reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spa_bench.canonical import sha256_hex
+from spa_bench.errors import InputError
+from spa_bench.evaluation import Evaluation, Progress, play_owed
+from spa_bench.models.model import Model
+from spa_bench.registry import Registry
+from spa_bench.runner.log import RunFolder
+from spa_bench.task import Task, TaskInstances
+from spa_trainers.players import Source
+from spa_trainers.rows import Beliefs, Coordinates, Kept, Row, RowMaker
+
+TRAINING_SEEDS = "10000-4000000000"
+"""Where the paper's training boards begin."""
+
+
+class SelfPlaySettings(BaseModel):
+    """What to play, and what to make of it. The defaults are the paper's.
+
+    Attributes:
+        tasks: names; their worlds, formats and limits, on training boards.
+        boards: of each task; repeats: episodes a board. The paper's 1280 episodes are 160 x 8.
+        seeds: which boards; of these only boards of the split `train` are played.
+        player: `model`, or `random` actions in the format (an ablation, and nano's beginning).
+        actions_a_turn: how many actions the random player names, drawn from these.
+        beliefs: `truth` replaces them, `own` keeps what the player wrote (an ablation).
+        coordinates: `true`, or `random` ones (an ablation).
+        observation: in place of the tasks' own; `grid` leaves coordinates out (an ablation).
+        filtered: keeps only turns in the format, once each.
+        leave_out: tasks whose boards are not trained on, although their split may be `train`.
+        salt: keys the luck of the episodes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: list[str] = Field(min_length=1)
+    boards: int = Field(160, ge=1)
+    repeats: int = Field(8, ge=1)
+    seeds: str = TRAINING_SEEDS
+    player: Source = "model"
+    actions_a_turn: list[int] = Field([1, 2, 3], min_length=1)
+    beliefs: Beliefs = "truth"
+    coordinates: Coordinates = "true"
+    observation: Literal["grid", "grid+coordinates"] | None = None
+    filtered: bool = True
+    leave_out: list[str] = ["paper"]
+    salt: str = "selfplay"
+
+
+def training_task(
+    task: Task, *, seeds: str, boards: int, observation: str | None = None
+) -> Task:
+    """Returns a task on training boards: the same in all else, with a hash of its own."""
+    instances = TaskInstances(split="train", seeds=seeds, count=boards)
+    changed: dict[str, Any] = {"instances": instances}
+    if observation is not None:
+        changed["observation"] = observation
+    return dataclasses.replace(
+        task, name=f"{task.config.task}*", config=task.config.model_copy(update=changed)
+    )
+
+
+def training_tasks(settings: SelfPlaySettings, registry: Registry) -> list[Task]:
+    """Returns the tasks of a self-play on their training boards.
+
+    Raises:
+        InputError: for names of no task, and for beliefs that a format does not have.
+    """
+    tasks = registry.resolve(settings.tasks)
+    for task in tasks:
+        if settings.coordinates == "random" and task.config.observation == "grid":
+            raise InputError(f"selfplay: {task.name} shows no coordinates that could be random")
+    return [
+        training_task(
+            task,
+            seeds=settings.seeds,
+            boards=settings.boards,
+            observation=settings.observation,
+        )
+        for task in tasks
+    ]
+
+
+async def play(
+    model: Model, settings: SelfPlaySettings, tasks: Sequence[Task], folder: Path, progress: Progress
+) -> None:
+    """Plays what a self-play owes into the run folder `folder`."""
+    await play_owed(
+        Evaluation(
+            model,
+            tasks,
+            folder,
+            repeats=settings.repeats,
+            salt=settings.salt,
+            resume=True,
+        ),
+        progress,
+    )
+
+
+def make_rows(
+    settings: SelfPlaySettings, tasks: Sequence[Task], played: Path, registry: Registry
+) -> tuple[list[Row], dict[str, Kept]]:
+    """Returns the rows of a played folder, in the order of its plan, and what was kept of each task.
+
+    Raises:
+        InputError: if no row is left.
+    """
+    left_out = evaluated_boards(settings.leave_out, registry)
+    makers: dict[str, RowMaker] = {}
+    for task in tasks:
+        boards = {instance.id: instance.state for instance in task.boards[0]}
+        makers[task.hash] = RowMaker(
+            task,
+            boards.__getitem__,
+            beliefs=settings.beliefs,
+            coordinates=settings.coordinates,
+            filtered=settings.filtered,
+            leave_out=left_out,
+        )
+    rows: list[Row] = []
+    for episode in RunFolder(played).episodes(lambda _: None):
+        if episode.task_hash in makers:
+            rows += makers[episode.task_hash].rows([episode])
+    # the log's order is that of time; a dataset must not depend on it
+    order = {task.config.task: i for i, task in enumerate(tasks)}
+    rows.sort(key=lambda row: (order[row.task], row.instance, row.repeat, row.turn))
+    kept = {task.config.task: makers[task.hash].kept for task in tasks}
+    if not rows:
+        raise InputError(f"{played}: no turn can be learnt from.{explain(kept)}")
+    return rows, kept
+
+
+def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]:
+    """Returns the keys of all boards of the given tasks."""
+    if not names:
+        return frozenset()
+    return frozenset(
+        board.board_key for task in registry.resolve(names) for board in task.boards[0]
+    )
+
+
+def explain(kept: dict[str, Kept]) -> str:
+    """Returns what was kept and why the rest was not, a line a task, and what to try."""
+    lines: list[str] = []
+    for task, counts in kept.items():
+        why = ", ".join(f"{reason} {n}" for reason, n in counts.why.most_common())
+        lines.append(f"  {task}: {counts.rows} of {counts.turns} turns kept ({counts.rate:.1%})")
+        lines[-1] += f"; dropped: {why}" if why else ""
+    reasons = sum((counts.why for counts in kept.values()), Counter[str]())
+    turns = sum(counts.turns for counts in kept.values())
+    if turns and (reasons["no readable answer"] + reasons["a belief is missing"]) * 2 > turns:
+        lines.append(
+            "  most replies do not follow the format: try more boards, a model that was tuned to"
+            " follow instructions, or player: random"
+        )
+    return "\n" + "\n".join(lines)
+
+
+_CARD = """---
+configs:
+- config_name: default
+  data_files: rows.parquet
+---
+# World-model rows of spa-bench
+
+{rows} turns of self-play, one a row. `messages` is the conversation up to the turn, `reply` what the
+assistant should say, `spans` the characters of `reply` that hold the observation, the prediction
+and the answer. Beliefs: {beliefs}. Boards: training split only, none of {leave_out}.
+
+| task | turns played | kept |
+|---|---|---|
+{table}
+
+Settings:
+
+```json
+{settings}
+```
+"""
+
+
+def write_dataset(
+    rows: Sequence[Row], kept: dict[str, Kept], settings: SelfPlaySettings, folder: Path
+) -> None:
+    """Writes `rows.parquet`, `kept.json` and a card."""
+    import pyarrow
+    from pyarrow import parquet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    message = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    span = pyarrow.struct([("start", pyarrow.int32()), ("end", pyarrow.int32())])
+    schema = pyarrow.schema(
+        [
+            ("task", pyarrow.string()),
+            ("instance", pyarrow.string()),
+            ("board_key", pyarrow.string()),
+            ("repeat", pyarrow.int32()),
+            ("turn", pyarrow.int32()),
+            ("success", pyarrow.bool_()),
+            ("messages", pyarrow.list_(message)),
+            ("reply", pyarrow.string()),
+            *((part, span) for part in ("observation", "prediction", "answer")),
+        ]
+    )
+    with parquet.ParquetWriter(folder / "rows.parquet", schema, compression="zstd") as writer:
+        for start in range(0, len(rows), 10_000):
+            part = [_as_record(row) for row in rows[start : start + 10_000]]
+            writer.write_table(pyarrow.Table.from_pylist(part, schema))
+    counts = {task: {"turns": k.turns, "rows": k.rows, "why": dict(k.why)} for task, k in kept.items()}
+    (folder / "kept.json").write_text(json.dumps(counts, indent=2) + "\n")
+    table = "\n".join(f"| {t} | {k.turns} | {k.rows} ({k.rate:.1%}) |" for t, k in kept.items())
+    card = _CARD.format(
+        rows=len(rows),
+        beliefs="the truth" if settings.beliefs == "truth" else "as the player wrote them",
+        leave_out=", ".join(settings.leave_out) or "none left out",
+        table=table,
+        settings=settings.model_dump_json(indent=2),
+    )
+    (folder / "README.md").write_text(card)
+
+
+def read_dataset(folder: Path) -> Iterator[Row]:
+    """Yields the rows of a dataset folder in order.
+
+    Raises:
+        InputError: if it is none.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(folder / "rows.parquet") as file:
+            for batch in file.iter_batches(batch_size=4096):
+                for record in batch.to_pylist():
+                    yield _as_row(record)
+    except (OSError, pyarrow.ArrowException, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: no dataset of rows: {error}") from None
+
+
+def board_keys(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Returns the sorted keys of the boards of each world in the rows, as a manifest keeps them."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        world = row.instance.rpartition("/")[0]
+        found.setdefault(world, set()).add(short_key(row.board_key))
+    return {world: sorted(keys) for world, keys in sorted(found.items())}
+
+
+def short_key(board_key: str) -> str:
+    """Returns 16 hexadecimal digits that stand for a board key."""
+    return sha256_hex(board_key)[:16]
+
+
+def _as_record(row: Row) -> dict[str, Any]:
+    record = {name: getattr(row, name) for name in Row.__slots__ if name != "spans"}
+    record["messages"] = [{"role": role, "content": text} for role, text in row.messages]
+    for part, (start, end) in row.spans.items():
+        record[part] = {"start": start, "end": end}
+    return record
+
+
+def _as_row(record: dict[str, Any]) -> Row:
+    spans = {
+        part: (record[part]["start"], record[part]["end"])
+        for part in ("observation", "prediction", "answer")
+        if record[part] is not None
+    }
+    messages = tuple((message["role"], message["content"]) for message in record["messages"])
+    plain = {name: record[name] for name in Row.__slots__ if name not in ("messages", "spans")}
+    return Row(**plain, messages=messages, spans=spans)

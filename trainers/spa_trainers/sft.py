@@ -1,0 +1,236 @@
+"""Supervised fine-tuning on rows: TRL's trainer, with labels of ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spa_bench.errors import InputError, SpaBenchError
+from spa_trainers.tokens import IGNORED, Example, Labels, Merge
+
+_LOG = logging.getLogger("spa_trainers")
+
+MOST_SKIPPED = 3
+"""So many steps in a row without finite gradients end a training."""
+
+
+class Lora(BaseModel):
+    """A low-rank adapter, merged into the weights when training ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | list[str] = "all-linear"
+
+
+class SftSettings(BaseModel):
+    """How to fine-tune. The defaults are the paper's.
+
+    Attributes:
+        labels, rows: as `spa_trainers.tokens` says.
+        epochs: passes over the rows.
+        batch_size: sequences of one forward pass. accumulate: passes of one optimizer step.
+        max_length: tokens; longer rows are left out and counted.
+        dtype: of the forward pass; weights and optimizer stay float32.
+        save_every: optimizer steps between checkpoints to resume from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: Labels = "paper"
+    rows: Merge = "turn"
+    epochs: float = Field(5, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup: float = Field(0.1, ge=0, le=1)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0)
+    batch_size: int = Field(16, ge=1)
+    accumulate: int = Field(1, ge=1)
+    max_length: int = Field(2048, ge=8)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    lora: Lora | None = None
+    save_every: int = Field(500, ge=1)
+    log_every: int = Field(50, ge=1)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SftReport:
+    """What a fine-tuning did.
+
+    Attributes:
+        tokens: trained, padding not counted, over all epochs. trained: of these, with loss.
+        seconds: of wall time, this process's share where it resumed.
+        peak_bytes: of resident memory (of the device's memory on CUDA).
+        skipped: steps without finite gradients.
+    """
+
+    examples: int
+    steps: int
+    tokens: int
+    trained: int
+    seconds: float
+    peak_bytes: int
+    skipped: int
+    loss: float
+
+
+def fine_tune(
+    model: Any, tokenizer: Any, examples: Sequence[Example], settings: SftSettings, folder: Path
+) -> tuple[Any, SftReport]:
+    """Returns the fine-tuned model, with an adapter merged, and what happened.
+
+    `folder` keeps `log.jsonl` and checkpoints to resume from; a training that was interrupted
+    there goes on where its last checkpoint stands.
+
+    Raises:
+        InputError: if there is nothing to train on.
+        TrainingError: if the gradients stay infinite; the last good checkpoint is kept.
+    """
+    if not any(label != IGNORED for example in examples for label in example.labels):
+        raise InputError(f"no token of the {len(examples)} sequences would carry loss")
+    import torch
+    from datasets import Dataset
+    from transformers import set_seed
+    from trl import SFTConfig, SFTTrainer
+
+    set_seed(settings.seed)
+    cuda = torch.cuda.is_available()
+    lora = None if settings.lora is None else _lora(settings.lora)
+    data = Dataset.from_dict(
+        {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
+    )
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=data,
+        peft_config=lora,
+        args=SFTConfig(
+            output_dir=str(folder / "checkpoints"),
+            num_train_epochs=settings.epochs,
+            per_device_train_batch_size=settings.batch_size,
+            gradient_accumulation_steps=settings.accumulate,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type=settings.schedule,
+            warmup_steps=settings.warmup,
+            adam_beta1=settings.betas[0],
+            adam_beta2=settings.betas[1],
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.clip,
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            train_sampling_strategy="group_by_length",
+            gradient_checkpointing=settings.gradient_checkpointing,
+            bf16=settings.dtype == "bfloat16",
+            use_cpu=not cuda,
+            dataloader_pin_memory=cuda,
+            save_strategy="steps",
+            save_steps=settings.save_every,
+            save_total_limit=1,
+            logging_steps=settings.log_every,
+            report_to="none",
+            disable_tqdm=True,
+            seed=settings.seed,
+            data_seed=settings.seed,
+        ),
+    )
+    guard = _guard(folder / "log.jsonl")
+    trainer.add_callback(guard)
+    trainer.remove_callback("PrinterCallback")
+    started = time.monotonic()
+    resumable = any((folder / "checkpoints").glob("checkpoint-*"))
+    done = trainer.train(resume_from_checkpoint=resumable or None)
+    seconds = time.monotonic() - started
+    if guard.in_a_row >= MOST_SKIPPED:
+        raise TrainingError(
+            f"{MOST_SKIPPED} steps in a row had gradients that are no numbers (step"
+            f" {done.global_step}); a smaller learning_rate or dtype float32 may help. The last"
+            f" good checkpoint is in {folder / 'checkpoints'}"
+        )
+    trained = trainer.model
+    if lora is not None:
+        trained = trained.merge_and_unload()
+    tokens = sum(len(e.input_ids) for e in examples)
+    with_loss = sum(label != IGNORED for e in examples for label in e.labels)
+    return trained, SftReport(
+        examples=len(examples),
+        steps=done.global_step,
+        tokens=round(tokens * settings.epochs),
+        trained=round(with_loss * settings.epochs),
+        seconds=seconds,
+        peak_bytes=peak_bytes(),
+        skipped=guard.skipped,
+        loss=done.training_loss,
+    )
+
+
+class TrainingError(SpaBenchError):
+    """A training that cannot go on."""
+
+    exit_code = 1
+
+
+def peak_bytes() -> int:
+    """Returns the most memory this process has held: of the device on CUDA, else resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _lora(settings: Lora) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _guard(log: Path) -> Any:
+    """Returns a callback that skips steps without finite gradients, and writes the log."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Guard(TrainerCallback):
+        skipped = 0
+        in_a_row = 0
+
+        def on_pre_optimizer_step(
+            self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+        ) -> Any:
+            gradients = [p.grad for p in model.parameters() if p.grad is not None]
+            if all(bool(torch.isfinite(g).all()) for g in gradients):
+                self.in_a_row = 0
+                return control
+            model.zero_grad(set_to_none=True)  # a parameter without a gradient is left as it is
+            self.skipped += 1
+            self.in_a_row += 1
+            _LOG.warning("step %d: gradients are no numbers; skipped", state.global_step + 1)
+            control.should_training_stop = self.in_a_row >= MOST_SKIPPED
+            return control
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            line = {"step": state.global_step, "time": round(time.time(), 1), **(logs or {})}
+            with log.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    return Guard()
