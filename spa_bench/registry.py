@@ -244,7 +244,13 @@ def load_task(path: Path) -> Task:
             f"{document.locate(key)}: {'.'.join(key)}: unknown placeholder {{{placeholder}}}"
             f"{nearest(placeholder, known)}"
         )
-    return Task(config.task, config, environment, make_format(config.format))
+    task = Task(config.task, config, environment, make_format(config.format))
+    if "belief" in config.metrics and not task.format.believes:
+        raise InputError(
+            f"{document.locate(('metrics',))}: metrics: `belief` needs a format that states"
+            f" beliefs, such as world_model; {config.format!r} does not"
+        )
+    return task
 
 
 def make_format(name: str) -> Format:

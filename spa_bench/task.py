@@ -136,7 +136,7 @@ class TaskConfig(_Strict):
     sampling: TaskSampling
     history: Literal["full"] | int = "full"
     repeats: int = Field(ge=1, le=MOST_REPEATS)
-    metrics: list[Annotated[str, Field(pattern=r"^pass[@^][1-9]\d{0,4}$")]]
+    metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief)$")]]
     tag: list[str] = []
     prompt: TaskPrompt
 

@@ -19,7 +19,9 @@ class Estimate:
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
-def clustered(board_values: Sequence[float], samples: int) -> Estimate:
+def clustered(
+    board_values: Sequence[float], samples: int, weights: Sequence[float] | None = None
+) -> Estimate:
     """Returns the mean over boards of values in [0, 1] with an interval clustered by board.
 
     Wilson's score interval at the effective sample size n* = p(1-p) / se^2, where se is the
@@ -30,18 +32,38 @@ def clustered(board_values: Sequence[float], samples: int) -> Estimate:
     Args:
         board_values: one number a board, such as its share of successes.
         samples: episodes in all; n* is never taken above it.
+        weights: how much each board counts, such as its number of turns; None: all the same.
+            The mean is then a ratio, and se that of its linearisation (Cochran 1977, Sampling
+            Techniques, section 6.4).
     """
     n = len(board_values)
-    if n == 0:
+    shares = [1.0] * n if weights is None else weights
+    whole = math.fsum(shares)
+    if not whole:
         return NOTHING
-    p = min(max(math.fsum(board_values) / n, 0.0), 1.0)
+    pairs = list(zip(board_values, shares, strict=True))
+    p = min(max(math.fsum(value * share for value, share in pairs) / whole, 0.0), 1.0)
     if n == 1:
         return Estimate(p, math.nan, math.nan)
-    variance = math.fsum((value - p) ** 2 for value in board_values) / (n - 1) / n
+    squares = math.fsum((share * (value - p)) ** 2 for value, share in pairs)
+    variance = squares * n / (n - 1) / whole**2
     effective = float(n)
     if 0 < p < 1:
         effective = min(p * (1 - p) / variance, samples) if variance > 0 else float(samples)
     return Estimate(p, *_wilson(p, effective, student_t(n - 1)))
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """Returns first less second, with an interval made of theirs.
+
+    Newcombe's hybrid score interval (1998, Statistics in Medicine 17, method 10), for intervals of
+    any kind (Zou and Donner 2008, Statistics in Medicine 27). It takes the two to be independent;
+    over the same boards they rather agree, which makes the interval too wide, not too narrow.
+    """
+    value = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - below, value + above)
 
 
 def student_t(degrees: int, confidence: float = 0.95) -> float:

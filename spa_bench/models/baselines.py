@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spa_bench.environments.bounds import Solver, TooManyStatesError
+from spa_bench.environments.forecast import forecast
 from spa_bench.environments.limits import Limits
 from spa_bench.errors import InputError, ModelError, ModelGoneError, nearest
 from spa_bench.formats.format import SEPARATOR, Content
@@ -43,8 +44,9 @@ class Baseline:
         actions = self.choose(seen, request.seed)
         environment = seen.environment
         after = seen.state
-        for action in actions if environment.enumerable else ():
-            after = max(environment.outcomes(after, action), key=lambda o: o.probability).state
+        if environment.enumerable:
+            possible = forecast(environment, seen.state, actions)
+            after = max(possible, key=lambda state: possible[state])
         message = seen.compose(
             Content(
                 answer=f" {SEPARATOR} ".join(map(environment.format_action, actions)),

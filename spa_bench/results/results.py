@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import Field
 
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import normalised, pass_at_k, pass_hat_k
+from spa_bench.results.belief import BELIEF, Belief, BeliefTally
 from spa_bench.results.bounds import (
     BoardBounds,
     board_bounds,
@@ -19,6 +20,7 @@ from spa_bench.results.bounds import (
     closed_loop_of,
     floor_of,
 )
+from spa_bench.results.schema import Number, ResultModel
 from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
@@ -26,20 +28,8 @@ from spa_bench.task import Task
 
 RESULTS_SCHEMA: Final = "spa-bench/results/1"
 
-Number = Annotated[
-    float | None,
-    PlainSerializer(
-        lambda x: None if x is None or math.isnan(x) else round(x, 10), when_used="json"
-    ),
-]
-"""A number that is null in JSON where there is nothing to say."""
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-class Score(_Model):
+class Score(ResultModel):
     """One metric: value with its 95% interval, and where it stands between floor and ceiling.
 
     `floor_low` and `floor_high` are null where the floor is exact; `ceiling` is null where the
@@ -57,7 +47,7 @@ class Score(_Model):
     normalised: Number
 
 
-class Tokens(_Model):
+class Tokens(ResultModel):
     """Sums over all turns whose backend counted; `turns_counted` says how many those are."""
 
     prompt: int
@@ -66,7 +56,7 @@ class Tokens(_Model):
     turns_counted: int
 
 
-class TaskResult(_Model):
+class TaskResult(ResultModel):
     """What a run says about one task.
 
     Attributes:
@@ -77,6 +67,8 @@ class TaskResult(_Model):
         steps_over_optimal: mean over successes of actions executed less the shortest plan.
         cost: of the tokens counted, in US dollars; null without a price.
         seconds: wall time of all model calls.
+        belief: what the turns say about the state, against what was so; null where the task does
+            not ask for it.
     """
 
     task: str
@@ -98,9 +90,10 @@ class TaskResult(_Model):
     tokens: Tokens
     cost: Number = None
     seconds: Number
+    belief: Belief | None = None
 
 
-class Results(_Model):
+class Results(ResultModel):
     """The contents of `results.json`."""
 
     schema_: Literal["spa-bench/results/1"] = Field(default=RESULTS_SCHEMA, alias="schema")
@@ -129,6 +122,7 @@ class _Board:
 class _Tally:
     """Running sums of one task; memory grows with boards, not with episodes."""
 
+    belief: BeliefTally | None = None
     boards: dict[str, _Board] = field(default_factory=dict[str, _Board])
     failures: Counter[str] = field(default_factory=Counter[str])
     parses: Counter[str] = field(default_factory=Counter[str])
@@ -158,6 +152,8 @@ class _Tally:
                 self.sums["reasoning"] += usage.reasoning_tokens or 0
                 self.sums["counted"] += 1
         self.sums["actions"] += actions
+        if self.belief is not None:
+            self.belief.add(episode)
         if episode.success:
             board.successes += 1
             board.actions += actions
@@ -171,7 +167,7 @@ def compute(
     Complete episodes beyond the first of the same board and repeat are ignored, and so are those
     beyond the plan's boards and repeats. Episodes of other tasks count as foreign lines.
     """
-    tallies = {task.hash: _Tally() for task in plan.tasks}
+    tallies = {task.hash: _Tally(_belief_tally(plan, task)) for task in plan.tasks}
     planned = {
         task.hash: (frozenset(board.id for board in plan.boards(task)), repeats)
         for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
@@ -196,6 +192,13 @@ def compute(
             for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
         ],
     )
+
+
+def _belief_tally(plan: Plan, task: Task) -> BeliefTally | None:
+    asked = BELIEF in task.config.metrics and task.format.believes
+    if not asked or not task.environment.enumerable:
+        return None
+    return BeliefTally(task, {board.id: board.state for board in plan.boards(task)})
 
 
 def _task_result(
@@ -233,6 +236,7 @@ def _task_result(
         ),
         cost=_cost(tally, price),
         seconds=tally.microseconds / 1e6,
+        belief=None if tally.belief is None else tally.belief.result(),
     )
 
 

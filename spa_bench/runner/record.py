@@ -147,3 +147,20 @@ def facts_to_log(facts: Facts | None) -> LoggedFacts | None:
         kind: [[r, c, value] if value else [r, c] for (r, c), value in sorted(facts[kind])]
         for kind in sorted(facts)
     }
+
+
+def facts_from_log(logged: LoggedFacts | None) -> Facts | None:
+    """Returns facts as the log keeps them in the form everything else works with.
+
+    What a log says that nobody can have written, such as a position without a column, is left out.
+    """
+    if logged is None:
+        return None
+    return {
+        kind: frozenset(
+            ((row, col), str(value[0]) if value else "")
+            for row, col, *value in (place for place in places if len(place) >= 2)
+            if isinstance(row, int) and isinstance(col, int)
+        )
+        for kind, places in logged.items()
+    }

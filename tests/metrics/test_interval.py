@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from scipy.stats import t as scipy_t
 
-from spa_bench.metrics.interval import clustered, student_t
+from spa_bench.metrics.interval import Estimate, clustered, difference, student_t
 
 shares = st.lists(st.integers(0, 8).map(lambda c: c / 8), min_size=2, max_size=200)
 
@@ -140,3 +140,27 @@ def test_95_intervals_of_100_hold_the_truth_where_repeats_are_clustered(
     boards: int, repeats: int, a: float, b: float
 ) -> None:
     assert 0.935 <= covered(boards, repeats, a, b, np.random.default_rng(1)) <= 0.985
+
+
+@given(shares)
+def test_equal_weights_are_no_weights(values: list[float]) -> None:
+    weighted = clustered(values, 8 * len(values), [3] * len(values))
+    plain = clustered(values, 8 * len(values))
+    assert (weighted.value, weighted.low, weighted.high) == pytest.approx(
+        (plain.value, plain.low, plain.high)
+    )
+
+
+def test_a_board_with_more_samples_counts_for_more() -> None:
+    assert clustered([1.0, 0.0], 4, [3, 1]).value == pytest.approx(3 / 4)
+
+
+def test_nothing_to_weigh_is_no_estimate() -> None:
+    assert math.isnan(clustered([], 0, []).value)
+
+
+def test_a_difference_has_newcombes_interval() -> None:
+    # the example of Newcombe (1998), table II: 56/70 against 48/80, method 10
+    low, high = wilson(56, 70), wilson(48, 80)
+    found = difference(Estimate(56 / 70, *low), Estimate(48 / 80, *high))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
