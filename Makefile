@@ -52,7 +52,7 @@ tasks: $(VENV)/dev.stamp  ## check every task and its boards; write docs/tasks.m
 	@$(BIN)/python -m benchmarks.task_table --write docs/tasks.md
 
 schemas: $(VENV)/dev.stamp  ## write the published schemas
-	@$(BIN)/python -m spa_bench.results.schemas leaderboard/spec
+	@$(BIN)/python -m spa_bench.schemas leaderboard/spec
 
 first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (long; on a quiet machine)
 	@$(BIN)/python -m benchmarks.first_results

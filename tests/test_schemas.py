@@ -19,10 +19,12 @@ from spa_bench.errors import ModelError
 from spa_bench.evaluation import evaluate_async
 from spa_bench.models.model import Capabilities, Reply, Request, Usage
 from spa_bench.registry import PACKAGE
-from spa_bench.results.schemas import published, to_text
+from spa_bench.schemas import published, to_text
 
 SPEC = PACKAGE.parent / "leaderboard" / "spec"
-FILES = ("episode-1.schema.json", "run-1.schema.json", "results-1.schema.json")
+FILES = tuple(
+    f"{name}-1.schema.json" for name in ("episode", "run", "results", "submission", "verification")
+)
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
@@ -50,7 +52,7 @@ def test_a_file_must_say_which_schema_it_keeps_to(name: str) -> None:
 
 
 def test_the_module_writes_the_files(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "spa_bench.results.schemas", str(tmp_path / "spec")]
+    command = [sys.executable, "-m", "spa_bench.schemas", str(tmp_path / "spec")]
     written = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert [Path(path).name for path in written] == list(FILES)
     assert all((tmp_path / "spec" / name).read_bytes() for name in FILES)

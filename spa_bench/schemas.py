@@ -1,8 +1,8 @@
-"""The published schemas of the files of a run. Write them with
-`python -m spa_bench.results.schemas leaderboard/spec`.
+"""The published schemas of the files of runs and submissions. Write them with
+`python -m spa_bench.schemas leaderboard/spec`.
 
-Not for: checking files. Readers in `runner.log` and `results.results` do that themselves; these
-schemas tell others, in other languages, what the files hold.
+Not for: checking files. Readers in `runner.log`, `results.results` and `submission.folder` do that
+themselves; these schemas tell others, in other languages, what the files hold.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from typing import Any
 from spa_bench.results.results import RESULTS_SCHEMA, Results
 from spa_bench.runner.log import RUN_SCHEMA, RunInfo
 from spa_bench.runner.record import EPISODE_SCHEMA, episode_adapter
+from spa_bench.submission.schema import (
+    SUBMISSION_SCHEMA,
+    VERIFICATION_SCHEMA,
+    Submission,
+    Verification,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,6 +32,8 @@ def published() -> Mapping[str, dict[str, Any]]:
         EPISODE_SCHEMA: episode_adapter().json_schema(),
         RUN_SCHEMA: RunInfo.model_json_schema(),
         RESULTS_SCHEMA: Results.model_json_schema(),
+        SUBMISSION_SCHEMA: Submission.model_json_schema(),
+        VERIFICATION_SCHEMA: Verification.model_json_schema(),
     }
     return {
         f"{name.removeprefix('spa-bench/').replace('/', '-')}.schema.json": {
@@ -57,6 +65,6 @@ def write(folder: Path) -> list[Path]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m spa_bench.results.schemas FOLDER")
+        sys.exit("usage: python -m spa_bench.schemas FOLDER")
     for written in write(Path(sys.argv[1])):
         print(written)

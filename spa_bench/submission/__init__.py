@@ -1,0 +1,1 @@
+"""Submissions to the leaderboard: packed from a run, verified by replaying every episode."""
