@@ -22,7 +22,7 @@ from spa_bench.models import hf_load
 from spa_bench.models.hf_batcher import Batcher, Job
 from spa_bench.models.hf_files import find
 from spa_bench.models.hf_settings import Settings
-from spa_bench.models.hf_template import Template, cut
+from spa_bench.models.hf_template import Template
 from spa_bench.models.model import (
     Capabilities,
     Message,
@@ -32,6 +32,7 @@ from spa_bench.models.model import (
     ScoredToken,
     Usage,
 )
+from spa_bench.models.stop_strings import cut
 
 _BATCH_SIZE = {"cpu": 32, "cuda": 256}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}

@@ -241,13 +241,6 @@ def _chat_template(tokenizer: Any) -> str | None:
     return _TODAY + text if "strftime_now" in text else text
 
 
-def cut(text: str, stops: Sequence[str]) -> str:
-    """Returns `text` up to the first of the stop strings."""
-    return text[
-        : min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=None)
-    ]
-
-
 def _unopened(text: str, prefill: str) -> str:
     """Returns the prefill without the tags that the template itself begins a reply with."""
     return _rest(text.rstrip(), prefill, least=prefill.find(">") + 1 or len(prefill))

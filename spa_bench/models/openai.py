@@ -1,8 +1,9 @@
 """Models behind any OpenAI-compatible server: OpenAI's own, vLLM, llama.cpp, SGLang, gateways.
 
 Here is the policy: which server is asked, what is asked again, when a run stops. What a call says
-is in `openai_wire`, what a failure means in `openai_failures`, how many calls a server gets at a
-time in `limiter`, and what the user may set in `openai_settings`.
+is in `openai_chat`, `openai_completions` and `openai_wire`, what a failure means in
+`openai_failures`, how many calls a server gets at a time in `limiter`, and what the user may set in
+`openai_settings`.
 
 A server applies what it was started with. Two things are worth a look there: vLLM takes sampling
 defaults from the model's folder unless it runs with `--generation-config vllm`, and a reasoning
@@ -16,19 +17,35 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spa_bench.errors import InputError, ModelError, ModelGoneError
-from spa_bench.models import openai_failures, openai_start, openai_wire
+from spa_bench.models import (
+    openai_chat,
+    openai_completions,
+    openai_failures,
+    openai_start,
+    openai_wire,
+)
 from spa_bench.models.limiter import Limiter, Sleep
-from spa_bench.models.model import Capabilities, ModelOptions, Reply, Request
+from spa_bench.models.model import (
+    Capabilities,
+    Message,
+    ModelOptions,
+    Reply,
+    Request,
+    ScoredToken,
+)
 from spa_bench.models.openai_failures import Failure, Kind
 from spa_bench.models.openai_settings import Settings, read_settings
+from spa_bench.models.openai_wire import Call
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -73,8 +90,6 @@ class Server:
 
     def __init__(self, url: str, settings: Settings, patience: Patience, sleep: Sleep) -> None:
         self.url = url
-        # In full: joining it anew for every call is a twentieth of a call's cost.
-        self._chat_url = f"{url}/chat/completions"
         self.aside_until = 0.0
         self.limiter = Limiter(
             settings.concurrency,
@@ -98,12 +113,12 @@ class Server:
             )
         return self._client
 
-    async def ask(self, body: Mapping[str, Any], request: Request) -> Reply | Failure:
-        """Sends one request when it is its turn."""
+    async def ask(self, call: Call[T]) -> T | Failure:
+        """Sends one call when it is its turn."""
         epoch = await self.limiter.acquire()
         try:
-            result = await self.post(body, request, self._settings.timeout)
-            if isinstance(result, Reply):
+            result = await self.post(call, self._settings.timeout)
+            if not isinstance(result, Failure):
                 self.limiter.succeeded()
             elif result.kind == "overload":
                 self.limiter.overloaded(epoch, result.retry_after)
@@ -111,28 +126,26 @@ class Server:
             self.limiter.release()
         return result
 
-    async def post(
-        self, body: Mapping[str, Any], request: Request, seconds: float
-    ) -> Reply | Failure:
-        """Sends one request now."""
+    async def post(self, call: Call[T], seconds: float) -> T | Failure:
+        """Sends one call now."""
         try:
+            # The whole address: joining it anew for every call is a twentieth of a call's cost.
             async with asyncio.timeout(seconds):
-                answer = await self.client.post(self._chat_url, body=body, cast_to=object)
-            return self._read(answer, request)
+                answer = await self.client.post(
+                    self.url + call.path, body=call.body, cast_to=object
+                )
+            answer = openai_wire.decoded(answer)
+            error = openai_wire.error_within(answer)
+            if error is None:
+                return call.read(answer)
+            status, body = error
+            return openai_failures.from_status(status, body, {}, self._settings.key)
         except TimeoutError:
             return Failure("timeout", f"no complete answer within {seconds:g} seconds")
         except openai_wire.MalformedAnswerError as error:
             return Failure("malformed", str(error))
         except Exception as error:
             return openai_failures.from_exception(error, self._settings.key)
-
-    def _read(self, answer: object, request: Request) -> Reply | Failure:
-        answer = openai_wire.decoded(answer)
-        error = openai_wire.error_within(answer)
-        if error is not None:
-            status, body = error
-            return openai_failures.from_status(status, body, {}, self._settings.key)
-        return openai_wire.read_reply(answer, self._settings, request)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -143,7 +156,7 @@ class Server:
 
 
 class OpenAIModel:
-    """A chat model, asked through `/chat/completions`."""
+    """A model asked through `/chat/completions`."""
 
     def __init__(
         self,
@@ -153,7 +166,9 @@ class OpenAIModel:
     ) -> None:
         self.name = settings.label
         self.capabilities = Capabilities(
-            prefill=settings.prefill != "false", seed="seed" not in settings.omit
+            prefill=settings.prefill != "false" or settings.api == "completions",
+            seed="seed" not in settings.omit,
+            logprobs=settings.logprobs,
         )
         self.concurrency = settings.concurrency
         self._settings = settings
@@ -168,7 +183,8 @@ class OpenAIModel:
         return self._settings.identity()
 
     async def start(self) -> None:
-        checks = (openai_start.check(server, self._settings) for server in self._servers)
+        probe = self._call(openai_start.PROBE)
+        checks = (openai_start.check(server, self._settings, probe) for server in self._servers)
         results = await asyncio.gather(*checks, return_exceptions=True)
         failed = [result for result in results if result is not None]
         if failed:
@@ -177,15 +193,24 @@ class OpenAIModel:
             raise min(failed, key=lambda error: isinstance(error, InputError))
 
     async def generate(self, request: Request) -> Reply:
-        body = openai_wire.request_body(self._settings, request)
+        result = await self._answer(self._call(request))
+        return self._own_limit(result) if isinstance(result, Failure) else result
+
+    def _call(self, request: Request) -> Call[Reply]:
+        return openai_chat.call(self._settings, request)
+
+    async def _answer(self, call: Call[T]) -> T | Failure:
+        """Asks until there is an answer, or a failure that is the model's own doing.
+
+        Raises:
+            ModelError, ModelGoneError: if there will be none.
+        """
         failures: Counter[Kind] = Counter()
         answers_before = 0
         while True:
             server = self._choose()
-            result = await server.ask(body, request)
-            if isinstance(result, Failure):
-                result = self._own_limit(result) or result
-            if isinstance(result, Reply):
+            result = await server.ask(call)
+            if not isinstance(result, Failure) or result.kind in ("too_long", "filtered"):
                 self._answers += 1
                 self._given_up = 0
                 return result
@@ -207,12 +232,10 @@ class OpenAIModel:
                 wish = min(result.retry_after or 0.0, self._patience.longest_wait)
                 await self._sleep(max(wait, wish))
 
-    def _own_limit(self, failure: Failure) -> Reply | None:
+    def _own_limit(self, failure: Failure) -> Reply:
         """Returns the reply that stands for what the model itself cannot or will not do."""
         if failure.kind == "filtered":
             return Reply(text="", stop_reason="content_filter")
-        if failure.kind != "too_long":
-            return None
         if not self._warned:
             self._warned = True
             _log.warning(
@@ -267,10 +290,30 @@ class OpenAIModel:
         await asyncio.gather(*(server.close() for server in self._servers))
 
 
+class CompletionsModel(OpenAIModel):
+    """A model asked through `/completions`; it can also score a text where the server echoes."""
+
+    def _call(self, request: Request) -> Call[Reply]:
+        return openai_completions.call(self._settings, request)
+
+    async def score_text(
+        self, messages: Sequence[Message], prefill: str, text: str
+    ) -> tuple[ScoredToken, ...]:
+        if not text:
+            return ()
+        result = await self._answer(
+            openai_completions.score_call(self._settings, messages, prefill, text)
+        )
+        if isinstance(result, Failure):
+            raise ModelError(result.message)
+        return result
+
+
 def load(options: ModelOptions) -> OpenAIModel:
     """Builds the model of `openai/NAME`, without contacting it.
 
     Raises:
         InputError: for settings that cannot be.
     """
-    return OpenAIModel(read_settings(options))
+    settings = read_settings(options)
+    return (CompletionsModel if settings.api == "completions" else OpenAIModel)(settings)

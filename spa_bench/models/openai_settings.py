@@ -1,6 +1,9 @@
 """What a user says about a model behind an OpenAI-compatible server, checked once.
 
 `--model-args` (all optional):
+    api=completions     ask `/completions` in place of `/chat/completions`, for base models and
+                        servers without chats: the conversation goes out as plain text.
+    logprobs=true       with api=completions: replies come with their log-probabilities.
     prefill=true|vllm   the server continues an assistant message that has begun. `true` just ends
                         the conversation with it: llama.cpp, LMDeploy, gateways to Claude models
                         that can. `vllm` says `continue_final_message`, too: vLLM, SGLang, TGI,
@@ -27,6 +30,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from spa_bench.errors import InputError, nearest
+from spa_bench.models import plain_layout
 from spa_bench.models.model import ModelOptions
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -37,6 +41,7 @@ DEFAULT_CONCURRENCY = 32
 
 OMITTABLE = ("temperature", "top_p", "seed")
 
+Api: TypeAlias = Literal["chat", "completions"]
 PrefillMode: TypeAlias = Literal["false", "true", "vllm"]
 
 _T = TypeVar("_T")
@@ -55,6 +60,8 @@ class Settings:
     base_urls: tuple[str, ...]
     concurrency: int
     key: str | None = field(repr=False)
+    api: Api = "chat"
+    logprobs: bool = False
     prefill: PrefillMode = "false"
     omit: tuple[str, ...] = ()
     max_tokens_field: str = "max_tokens"
@@ -65,13 +72,10 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """Returns what changes the answers; keys and addresses do not."""
-        return {
-            "model": self.model,
-            "prefill": self.prefill,
-            "omit": list(self.omit),
-            "reasoning_tokens": self.reasoning_tokens,
-            "extra_body": dict(self.extra_body),
-        }
+        common = {"model": self.model, "omit": list(self.omit), "extra_body": dict(self.extra_body)}
+        if self.api == "completions":
+            return common | {"api": self.api, "layout": plain_layout.NAME}
+        return common | {"prefill": self.prefill, "reasoning_tokens": self.reasoning_tokens}
 
 
 def read_settings(options: ModelOptions, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -92,15 +96,21 @@ def read_settings(options: ModelOptions, environ: Mapping[str, str] = os.environ
     base_urls = tuple(dict.fromkeys(_base_url(url) for url in urls))
     args = dict(options.args)
     _refuse_unknown(args)
+    api: Api = _read(args, "api", _api, "chat")
+    for name in _ONLY_OF["chat" if api == "completions" else "completions"]:
+        if name in args:
+            raise InputError(f"--model-args {name}={args[name]}: not with api={api}")
     return Settings(
         model=options.model,
         label=options.label,
         base_urls=base_urls,
         concurrency=concurrency or DEFAULT_CONCURRENCY * len(base_urls),
         key=_key(environ, base_urls),
+        api=api,
+        logprobs=_read(args, "logprobs", _truth, False),
         prefill=_read(args, "prefill", _prefill, "false"),
         omit=_read(args, "omit", _omit, ()),
-        max_tokens_field=_read(args, "max_tokens_field", _field, _default_field(base_urls)),
+        max_tokens_field=_read(args, "max_tokens_field", _field, _default_field(api, base_urls)),
         reasoning_tokens=_read(args, "reasoning_tokens", _whole(0), 0),
         extra_body=_read(args, "extra_body", _extra_body, {}),
         timeout=_read(args, "timeout", _seconds, 600.0),
@@ -114,7 +124,15 @@ def is_openai(base_url: str) -> bool:
     return host == "openai.com" or host.endswith(".openai.com")
 
 
+_ONLY_OF: Mapping[Api, tuple[str, ...]] = {
+    # A completion continues any prefill, has one name for its limit, and hides no reasoning.
+    "chat": ("prefill", "max_tokens_field", "reasoning_tokens"),
+    "completions": ("logprobs",),
+}
+
 _ARGS = (
+    "api",
+    "logprobs",
     "prefill",
     "omit",
     "max_tokens_field",
@@ -127,6 +145,9 @@ _ARGS = (
 _TAKEN = (
     "model",
     "messages",
+    "prompt",
+    "echo",
+    "logprobs",
     "n",
     "stream",
     "stop",
@@ -169,7 +190,7 @@ def _key(environ: Mapping[str, str], base_urls: tuple[str, ...]) -> str | None:
 
 
 def _base_url(text: str) -> str:
-    url = text.strip().rstrip("/").removesuffix("/chat/completions")
+    url = text.strip().rstrip("/").removesuffix("/completions").removesuffix("/chat")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -213,8 +234,21 @@ def _omit(text: str) -> tuple[str, ...]:
     return tuple(name for name in OMITTABLE if name in names)
 
 
-def _default_field(base_urls: tuple[str, ...]) -> str:
-    return "max_completion_tokens" if all(map(is_openai, base_urls)) else "max_tokens"
+def _api(text: str) -> Api:
+    if text not in ("chat", "completions"):
+        raise ValueError("neither chat nor completions")
+    return text
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text.lower() == "true"
+
+
+def _default_field(api: Api, base_urls: tuple[str, ...]) -> str:
+    chats_at_openai = api == "chat" and all(map(is_openai, base_urls))
+    return "max_completion_tokens" if chats_at_openai else "max_tokens"
 
 
 def _field(text: str) -> str:

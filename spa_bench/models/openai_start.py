@@ -14,6 +14,7 @@ from spa_bench.models import openai_failures, openai_wire
 from spa_bench.models.model import Message, Reply, Request, Sampling
 from spa_bench.models.openai_failures import Failure
 from spa_bench.models.openai_settings import Settings, is_openai
+from spa_bench.models.openai_wire import Call
 
 if TYPE_CHECKING:
     from spa_bench.models.openai import Server
@@ -23,7 +24,7 @@ _CONNECT_SECONDS = 5.0
 _PROBE_SECONDS = 30.0
 """A server that loads the model at its first request may take longer: it is then believed."""
 
-_PROBE = Request(
+PROBE = Request(
     # With a system message, as every task has one: some chat templates refuse it.
     messages=(Message("system", "Be brief."), Message("user", "Say hello.")),
     prefill="Hello",
@@ -31,12 +32,14 @@ _PROBE = Request(
     seed=0,
 )
 
-
 _CONTINUE_WITH = {"vllm": "vllm", "sglang": "vllm", "llamacpp": "true"}
 
 
-async def check(server: Server, settings: Settings) -> None:
+async def check(server: Server, settings: Settings, probe: Call[Reply]) -> None:
     """Makes sure that a server will answer.
+
+    Args:
+        probe: what asks it for a short reply.
 
     Raises:
         InputError: if it will not, with what to do.
@@ -51,14 +54,13 @@ async def check(server: Server, settings: Settings) -> None:
             f" openai/{names[0]}"
         )
     wanted = _CONTINUE_WITH.get(openai_wire.server_kind(listed))
-    if wanted and settings.prefill not in ("false", wanted):
+    if settings.api == "chat" and wanted and settings.prefill not in ("false", wanted):
         # Nothing in a reply would tell: the server would begin anew and the reply look like one.
         raise InputError(
             f"{server.url} continues a message only with --model-args prefill={wanted}, not"
             f" prefill={settings.prefill}"
         )
-    body = openai_wire.request_body(settings, _PROBE)
-    result = await server.post(body, _PROBE, _PROBE_SECONDS)
+    result = await server.post(probe, _PROBE_SECONDS)
     passing = ("overload", "timeout", "transient", "too_long", "filtered")
     if isinstance(result, Reply) or result.kind in passing:
         return  # it is there; what may pass is left to the tries of every request
@@ -66,6 +68,11 @@ async def check(server: Server, settings: Settings) -> None:
         raise InputError(_down(server.url, result))
     if result.status in (400, 404) and not _served(settings.model, names):
         raise InputError(_no_model(server.url, settings, names, result))
+    if settings.api == "chat" and "chat template" in result.message:
+        raise InputError(
+            f"{server.url}: {result.message}: for a model without chats, add --model-args"
+            " api=completions"
+        )
     raise InputError(f"{server.url}: {result.message}")
 
 
@@ -113,6 +120,7 @@ def _no_model(url: str, settings: Settings, names: list[str], failure: Failure) 
     said = f"{url} has no model {settings.model!r}{nearest(settings.model, names)}"
     if not names:
         path = "" if url.rstrip("/").endswith("/v1") else "; or does the address lack /v1?"
-        return f"{said}, or no chat completions ({failure.message}){path}"
+        what = "chat completions" if settings.api == "chat" else "completions"
+        return f"{said}, or no {what} ({failure.message}){path}"
     listed = ", ".join(sorted(names)[:10]) + (", ..." if len(names) > 10 else "")
     return f"{said}; it has {listed} ({failure.message})"

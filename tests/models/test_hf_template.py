@@ -5,8 +5,9 @@ import pytest
 from hf_tiny import CHATML, END, tokenizer
 
 from spa_bench.errors import InputError
-from spa_bench.models.hf_template import Template, cut
+from spa_bench.models.hf_template import Template
 from spa_bench.models.model import Message
+from spa_bench.models.stop_strings import cut
 
 STRIPS_REASONING = CHATML.replace(
     "message['content']", "message['content'].split('</think>')[-1]"

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.llama_server import LlamaServer, serving
 from benchmarks.smollm2 import GGUF, cache_folder
 from spa_bench.errors import InputError, ModelGoneError
-from spa_bench.models.model import Message, ModelOptions, Request, Sampling
+from spa_bench.models.model import Message, ModelOptions, Request, Sampling, Scorer
 from spa_bench.models.openai import OpenAIModel, Patience, load
 from spa_bench.models.openai_settings import read_settings
 
@@ -106,6 +106,52 @@ def test_more_than_the_context_is_a_truncated_reply(llama: LlamaServer):
         finally:
             await model.close()
         assert (reply.text, reply.stop_reason) == ("", "length")
+
+    asyncio.run(scenario())
+
+
+def test_the_same_server_completes_plain_text(llama: LlamaServer):
+    async def scenario() -> None:
+        model = load(_options(llama, api="completions", logprobs="true"))
+        await model.start()
+        try:
+            reply = await model.generate(_request("Count to nine.", "One, two, three,", 8))
+        finally:
+            await model.close()
+        assert reply.prefilled
+        assert reply.text.startswith(" four")
+        assert reply.usage.prompt_tokens
+        assert reply.usage.completion_tokens
+        assert reply.logprobs is not None
+        assert len(reply.logprobs) == reply.usage.completion_tokens
+        assert max(reply.logprobs) <= 0
+
+    asyncio.run(scenario())
+
+
+def test_a_completion_ends_before_a_stop_string(llama: LlamaServer):
+    async def scenario() -> None:
+        model = load(_options(llama, api="completions"))
+        sampling = Sampling(temperature=0.0, top_p=1.0, new_tokens=16, stop=("six",))
+        asked = Request((Message("user", "Count to nine."),), "One, two, three,", sampling, 1)
+        try:
+            reply = await model.generate(asked)
+        finally:
+            await model.close()
+        assert (reply.text, reply.stop_reason) == (" four, five, ", "stop")
+
+    asyncio.run(scenario())
+
+
+def test_llama_cpp_cannot_score_and_says_so(llama: LlamaServer):
+    async def scenario() -> None:
+        model = load(_options(llama, api="completions"))
+        assert isinstance(model, Scorer)
+        try:
+            with pytest.raises(InputError, match=r"llama\.cpp cannot"):
+                await model.score_text((Message("user", "Hi"),), "", "Up and down")
+        finally:
+            await model.close()
 
     asyncio.run(scenario())
 

@@ -1,10 +1,11 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spa_bench.models import openai_wire
+from spa_bench.models import openai_chat, openai_wire
 from spa_bench.models.model import Message, ModelOptions, Request, Sampling, Usage
 from spa_bench.models.openai_settings import Settings, read_settings
 from tests.servers.fault_server import completion
@@ -22,12 +23,16 @@ def _settings(**args: str) -> Settings:
     return read_settings(ModelOptions(model="m", label="m", args=args, base_urls=urls), {})
 
 
+def _body(settings: Settings, request: Request) -> dict[str, Any]:
+    return dict(openai_chat.call(settings, request).body)
+
+
 def _read(answer: object, **args: str):
-    return openai_wire.read_reply(answer, _settings(**args), REQUEST)
+    return openai_chat.call(_settings(**args), REQUEST).read(answer)
 
 
 def test_a_request_carries_messages_sampling_and_a_seed_of_31_bits():
-    body = openai_wire.request_body(_settings(), REQUEST)
+    body = _body(_settings(), REQUEST)
     assert 0 <= body.pop("seed") < 2**31
     assert body == {
         "model": "m",
@@ -51,7 +56,7 @@ def test_seeds_that_differ_in_their_high_half_stay_apart():
 
 
 def test_arguments_shape_the_request():
-    body = openai_wire.request_body(
+    body = _body(
         _settings(
             omit="seed+top_p+temperature",
             max_tokens_field="max_completion_tokens",
@@ -66,22 +71,22 @@ def test_arguments_shape_the_request():
 
 def test_stop_strings_are_sent_only_where_there_are_some():
     request = Request(REQUEST.messages, "", Sampling(1.0, 1.0, 8, stop=("</answer>",)), 1)
-    assert openai_wire.request_body(_settings(), request)["stop"] == ["</answer>"]
+    assert _body(_settings(), request)["stop"] == ["</answer>"]
 
 
 def test_without_the_capability_a_prefill_is_not_sent():
-    assert openai_wire.request_body(_settings(), REQUEST)["messages"][-1]["role"] == "user"
+    assert _body(_settings(), REQUEST)["messages"][-1]["role"] == "user"
     assert not _read(completion("x")).prefilled
 
 
 def test_a_prefill_ends_the_conversation():
-    body = openai_wire.request_body(_settings(prefill="true"), REQUEST)
+    body = _body(_settings(prefill="true"), REQUEST)
     assert body["messages"][-1] == {"role": "assistant", "content": "<think>"}
     assert "continue_final_message" not in body
 
 
 def test_vllm_is_told_to_continue_the_last_message():
-    body = openai_wire.request_body(_settings(prefill="vllm"), REQUEST)
+    body = _body(_settings(prefill="vllm"), REQUEST)
     assert body["messages"][-1] == {"role": "assistant", "content": "<think>"}
     assert body["continue_final_message"] is True
     assert body["add_generation_prompt"] is False

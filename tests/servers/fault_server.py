@@ -1,6 +1,7 @@
 """A local OpenAI-compatible server that fails on demand, for tests of whatever talks to one.
 
-Each chat request takes the next `Fault` of the script, or the default when the script is spent:
+Each request, for a chat or a completion, takes the next `Fault` of the script, or the default when
+the script is spent:
 
     async with FaultServer([status(429, retry_after="7"), reset(), reply("hello")]) as server:
         ...  # server.base_url, server.requests, server.most_in_flight
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -27,8 +29,9 @@ Fault: TypeAlias = Callable[["FaultServer", web.Request], Awaitable[web.StreamRe
 
 @dataclass(frozen=True)
 class Received:
-    """One chat request that arrived."""
+    """One request for a chat or a completion that arrived."""
 
+    path: str
     body: dict[str, Any]
     headers: dict[str, str]
 
@@ -54,6 +57,37 @@ def completion(text: str | None = "hello", finish: str | None = "stop", **messag
 def reply(text: str | None = "hello", finish: str | None = "stop", **message: Any) -> Fault:
     """No fault: a chat completion."""
     return answer(completion(text, finish, **message))
+
+
+def text_completion(text: str | None = "hello", finish: str | None = "stop", **choice: Any) -> dict:
+    """Returns what `/v1/completions` answers; `choice` are further fields of its one choice."""
+    return {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "tiny",
+        "choices": [{"index": 0, "finish_reason": finish, "text": text, **choice}],
+        "usage": {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25},
+    }
+
+
+def continuation(text: str | None = "hello", finish: str | None = "stop", **choice: Any) -> Fault:
+    """No fault: a text completion."""
+    return answer(text_completion(text, finish, **choice))
+
+
+def echo() -> Fault:
+    """No fault: the prompt comes back, a word a token, each less likely than the one before."""
+
+    async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        assert body["echo"]
+        tokens = re.findall(r"\s*\S+|\s+$", body["prompt"])
+        values = [None, *(-0.5 * at for at in range(1, len(tokens)))]
+        logprobs = {"tokens": tokens, "token_logprobs": values, "text_offset": []}
+        return web.json_response(text_completion(body["prompt"], "length", logprobs=logprobs))
+
+    return act
 
 
 def answer(value: Any, content_type: str = "application/json") -> Fault:
@@ -148,7 +182,7 @@ class FaultServer:
     """The server, as an asynchronous context manager.
 
     Args:
-        script: what happens to the first chat requests, in the order of their arrival.
+        script: what happens to the first requests, in the order of their arrival.
         default: what happens to all later ones.
         models: what `/v1/models` lists, or what happens to a request for it.
         port: 0 is any free one.
@@ -179,7 +213,8 @@ class FaultServer:
     async def __aenter__(self) -> FaultServer:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/v1/models", self._list)
-        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post("/v1/completions", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -206,7 +241,7 @@ class FaultServer:
         data = [{"id": name, "object": "model"} for name in self.models]
         return web.json_response({"object": "list", "data": data})
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         for count, arrived in self._arrivals:
@@ -214,7 +249,7 @@ class FaultServer:
                 arrived.set_result(None)
         try:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            self.requests.append(Received(await request.json(), headers))
+            self.requests.append(Received(request.path, await request.json(), headers))
             fault = self.script.popleft() if self.script else self.default
             return await fault(self, request)
         finally:
