@@ -1,0 +1,34 @@
+"""`spa-bench view RUN`: a run as one self-contained page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def view(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; default: view.html in the run folder.")
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help="Show at most so many episodes a task.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Make a page of a run: results, and its episodes step by step, belief beside truth.
+
+    The page is one file that fetches nothing: it can be kept, sent, and opened from anywhere.
+    """
+    from spa_bench.runner.log import write_atomically
+    from spa_bench.site.view import run_page
+
+    path = output or run / "view.html"
+    page = run_page(run, episodes).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
+    typer.echo(f"{path} ({len(page) / 1e6:.1f} MB)")
+    if open_:
+        typer.launch(path.resolve().as_uri())

@@ -1,0 +1,87 @@
+"""A run as one page: its results, and its episodes step by step. One file that fetches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from markupsafe import Markup
+
+import spa_bench
+from spa_bench.results.results import Results, TaskResult, compute
+from spa_bench.runner.log import BadLine, RunFolder, RunInfo
+from spa_bench.runner.plan import Plan
+from spa_bench.runner.record import Episode
+from spa_bench.site.episodes import shown
+from spa_bench.site.pages import alone, joined, render, static
+from spa_bench.site.rebuilt import rebuilt
+from spa_bench.task import Task
+
+_SCRIPTS = ("board.js", "viewer.js")
+
+
+def run_page(path: Path, most: int | None = None) -> str:
+    """Returns the page of a run folder.
+
+    Args:
+        path: the folder; the run need not be complete.
+        most: episodes a task to show; None shows all.
+
+    Raises:
+        InputError: if the folder holds no run.
+    """
+    folder = RunFolder(path)
+    info = folder.read_info()
+    bad: list[BadLine] = []
+    episodes = list(folder.episodes(bad.append))
+    tasks = [(logged, rebuilt(logged)) for logged in info.tasks]
+    results = _results(info, [task for _, task in tasks if task is not None], episodes)
+    view = shown(tasks, info.salt, episodes, most)
+    notes = [
+        f"{logged.task}: this installation plays another task by that name, or lacks its"
+        " environment; its episodes are shown as logged and it has no results here."
+        for logged, task in tasks
+        if task is None
+    ]
+    if bad:
+        notes.append(
+            f"{len(bad)} lines of the log are no episodes and were skipped;"
+            f" the first is line {bad[0].number}: {bad[0].reason}"
+        )
+    script, style = joined(*_SCRIPTS), static("style.css")
+    return render(
+        "view.html",
+        policy=alone(script, style),
+        script=Markup(script),
+        info=info,
+        tasks=results.tasks,
+        metrics=told(results.tasks),
+        episodes=sum(task.episodes for task in results.tasks) or len(episodes),
+        owed=results.owed,
+        notes=notes,
+        index=view.index,
+        chunks=view.chunks,
+        left_out=view.left_out,
+        version=spa_bench.__version__,
+    )
+
+
+def told(tasks: Iterable[TaskResult]) -> list[str]:
+    """Returns the metrics that at least one task has a value of, in the order of the tasks."""
+    return list(
+        dict.fromkeys(
+            metric
+            for task in tasks
+            for metric, score in task.metrics.items()
+            if score.value is not None
+        )
+    )
+
+
+def _results(info: RunInfo, tasks: list[Task], episodes: list[Episode]) -> Results:
+    """Computes the results anew: those in the folder may be older than the log."""
+    repeats = {logged.hash: logged.repeats for logged in info.tasks}
+    plan = Plan(tasks, [repeats[task.hash] for task in tasks], info.salt, info.limit)
+    found = compute(plan, info.model.name, episodes, info.price)
+    # as the file would hold them: null where there is nothing to say
+    return Results.model_validate_json(found.model_dump_json(by_alias=True))
