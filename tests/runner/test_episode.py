@@ -19,7 +19,8 @@ from worlds import LINE, SLIPPERY, TableWorld, drawn, sokoban_task, sure, table_
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.models.model import Capabilities, Reply, Request, Sampling
 from spa_bench.runner import chance
-from spa_bench.runner.episode import EpisodeSpec, play, prompt_sha256
+from spa_bench.runner.conversation import prompt_sha256
+from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import FAILURES, Episode, episode_adapter, to_line
 from spa_bench.task import Instance, Task
 
