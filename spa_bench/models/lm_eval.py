@@ -14,11 +14,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError, ModelError, nearest
+from spa_bench.models import plain_layout
 from spa_bench.models.model import Capabilities, ModelOptions, Reply, Request, Sampling, Usage
 
 _NOT_IDENTITY = {"batch_size", "max_batch_size", "device", "num_concurrent", "base_url", "timeout"}
@@ -105,7 +107,9 @@ class LMEvalModel:
 
     async def generate(self, request: Request) -> Reply:
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(self._prompt(request), request.sampling, loop.create_future())
+        prompt, stops = self._prompt(request)
+        sampling = replace(request.sampling, stop=(*request.sampling.stop, *stops))
+        waiting = _Waiting(prompt, sampling, loop.create_future())
         self._waiting.append(waiting)
         if self._answering is None or self._answering.done():
             self._answering = loop.create_task(self._answer())
@@ -156,16 +160,14 @@ class LMEvalModel:
         ]
         return [str(text) for text in self._lm.generate_until(instances, disable_tqdm=True)]
 
-    def _prompt(self, request: Request) -> Any:
+    def _prompt(self, request: Request) -> tuple[Any, tuple[str, ...]]:
+        """Returns the prompt, and the strings that end a reply to it."""
         messages = [{"role": m.role, "content": m.content} for m in request.messages]
         try:
-            prompt = self._lm.apply_chat_template(messages)
-        except Exception:  # not implemented, or a tokenizer without a template: lay it out plainly
-            prompt = "\n\n".join(
-                f"### {m.role.capitalize()}:\n{m.content}" for m in request.messages
-            )
-            prompt += "\n\n### Assistant:\n"
-        return prompt + request.prefill if type(prompt) is str else prompt
+            prompt, stops = self._lm.apply_chat_template(messages), ()
+        except Exception:  # not implemented, or a tokenizer without a template
+            prompt, stops = plain_layout.render(request.messages), plain_layout.STOPS
+        return (prompt + request.prefill if type(prompt) is str else prompt), stops
 
     def _reply(self, text: str, request: Request, prompt: Any) -> Reply:
         tokenize = getattr(self._lm, "tok_encode", None)

@@ -127,3 +127,22 @@ def test_whatever_a_class_raises_breaks_the_episode_and_not_the_run(registered: 
 
     with pytest.raises(ModelError, match="a bad day"):
         asyncio.run(ask())
+
+
+def test_a_class_without_chats_is_shown_the_plain_layout(
+    registered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(_Class, "apply_chat_template")
+
+    async def scenario() -> None:
+        model = load(ModelOptions(registered, "lm_eval/hf", {"pretrained": "x"}))
+        await model.start()
+        try:
+            await model.generate(_request())
+        finally:
+            await model.close()
+        ((prompt, settings),) = model._lm.lists[0]
+        assert prompt == "### User:\nhello\n### Assistant:\n<think>"
+        assert settings["until"] == ["STOP", "\n### User:", "\n### System:"]
+
+    asyncio.run(scenario())
