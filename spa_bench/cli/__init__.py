@@ -18,6 +18,7 @@ from spa_bench.cli.instances import app as instances_app
 from spa_bench.cli.list import app as list_app
 from spa_bench.cli.play import play
 from spa_bench.cli.show import show
+from spa_bench.cli.train import train
 from spa_bench.cli.validate import validate
 from spa_bench.cli.view import view
 from spa_bench.errors import SpaBenchError
@@ -65,7 +66,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     pass
 
 
-for _command in (evaluate, show, play, compare, view, validate):
+for _command in (evaluate, show, play, compare, view, train, validate):
     app.command(context_settings=_CONTEXT)(_command)
 app.add_typer(list_app, name="list", context_settings=_CONTEXT)
 app.add_typer(instances_app, name="instances", context_settings=_CONTEXT)

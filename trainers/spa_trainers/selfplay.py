@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spa_bench.canonical import sha256_hex
+from spa_bench.checkpoint import short_key, world_of
 from spa_bench.errors import InputError
 from spa_bench.evaluation import Evaluation, Progress, play_owed
 from spa_bench.models.model import Model
@@ -254,18 +254,12 @@ def read_dataset(folder: Path) -> Iterator[Row]:
         raise InputError(f"{folder}: no dataset of rows: {error}") from None
 
 
-def board_keys(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Returns the sorted keys of the boards of each world in the rows, as a manifest keeps them."""
+def board_keys(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
+    """Returns the short keys of the boards of each world in the rows, as a manifest keeps them."""
     found: dict[str, set[str]] = {}
     for row in rows:
-        world = row.instance.rpartition("/")[0]
-        found.setdefault(world, set()).add(short_key(row.board_key))
-    return {world: sorted(keys) for world, keys in sorted(found.items())}
-
-
-def short_key(board_key: str) -> str:
-    """Returns 16 hexadecimal digits that stand for a board key."""
-    return sha256_hex(board_key)[:16]
+        found.setdefault(world_of(row.instance), set()).add(short_key(row.board_key))
+    return {world: frozenset(keys) for world, keys in found.items()}
 
 
 def _as_record(row: Row) -> dict[str, Any]:

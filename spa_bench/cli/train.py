@@ -1,0 +1,66 @@
+"""`spa-bench train`: run a recipe, or one of its stages. The one place that knows the trainers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_STAGES = ("selfplay", "sft", "rl")
+
+
+def train(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[STAGE] RECIPE",
+            help="A recipe's name or .yaml file; selfplay, sft or rl before it runs that stage alone.",
+        ),
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, such as sft.epochs=1; may be given again."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where everything goes; default: runs/train/RECIPE.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Most replies written at a time in self-play.")
+    ] = None,
+    include_path: Annotated[
+        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
+    ] = None,
+) -> None:
+    """Train a model by a recipe: self-play, fine-tuning on world-model rows, reinforcement learning.
+
+    Stages that are done are skipped; a stage that was interrupted goes on. The checkpoint plugs
+    back in: spa-bench evaluate --model OUTPUT/RECIPE
+    """
+    from spa_bench.cli.progress import watch
+    from spa_bench.errors import InputError
+    from spa_bench.registry import Registry
+
+    if len(what) > 2 or (len(what) == 2 and what[0] not in _STAGES):
+        raise InputError(f"train {' '.join(what)}: write [{'|'.join(_STAGES)}] RECIPE")
+    try:
+        from spa_trainers.pipeline import Pipeline
+        from spa_trainers.recipe import find_recipe, load_recipe
+    except ImportError as error:
+        raise InputError(f"training needs {error.name}: pip install 'spa-bench[train]'") from None
+    recipe = load_recipe(find_recipe(what[-1]), changes or [])
+    pipeline = Pipeline(
+        recipe,
+        output or Path("runs/train") / recipe.recipe,
+        Registry.with_paths(include_path or []),
+        watch(),
+        typer.echo,
+        batch_size=batch_size,
+    )
+    made = pipeline.run(what[0] if len(what) == 2 else None)
+    if made is not None:
+        typer.echo(f"checkpoint: {made}\n  spa-bench evaluate --model {_as_path(made)} --tasks spa")
+
+
+def _as_path(path: Path) -> str:
+    return str(path) if path.is_absolute() else f"./{path}"

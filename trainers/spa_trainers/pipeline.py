@@ -1,0 +1,264 @@
+"""Runs the stages of a recipe, one after the other, each skipped when it is done and unchanged.
+
+    OUTPUT/recipe.json      the recipe as it was resolved
+    OUTPUT/start/           the fresh model of a `nano` recipe
+    OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
+    OUTPUT/sft/             log.jsonl, checkpoints to resume from
+    OUTPUT/NAME/            the checkpoint: `spa-bench evaluate --model OUTPUT/NAME`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from spa_bench.canonical import sha256_hex
+from spa_bench.checkpoint import CheckpointCard
+from spa_bench.errors import InputError
+from spa_bench.evaluation import Progress
+from spa_bench.registry import Registry
+from spa_trainers import checkpoint, selfplay
+from spa_trainers.checkpoint import Loaded
+from spa_trainers.recipe import STAGES, Recipe
+from spa_trainers.sft import fine_tune, peak_bytes
+from spa_trainers.tokens import Encoder
+
+_LEAST_FREE_BYTES = 500_000_000
+_DONE = "done.json"
+
+
+@dataclass
+class Pipeline:
+    """A recipe at work in a folder.
+
+    Args:
+        say: is told what a person should know, a line at a time.
+        batch_size: of self-play with a local model; None takes the backend's own.
+    """
+
+    recipe: Recipe
+    output: Path
+    registry: Registry
+    progress: Progress
+    say: Callable[[str], None]
+    batch_size: int | None = None
+
+    def run(self, only: str | None = None) -> Path | None:
+        """Runs all stages, or `only` one whose inputs are there; returns the checkpoint, if made.
+
+        Raises:
+            InputError: for whatever can be refused before work begins.
+        """
+        recipe = self.recipe
+        if only is not None and only not in recipe.stages():
+            raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
+        self._check_room()
+        tasks = selfplay.training_tasks(recipe.selfplay, self.registry) if recipe.selfplay else []
+        if recipe.model is not None:
+            checkpoint.fingerprint(recipe.model)  # a model that is nowhere is said here
+        self._check_same()
+        made: Path | None = None
+        for stage in recipe.stages():
+            if only in (None, stage):
+                made = {"selfplay": self._selfplay, "sft": self._sft}[stage](tasks) or made
+        return made
+
+    # -- stages ----------------------------------------------------------------------------------
+
+    def _selfplay(self, tasks: list[Any]) -> None:
+        settings = self.recipe.selfplay
+        assert settings is not None
+        folder = self.output / "selfplay"
+        inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
+        if self._is_done(folder, inputs):
+            self.say(f"selfplay: done already, in {folder}")
+            return
+        started = time.monotonic()
+        player = self._player(settings)
+        asyncio.run(selfplay.play(player, settings, tasks, folder, self.progress))
+        rows, kept = selfplay.make_rows(settings, tasks, folder, self.registry)
+        selfplay.write_dataset(rows, kept, settings, folder / "dataset")
+        seconds = time.monotonic() - started
+        turns = sum(counts.turns for counts in kept.values())
+        self.say(f"selfplay: {len(rows)} rows of {turns} turns, {seconds:.0f} s")
+        self.say(selfplay.explain(kept).strip("\n"))
+        report = {"turns": turns, "rows": len(rows), "seconds": round(seconds, 1)}
+        self._finish(folder, inputs, report | {"peak_bytes": peak_bytes()})
+
+    def _sft(self, tasks: list[Any]) -> Path:
+        settings = self.recipe.sft
+        assert settings is not None
+        folder, dataset = self.output / "sft", self.output / "selfplay" / "dataset"
+        made = self.output / self.recipe.recipe
+        inputs = [settings.model_dump(), self._done(self.output / "selfplay"), self._start_fingerprint()]
+        if self._is_done(folder, inputs) and made.is_dir():
+            self.say(f"sft: done already, in {made}")
+            return made
+        folder.mkdir(parents=True, exist_ok=True)
+        start = self._start()
+        formats = {task.format.prefill for task in tasks}
+        if len(formats) > 1:
+            raise InputError("sft: tasks whose replies begin differently cannot be trained together")
+        from spa_bench.models.hf_template import Template
+
+        encoder = Encoder(start.tokenizer, Template(start.tokenizer), formats.pop(), settings.labels)
+        rows = list(selfplay.read_dataset(dataset))
+        examples = list(encoder.examples(rows, settings.rows, settings.max_length))
+        if not examples:
+            raise InputError(f"sft: all rows are longer than max_length {settings.max_length}")
+        self.say(
+            f"sft: {len(rows)} rows in {len(examples)} sequences,"
+            f" {sum(len(e.input_ids) for e in examples):,} tokens"
+        )
+        model, report = fine_tune(start.model, start.tokenizer, examples, settings, folder)
+        self.say(
+            f"sft: {report.steps} steps, {report.seconds:.0f} s,"
+            f" {report.tokens / report.seconds:,.0f} tokens/s, loss {report.loss:.4f}"
+        )
+        self._save(made, start, model, selfplay.board_keys(rows), tasks)
+        self._finish(folder, inputs, asdict(report))
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return made
+
+    # -- what stages share -----------------------------------------------------------------------
+
+    def _player(self, settings: selfplay.SelfPlaySettings) -> Any:
+        if settings.player == "random":
+            from spa_trainers.players import RandomPlayer
+
+            return RandomPlayer("random", settings.actions_a_turn)
+        from spa_bench.models import hf
+        from spa_bench.models.model import ModelOptions
+
+        path = self._start_path()
+        label = Path(path).name
+        return hf.load(ModelOptions(model=path, label=label, batch_size=self.batch_size))
+
+    def _start_path(self) -> str:
+        """Returns where the model is that training begins with; makes a fresh one where asked."""
+        recipe = self.recipe
+        if recipe.nano is None:
+            assert recipe.model is not None
+            return recipe.model
+        folder = self.output / "start"
+        if not (folder / "config.json").is_file():
+            from spa_trainers.nano.model import make_model
+            from spa_trainers.nano.tokenizer import make_tokenizer
+
+            tasks = [
+                selfplay.training_task(task, seeds=selfplay.TRAINING_SEEDS, boards=recipe.nano.boards)
+                for task in self.registry.resolve(recipe.nano.tasks)
+            ]
+            tokenizer = make_tokenizer(tasks, recipe.nano.boards, recipe.nano.context)
+            model = make_model(recipe.nano, tokenizer)
+            card = CheckpointCard(
+                name="start", method="base", tasks=[], recipe=recipe.recipe, versions=_versions()
+            )
+            checkpoint.save(folder, model, tokenizer, card, {})
+        return str(folder)
+
+    def _start(self) -> Loaded:
+        return checkpoint.load(self._start_path())
+
+    def _start_fingerprint(self) -> str:
+        if self.recipe.nano is not None:
+            return sha256_hex(self.recipe.nano.model_dump())
+        assert self.recipe.model is not None
+        return checkpoint.fingerprint(self.recipe.model)
+
+    def _save(
+        self,
+        folder: Path,
+        start: Loaded,
+        model: Any,
+        boards: Mapping[str, frozenset[str]],
+        tasks: list[Any],
+    ) -> None:
+        recipe = self.recipe
+        stages = [] if start.card is None else list(start.card.stages)
+        for stage in STAGES:
+            if (report := self._report(self.output / stage)) is not None:
+                stages.append({"stage": f"{recipe.recipe}/{stage}", **report})
+        fresh = recipe.nano is not None
+        card = CheckpointCard(
+            name=recipe.recipe,
+            description=recipe.description,
+            method=recipe.method,
+            tasks=[task.config.task for task in tasks],
+            format=tasks[0].config.format,
+            observation=tasks[0].config.observation,
+            parent=None if fresh else start.name,
+            parent_fingerprint=None if fresh else start.fingerprint,
+            recipe=recipe.recipe,
+            settings=json.loads(recipe.model_copy(update={"model": start.name}).model_dump_json()),
+            stages=stages,
+            versions=_versions(),
+        )
+        checkpoint.save(
+            folder,
+            model,
+            start.tokenizer,
+            card,
+            checkpoint.joined(start.boards, boards),
+            recipe.save_dtype,
+        )
+
+    # -- what is done ----------------------------------------------------------------------------
+
+    def _check_room(self) -> None:
+        self.output.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.output).free
+        if free < _LEAST_FREE_BYTES:
+            raise InputError(
+                f"{self.output}: {free / 1e6:.0f} MB free, training needs"
+                f" {_LEAST_FREE_BYTES / 1e6:.0f} MB at least"
+            )
+
+    def _check_same(self) -> None:
+        """Refuses an output folder that another recipe began."""
+        path = self.output / "recipe.json"
+        now = json.loads(self.recipe.model_dump_json())
+        if path.is_file():
+            before = json.loads(path.read_text())
+            changed = [key for key in now if now[key] != before.get(key) and key != "description"]
+            if changed:
+                raise InputError(
+                    f"{self.output} was begun with another recipe (changed: {', '.join(changed)});"
+                    " choose another --output, or remove it"
+                )
+        path.write_text(json.dumps(now, indent=2) + "\n")
+
+    def _is_done(self, folder: Path, inputs: Any) -> bool:
+        found = self._done(folder)
+        if found is None:
+            return False
+        if found["inputs"] != sha256_hex(inputs):
+            raise InputError(
+                f"{folder} was made from other inputs; choose another --output, or remove it"
+            )
+        return True
+
+    def _done(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            return json.loads((folder / _DONE).read_text())
+        except FileNotFoundError:
+            return None
+
+    def _report(self, folder: Path) -> dict[str, Any] | None:
+        done = self._done(folder)
+        return None if done is None else done["report"]
+
+    def _finish(self, folder: Path, inputs: Any, report: dict[str, Any]) -> None:
+        content = {"inputs": sha256_hex(inputs), "report": report}
+        (folder / _DONE).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("spa-bench", "torch", "transformers", "trl")}

@@ -1,0 +1,144 @@
+"""A recipe: one YAML file that says what is trained, on what, and how.
+
+Sections are stages, run in this order: `selfplay`, `sft`, `rl`. A section that is not there is a
+stage that is left out. Recipes may `include` others, as tasks do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from spa_bench import yaml_file
+from spa_bench.errors import InputError, nearest
+from spa_trainers.nano.model import NanoConfig
+from spa_trainers.selfplay import SelfPlaySettings
+from spa_trainers.sft import SftSettings
+
+STAGES = ("selfplay", "sft")
+METHODS = ("base", "vanilla", "state_estimation", "vagen", "spa")
+
+
+class Recipe(BaseModel):
+    """The contents of a recipe file.
+
+    Attributes:
+        recipe: its name. description: for the model card.
+        method: how the result is called on a leaderboard.
+        model: what training begins with: a folder (relative to the recipe's file if it begins
+            with `./` or `../`), or a name on the hub.
+        nano: in place of `model`: a fresh small model of these sizes.
+        save_dtype: of the stored weights; None keeps the type they were trained in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    method: Literal["base", "vanilla", "state_estimation", "vagen", "spa"]
+    model: str | None = None
+    nano: NanoConfig | None = None
+    selfplay: SelfPlaySettings | None = None
+    sft: SftSettings | None = None
+    save_dtype: Literal["bfloat16", "float16", "float32"] | None = None
+
+    def stages(self) -> list[str]:
+        """Returns the names of the stages it has, in order."""
+        return [stage for stage in STAGES if getattr(self, stage) is not None]
+
+
+def recipes_folder() -> Path:
+    """Returns the folder of the built-in recipes: inside the wheel, or in the checkout."""
+    package = Path(__file__).parent
+    installed = package / "_recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def find_recipe(name: str) -> Path:
+    """Returns the file of a recipe: a path, or the name of a built-in one.
+
+    Raises:
+        InputError: if there is none.
+    """
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(f"{name}: no such recipe file")
+        return path
+    known = {p.stem: p for p in recipes_folder().rglob("*.yaml") if not p.name.startswith("_")}
+    if name not in known:
+        raise InputError(
+            f"unknown recipe {name!r}{nearest(name, known)}; there are {', '.join(sorted(known))},"
+            " or give a file that ends in .yaml"
+        )
+    return known[name]
+
+
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe file and applies `--set` changes such as `sft.epochs=1`.
+
+    Raises:
+        InputError: for everything that is wrong with it, with file and line.
+    """
+    document = yaml_file.read(path.resolve())
+    for change in changes:
+        _change(document.data, change)
+    try:
+        # as JSON: `yes`, "5" and 5.0 are not 5
+        found = TypeAdapter(Recipe).validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        details = sorted(error.errors(include_url=False), key=lambda d: d["type"] == "missing")
+        detail = details[0]
+        key = ".".join(map(str, detail["loc"]))
+        where = document.locate(detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            known = _fields(detail["loc"][:-1])
+            hint = nearest(str(detail["loc"][-1]), known)
+            raise InputError(f"{where}: unknown key {key!r}{hint}") from None
+        message = detail["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {key}: {message}") from None
+    if (found.model is None) == (found.nano is None):
+        raise InputError(f"{document.locate(())}: a recipe begins with `model` or with `nano`")
+    if found.model is not None and found.model.startswith(("./", "../")):
+        relative = path.resolve().parent / found.model
+        found = found.model_copy(update={"model": str(relative)})
+    if not found.stages():
+        raise InputError(f"{document.locate(())}: a recipe needs a stage: {', '.join(STAGES)}")
+    if found.sft is not None and found.selfplay is None:
+        raise InputError(f"{document.locate(('sft',))}: sft needs rows: add a section `selfplay`")
+    return found
+
+
+def _change(data: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {change}: write KEY=VALUE, such as sft.epochs=1")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {change}: {text!r} is no YAML value") from None
+    *path, last = key.split(".")
+    for part in path:
+        inner = data.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"--set {change}: {part} is not a section")
+        data = cast(dict[str, Any], inner)
+    data[last] = value
+
+
+def _fields(loc: Sequence[Any]) -> list[str]:
+    fields: Any = Recipe.model_fields
+    for name in loc:
+        kind = TypeAdapter(fields[name].annotation) if name in fields else None
+        inner = [
+            option
+            for option in getattr(fields[name].annotation, "__args__", ())
+            if hasattr(option, "model_fields")
+        ]
+        fields = inner[0].model_fields if kind is not None and inner else {}
+    return list(fields)
