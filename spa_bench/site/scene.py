@@ -74,7 +74,7 @@ def scene_of(environment: AnyEnvironment, start: Any) -> Scene:
 def differing(believed: LoggedFacts, true: LoggedFacts) -> list[Cell]:
     """Returns the positions of which a belief says something wrong, or wrongly nothing.
 
-    Only kinds of objects that the belief speaks of are compared: coordinates of Sudoku, say, name
+    Only kinds of objects that the belief speaks of are marked: coordinates of Sudoku, say, name
     the empty cells and leave out the digits.
     """
     places: set[Cell] = set()

@@ -43,10 +43,17 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
-    """What a reply says about a state, and where that is wrong."""
+    """What a reply says about a state.
+
+    Attributes:
+        wrong: the cells where that differs from the truth.
+        exact: whether it says all that the observation shows, and nothing else; None where the
+            truth is not known.
+    """
 
     facts: LoggedFacts
     wrong: list[Cell]
+    exact: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +154,7 @@ def _replayed(task: Task, board: Instance, salt: str, episode: Episode) -> Itera
             asked = task.opening_message(shown, number, left)
         else:
             asked = task.later_message(shown, number, left, reward)
-        frames, moves = [frame(state)], list[Move]()
+        before, frames, moves = state, [frame(state)], list[Move]()
         for action, index in zip(turn.actions, turn.outcomes, strict=False):
             step = _Step(number, action, index, executed)
             outcome = _outcome(task, salt, episode, state, step)
@@ -164,8 +171,7 @@ def _replayed(task: Task, board: Instance, salt: str, episode: Episode) -> Itera
             frames.append(frame(state))
             executed += 1
         reward = turn.reward
-        before, after = frames[0].facts, frames[-1].facts
-        yield _turn(task, turn, frames, moves, asked, (before, after))
+        yield _turn(task, turn, frames, moves, asked, (before, state))
 
 
 class _Step(NamedTuple):
@@ -204,14 +210,10 @@ def _turn(
     frames: list[Frame],
     moves: list[Move],
     asked: str | None,
-    truth: tuple[LoggedFacts, LoggedFacts] | None,
+    states: tuple[Any, Any] | None,
 ) -> TracedTurn:
-    def belief(said: LoggedFacts | None, when: int) -> Belief | None:
-        if said is None:
-            return None
-        return Belief(facts=said, wrong=differing(said, truth[when]) if truth else [])
-
     parsed = ParsedReply() if task is None else task.format.parse(turn.reply, task.config.parse)
+    before, after = states if states is not None else (None, None)
     return TracedTurn(
         asked=asked,
         reply=_pieces(turn.reply, parsed),
@@ -225,9 +227,21 @@ def _turn(
         frames=frames,
         moves=moves,
         dropped=list(turn.actions[turn.executed :]),
-        observed=belief(turn.facts_observed, 0),
-        predicted=belief(turn.facts_predicted, 1),
+        observed=_belief(task, turn.facts_observed, before),
+        predicted=_belief(task, turn.facts_predicted, after),
     )
+
+
+def _belief(task: Task | None, said: LoggedFacts | None, state: Any) -> Belief | None:
+    """Compares a statement with what the task's observation would have shown of the state."""
+    if said is None:
+        return None
+    if task is None or state is None:
+        return Belief(facts=said, wrong=[])
+    environment, observation = task.environment, task.config.observation
+    shown = environment.read(environment.observe(state, observation), observation) or {}
+    truth = facts_to_log(shown) or {}
+    return Belief(facts=said, wrong=differing(said, truth), exact=said == truth)
 
 
 def _pieces(reply: str, parsed: ParsedReply) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from spa_bench.runner.record import Episode
 from spa_bench.site.episodes import shown
 from spa_bench.site.pages import alone, joined, render, static
 from spa_bench.site.rebuilt import rebuilt
+from spa_bench.site.world_model import belief_charts, believing
 from spa_bench.task import Task
 
 _SCRIPTS = ("board.js", "viewer.js")
@@ -48,6 +49,7 @@ def run_page(path: Path, most: int | None = None) -> str:
             f"{len(bad)} lines of the log are no episodes and were skipped;"
             f" the first is line {bad[0].number}: {bad[0].reason}"
         )
+    beliefs = believing(results.tasks)
     script, style = joined(*_SCRIPTS), static("style.css")
     return render(
         "view.html",
@@ -56,6 +58,8 @@ def run_page(path: Path, most: int | None = None) -> str:
         info=info,
         tasks=results.tasks,
         metrics=told(results.tasks),
+        believing=beliefs,
+        charts=belief_charts(beliefs),
         episodes=sum(task.episodes for task in results.tasks) or len(episodes),
         owed=results.owed,
         notes=notes,

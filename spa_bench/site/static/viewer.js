@@ -228,10 +228,12 @@
     const { scene } = episode;
     const outside = stray(scene, said.facts);
     const wrong = said.wrong.length;
-    const caption = wrong
-      ? `${plural(wrong, "cell")} differ${wrong === 1 ? "s" : ""} from ${reads}${outside ? `; ${outside} off the board` : ""}`
-      : episode.note ? "as the reply states it" : `agrees with ${reads}`;
-    figure(name, spa.board(scene, { facts: said.facts }, { label, wrong: said.wrong }), caption, wrong ? "bad" : episode.note ? "" : "good");
+    const caption = said.exact === undefined ? "as the reply states it"
+      : said.exact ? `agrees with ${reads}`
+      : wrong ? `${plural(wrong, "cell")} differ${wrong === 1 ? "s" : ""} from ${reads}${outside ? `; ${outside} off the board` : ""}`
+      : `right as far as it goes; leaves out part of ${reads}`;
+    const tone = said.exact === undefined ? "" : said.exact ? "good" : "bad";
+    figure(name, spa.board(scene, { facts: said.facts }, { label, wrong: said.wrong }), caption, tone);
   };
 
   const showStep = () => {

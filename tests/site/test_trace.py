@@ -1,0 +1,117 @@
+"""An episode as it is stepped through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from spa_bench.runner.log import RunFolder
+from spa_bench.runner.record import Episode
+from spa_bench.site.rebuilt import rebuilt
+from spa_bench.site.trace import Trace, trace
+from spa_bench.task import Instance, Task
+
+
+@pytest.fixture(scope="module")
+def played(run: Path) -> list[tuple[Task, Instance, Episode]]:
+    folder = RunFolder(run)
+    tasks = {task.hash: rebuilt(task) for task in folder.read_info().tasks}
+    found = []
+    for episode in folder.episodes():
+        task = tasks[episode.task_hash]
+        assert task is not None
+        boards = {board.id: board for board in task.boards[0]}
+        found.append((task, boards[episode.instance], episode))
+    return found
+
+
+def traced(task: Task, board: Instance, episode: Episode) -> Trace:
+    return trace(task, board, "0", episode)
+
+
+def test_a_turn_begins_where_the_one_before_it_ended(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    for one in played:
+        turns = traced(*one).turns
+        for turn, following in pairwise(turns):
+            assert turn.frames[-1] == following.frames[0]
+            assert len(turn.frames) == len(turn.moves) + 1
+
+
+def test_the_last_frame_of_a_success_is_a_success(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    solved = [one for one in played if one[2].success and one[0].environment.name == "sokoban"]
+    assert solved
+    for one in solved:
+        facts = traced(*one).turns[-1].frames[-1].facts
+        assert facts["box"] == facts["target"]
+
+
+def test_the_pieces_of_a_reply_are_the_reply(played: list[tuple[Task, Instance, Episode]]) -> None:
+    for one in played:
+        for turn, logged in zip(traced(*one).turns, one[2].turns, strict=True):
+            assert "".join(text for _, text in turn.reply) == logged.reply
+            assert {"observation", "prediction", "answer"} <= {kind for kind, _ in turn.reply}
+
+
+def test_a_true_belief_is_exact_and_a_false_one_marks_cells(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    beliefs = [
+        (turn.observed, turn.frames[0].facts)
+        for one in played
+        for turn in traced(*one).turns
+        if turn.observed is not None
+    ]
+    assert any(belief.exact for belief, _ in beliefs)
+    assert any(belief.wrong for belief, _ in beliefs)
+    for belief, facts in beliefs:
+        assert belief.exact == (belief.facts == facts) == (not belief.wrong)
+
+
+def test_slips_say_how_likely_they_were(played: list[tuple[Task, Instance, Episode]]) -> None:
+    slippery = [one for one in played if one[0].environment.name == "frozenlake"]
+    chances = {
+        move.chance for one in slippery for turn in traced(*one).turns for move in turn.moves
+    }
+    assert chances == {"1/3"}
+
+
+def test_the_question_is_what_the_model_was_asked(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    task, board, episode = played[0]
+    asked = traced(task, board, episode).turns[0].asked
+    shown = task.environment.observe(board.state, task.config.observation)
+    assert asked == task.opening_message(shown, 1, task.limits.actions)
+
+
+def test_a_log_that_does_not_replay_is_shown_as_logged(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    task, board, episode = next(one for one in played if one[0].environment.name == "sokoban")
+    first = episode.turns[0]
+    for forged in (
+        replace(first, state="nowhere"),
+        replace(first, actions=("Fly",) * len(first.actions)),
+        replace(first, outcomes=(7,) * len(first.outcomes)),
+    ):
+        found = traced(task, board, replace(episode, turns=(forged, *episode.turns[1:])))
+        assert found.note is not None
+        assert "does not replay" in found.note
+        assert found.turns[0].frames[0].text == forged.state
+
+
+def test_an_unknown_board_or_task_is_shown_as_logged(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    task, board, episode = played[0]
+    assert "no board" in (trace(task, None, "0", episode).note or "")
+    alone = trace(None, board, "0", episode)
+    assert "cannot be rebuilt" in (alone.note or "")
+    assert alone.turns[0].reply == [("text", episode.turns[0].reply)]

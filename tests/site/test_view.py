@@ -1,0 +1,149 @@
+"""The page of a run: one file with everything in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from believer import MARKUP, Believer
+
+import spa_bench
+from spa_bench.cli import main
+from spa_bench.errors import InputError
+from spa_bench.results.results import Results
+from spa_bench.runner.log import RunFolder
+from spa_bench.site.pages import unpacked
+from spa_bench.site.view import run_page
+
+
+class Elements(HTMLParser):
+    """The elements of a page, as a browser reads it: name, attributes and text of each."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None], str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.found:
+            tag, attrs, text = self.found[-1]
+            self.found[-1] = (tag, attrs, text + data)
+
+
+def index_of(page: str) -> dict[str, Any]:
+    return next(
+        json.loads(text)
+        for _, attrs, text in Elements(page).found
+        if attrs.get("id") == "viewer-index"
+    )
+
+
+def chunks_of(page: str) -> list[Any]:
+    return [
+        unpacked(text)
+        for _, attrs, text in Elements(page).found
+        if (attrs.get("id") or "").startswith("chunk-")
+    ]
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return run_page(run)
+
+
+def test_every_episode_is_in_the_index_and_in_its_chunk(run: Path, page: str) -> None:
+    index, chunks = index_of(page), chunks_of(page)
+    logged = {
+        (e.task, e.instance, e.repeat, "success" if e.success else e.failure)
+        for e in RunFolder(run).episodes()
+    }
+    shown = set()
+    for task, board, repeat, outcome, chunk, place in index["episodes"]:
+        shown.add((index["tasks"][task]["name"], board, repeat, outcome))
+        assert (chunks[chunk][place]["instance"], chunks[chunk][place]["repeat"]) == (board, repeat)
+    assert shown == logged
+
+
+def test_nothing_is_fetched(page: str) -> None:
+    for tag, attrs, _ in Elements(page).found:
+        assert tag not in ("link", "img", "iframe", "object", "base")
+        assert "src" not in attrs
+        assert (attrs.get("href") or "#").startswith("#")
+
+
+def test_a_reply_cannot_become_markup(page: str) -> None:
+    assert MARKUP not in page
+    assert "alert(1)" not in page
+    replies = [t["reply"] for chunk in chunks_of(page) for e in chunk for t in e["turns"]]
+    assert any(MARKUP in text for reply in replies for _, text in reply)
+
+
+def test_a_name_cannot_become_markup(tmp_path: Path) -> None:
+    spa_bench.evaluate(Believer(name=MARKUP), "sokoban", limit=1, repeats=1, output=tmp_path)
+    page = run_page(tmp_path)
+    assert MARKUP not in page
+    assert "<img" not in page
+
+
+def test_the_scores_are_those_of_the_results(run: Path, page: str) -> None:
+    results = Results.model_validate_json((run / "results.json").read_bytes())
+    for task in results.tasks:
+        value = task.metrics["pass@1"].value
+        assert value is not None
+        assert f"{100 * value:.1f}" in page
+        assert task.belief is not None
+        assert f"{100 * (task.belief.prediction.exact.value or 0):.1f}" in page
+
+
+def test_the_same_log_makes_the_same_page(run: Path, page: str) -> None:
+    assert run_page(run) == page
+
+
+def test_fewer_episodes_are_the_first_repeats(run: Path) -> None:
+    page = run_page(run, most=3)
+    assert [row[2] for row in index_of(page)["episodes"]] == [0] * 9
+    assert "9 more episodes are in the log" in page
+
+
+def test_a_run_whose_task_means_something_else_here_is_shown_as_logged(
+    run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    info = json.loads(path.read_text())
+    info["tasks"][0]["config"]["environment"]["name"] = "not_installed"
+    path.write_text(json.dumps(info))
+    page = run_page(tmp_path / "run")
+    assert "sokoban_wm: this installation plays another task by that name" in page
+    assert len(index_of(page)["episodes"]) == 18
+
+
+def test_lines_that_are_no_episodes_are_told(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    with (tmp_path / "run" / "episodes.jsonl").open("a") as log:
+        log.write('{"schema": "<b>"}\n')
+    assert "1 lines of the log are no episodes" in run_page(tmp_path / "run")
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no run"):
+        run_page(tmp_path)
+
+
+def test_the_command_writes_beside_the_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / "page.html"
+    with pytest.raises(SystemExit) as exit_:
+        main(["view", str(run), "--output", str(path), "--episodes", "2"])
+    assert exit_.value.code == 0
+    assert re.match(rf"{re.escape(str(path))} \(\d+\.\d MB\)", capsys.readouterr().out)
+    assert path.read_text().startswith("<!doctype html>")
