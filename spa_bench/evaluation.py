@@ -33,6 +33,7 @@ from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.runner.resume import check_same_run
 from spa_bench.runner.scheduler import play_all
+from spa_bench.runner.shard import Shard
 from spa_bench.task import MOST_REPEATS, Task
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class Evaluation:
         model: a model, loaded or not yet; it is started and closed here.
         repeats: episodes a board; None takes each task's own.
         limit: boards a task, the first ones; marks the results partial.
+        shard: the part of the boards to play; marks the results partial.
         salt: keys every stream of chance.
         resume: continue the run in `output`.
         price: of the model's tokens, for the cost in the results.
@@ -87,6 +89,7 @@ class Evaluation:
     output: Path
     repeats: int | None = None
     limit: int | None = None
+    shard: Shard | None = None
     salt: str = "0"
     resume: bool = False
     concurrency: int | None = None
@@ -96,7 +99,7 @@ class Evaluation:
     def plan(self) -> Plan:
         """Returns all episodes of this evaluation."""
         repeats = [self.repeats or task.config.repeats for task in self.tasks]
-        return Plan(self.tasks, repeats, self.salt, self.limit, self.log_tokens)
+        return Plan(self.tasks, repeats, self.salt, self.limit, self.log_tokens, self.shard)
 
 
 async def evaluate_async(
@@ -106,6 +109,7 @@ async def evaluate_async(
     output: str | Path | None = None,
     repeats: int | None = None,
     limit: int | None = None,
+    shard: str | None = None,
     salt: str = "0",
     resume: bool = False,
     concurrency: int | None = None,
@@ -124,6 +128,7 @@ async def evaluate_async(
         tasks: names, groups, tags, patterns or paths of task files; or `Task` objects.
         output: the run's folder; by default one below `runs/` named by model and time.
         repeats, limit, salt, resume, concurrency, log_tokens: as `Evaluation` says.
+        shard: `i/n`, such as `2/8`: the second of eight parts, to be put together by `merge`.
         gen_kwargs: `temperature`, `top_p` and `new_tokens` in place of the tasks' own.
         price: US dollars per million prompt tokens and per million completion tokens.
         model_options: fields of `ModelOptions`, such as `device` or `base_urls`.
@@ -150,7 +155,7 @@ async def evaluate_async(
     else:
         provider, options = resolve_model(model, **model_options)
         model = make_model(options, provider)
-    folder = Path(output) if output is not None else default_output(model.name)
+    folder = Path(output) if output is not None else default_output(model.name, shard)
     return await run(
         Evaluation(
             model,
@@ -158,6 +163,7 @@ async def evaluate_async(
             folder,
             repeats=repeats,
             limit=limit,
+            shard=None if shard is None else Shard.parse(shard),
             salt=salt,
             resume=resume,
             concurrency=concurrency,
@@ -192,13 +198,13 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     model, plan = evaluation.model, evaluation.plan()
     folder = RunFolder(evaluation.output)
     _check_evaluation(evaluation, plan)
-    _check_folder(folder, evaluation.resume)
+    check_folder(folder, evaluation.resume)
     try:
         await model.start()
         info = _run_info(evaluation, plan)
         with folder.writer() as writer:
             # again, and under the lock: another process may have begun a run here meanwhile
-            _check_folder(folder, evaluation.resume)
+            check_folder(folder, evaluation.resume)
             if folder.exists():
                 begun = folder.read_info()
                 check_same_run(begun, info)
@@ -265,10 +271,11 @@ def with_overrides(task: Task, gen_kwargs: Mapping[str, str]) -> Task:
     return task if variant.hash == task.hash else replace(variant, name=f"{config.task}*")
 
 
-def default_output(model: str) -> Path:
-    """Returns a new folder below `runs/`, named by model and time."""
+def default_output(model: str, shard: str | None = None) -> Path:
+    """Returns a new folder below `runs/`, named by model, time and shard."""
     slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in model).strip("-.")
-    return Path("runs") / f"{slug}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    part = "" if shard is None else f"-shard-{shard.replace('/', '-of-')}"
+    return Path("runs") / f"{slug}-{datetime.now(UTC):%Y%m%d-%H%M%S}{part}"
 
 
 class _BadLines:
@@ -331,12 +338,21 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
         raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {most}")
     if evaluation.log_tokens and not evaluation.model.capabilities.tokens:
         raise InputError(f"--log-tokens: {evaluation.model.name} returns no tokens")
+    whole = replace(plan, shard=None)
     for task in _each_once(plan.tasks):
-        if not plan.boards(task):
+        if not whole.boards(task):
             raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+    boards = sum(len(whole.boards(task)) for task in plan.tasks)
+    if plan.shard is not None and plan.shard.count > boards:
+        raise InputError(f"--shard {plan.shard}: there are only {boards} boards to deal out")
 
 
-def _check_folder(folder: RunFolder, resume: bool) -> None:
+def check_folder(folder: RunFolder, resume: bool) -> None:
+    """Refuses a folder that cannot be written, or holds a run that is not to be continued.
+
+    Raises:
+        InputError: with what to do.
+    """
     path = folder.path
     try:
         there = next(p for p in (path, *path.absolute().parents) if p.exists())
@@ -362,6 +378,7 @@ def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
         created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         salt=plan.salt,
         limit=plan.limit,
+        shard=None if plan.shard is None else str(plan.shard),
         price=evaluation.price,
         model=RunModel(name=model.name, identity=dict(model.identity()), capabilities=capabilities),
         tasks=[

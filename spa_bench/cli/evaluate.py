@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-OUTPUT_FORMATS = ("table", "markdown", "json", "csv")
+if TYPE_CHECKING:
+    from spa_bench.results.table import OutputFormat
 
 
 def evaluate(
@@ -28,6 +29,10 @@ def evaluate(
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Only the first so many boards; marks the run partial."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="i/n: only the i-th of n parts of the boards; `merge` joins the parts."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The run's folder; default: a new one below runs/.")
@@ -80,9 +85,7 @@ def evaluate(
     from spa_bench.cli.progress import watch
     from spa_bench.errors import InputError
 
-    if output_format not in OUTPUT_FORMATS:
-        known = ", ".join(OUTPUT_FORMATS)
-        raise InputError(f"--output-format {output_format!r} is none of {known}")
+    style = check_output_format(output_format)
 
     import asyncio
 
@@ -102,7 +105,7 @@ def evaluate(
     }
     if resume and output is None:
         raise InputError("--resume needs the --output folder of the run to continue")
-    folder = output or default_output(resolve_model(model, **options)[1].label)
+    folder = output or default_output(resolve_model(model, **options)[1].label, shard)
     progress = watch()
     try:
         results = asyncio.run(
@@ -112,6 +115,7 @@ def evaluate(
                 output=folder,
                 repeats=repeats,
                 limit=limit,
+                shard=shard,
                 salt=seed,
                 resume=resume,
                 concurrency=concurrency,
@@ -128,11 +132,25 @@ def evaluate(
         raise
     except ModelGoneError as error:
         raise ModelGoneError(f"{error}; continue with --resume --output {folder}") from None
-    typer.echo(format_results([results], output_format))  # pyright: ignore[reportArgumentType]
+    typer.echo(format_results([results], style))
     progress.note(f"run folder: {folder}")
     if results.owed:
         progress.note(f"{results.owed} episodes are owed; continue with --resume --output {folder}")
         raise typer.Exit(1)
+
+
+def check_output_format(text: str) -> OutputFormat:
+    """Returns the format of tables that an option names.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    from spa_bench.errors import InputError
+    from spa_bench.results.table import OUTPUT_FORMATS
+
+    if text not in OUTPUT_FORMATS:
+        raise InputError(f"--output-format {text!r} is none of {', '.join(OUTPUT_FORMATS)}")
+    return cast("OutputFormat", text)
 
 
 def _price(text: str) -> tuple[float, float] | None:

@@ -185,7 +185,7 @@ def compute(
     return Results(
         model=model,
         salt=plan.salt,
-        partial=plan.limit is not None,
+        partial=plan.partial,
         foreign_lines=foreign,
         tasks=[
             _task_result(plan, task, repeats, tallies[task.hash], price)

@@ -60,7 +60,7 @@ class Price(BaseModel):
 
 
 class RunInfo(BaseModel):
-    """The contents of `run.json`."""
+    """The contents of `run.json`; `shard`, such as `2/8`, where a part of the boards is played."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -68,6 +68,7 @@ class RunInfo(BaseModel):
     created: str
     salt: str
     limit: int | None
+    shard: str | None = None
     price: Price | None = None
     model: RunModel
     tasks: list[RunTask]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
+from spa_bench.runner.shard import Shard
 from spa_bench.task import Instance, Task
 
 
@@ -17,6 +19,8 @@ class Plan:
     Attributes:
         repeats: for each task.
         limit: boards a task, the first ones; None is all.
+        shard: the part of these boards that is played here; None is all of them. All repeats of a
+            board are in one part.
     """
 
     tasks: Sequence[Task]
@@ -24,10 +28,23 @@ class Plan:
     salt: str
     limit: int | None = None
     log_tokens: bool = False
+    shard: Shard | None = None
 
     def boards(self, task: Task) -> tuple[Instance, ...]:
         """Returns the boards of a task that this run plays."""
+        if self.shard is None:
+            return self._limited(task)
+        earlier = takewhile(lambda other: other.hash != task.hash, self.tasks)
+        before = sum(len(self._limited(other)) for other in earlier)
+        return tuple(self.shard.deal(self._limited(task), before))
+
+    def _limited(self, task: Task) -> tuple[Instance, ...]:
         return task.boards[0][: self.limit]
+
+    @property
+    def partial(self) -> bool:
+        """Whether the tasks have more boards than this plan may play."""
+        return self.limit is not None or self.shard is not None
 
     @property
     def total(self) -> int:

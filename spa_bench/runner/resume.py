@@ -1,17 +1,25 @@
-"""Whether a run may be continued: only as what it was begun as."""
+"""Whether two runs are one: what is continued, or merged, must be what was begun."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError
 from spa_bench.runner.log import RunInfo
-from spa_bench.yaml_file import KeyPath, flatten
+from spa_bench.yaml_file import flatten
 
 _NOT_IDENTITY = ("description", "tag", "metrics", "repeats", "version")
 """What a task file says that does not change what is measured."""
 
 _HASH = ("hash",)
+
+
+class Difference(NamedTuple):
+    """A setting in which two runs differ, and its two values as text."""
+
+    setting: str
+    first: str
+    second: str
 
 
 def check_same_run(old: RunInfo, new: RunInfo) -> None:
@@ -23,10 +31,21 @@ def check_same_run(old: RunInfo, new: RunInfo) -> None:
     Raises:
         InputError: with the settings that differ.
     """
-    names = [sorted(task.config["task"] for task in info.tasks) for info in (old, new)]
+    found = differences(old, new)
+    if old.shard != new.shard:
+        found.insert(0, Difference("shard", old.shard or "none", new.shard or "none"))
+    if found:
+        changes = [f"{setting} was {was}, is {now}" for setting, was, now in found]
+        raise InputError(f"cannot resume, this is another run: {shortened(changes)}")
+
+
+def differences(first: RunInfo, second: RunInfo) -> list[Difference]:
+    """Returns the settings in which two runs differ, of those that change what is measured."""
+    names = [
+        ", ".join(sorted(task.config["task"] for task in run.tasks)) for run in (first, second)
+    ]
     if names[0] != names[1]:
-        was, is_now = (", ".join(some) for some in names)
-        raise InputError(f"cannot resume, this is another run: tasks were {was}; now {is_now}")
+        return [Difference("list of tasks", *names)]
 
     def identity(info: RunInfo) -> dict[str, Any]:
         parts: dict[str, Any] = {"seed": info.salt, "model": info.model.model_dump()}
@@ -35,21 +54,30 @@ def check_same_run(old: RunInfo, new: RunInfo) -> None:
             parts[f"task {told.pop('task')}"] = {"hash": task.hash, **told}
         return parts
 
-    before, now = flatten(identity(old)), flatten(identity(new))
-
-    def was_is(key: KeyPath) -> str:
-        pair = [repr(values.get(key, "absent")) for values in (before, now)]
-        was, now_is = (text if len(text) <= 80 else f"{text[:80]}.." for text in pair)
-        return f"{' '.join(map(str, key))} was {was}, is {now_is}"
-
-    differ = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
-    same = {f"task {t.config['task']}" for t in old.tasks} - {
+    before, after = flatten(identity(first)), flatten(identity(second))
+    differ = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
+    same = {f"task {t.config['task']}" for t in first.tasks} - {
         k[0] for k in differ if k[1:] == _HASH
     }
     differ = [key for key in differ if key[0] not in same]
     # a hash only says that something differs; name what does, if we know it
     telling = [key for key in differ if key[1:] != _HASH] or differ
-    if telling:
-        more = f"; and {len(telling) - 5} more" if len(telling) > 5 else ""
-        shown = "; ".join(map(was_is, telling[:5]))
-        raise InputError(f"cannot resume, this is another run: {shown}{more}")
+
+    def shown(value: Any) -> str:
+        text = repr(value)
+        return text if len(text) <= 80 else f"{text[:80]}.."
+
+    return [
+        Difference(
+            " ".join(map(str, key)),
+            shown(before.get(key, "absent")),
+            shown(after.get(key, "absent")),
+        )
+        for key in telling
+    ]
+
+
+def shortened(parts: list[str], most: int = 5) -> str:
+    """Returns the parts in one line, the first ones if they are many."""
+    more = f"; and {len(parts) - most} more" if len(parts) > most else ""
+    return "; ".join(parts[:most]) + more

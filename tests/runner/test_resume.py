@@ -353,7 +353,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "parse": ({"parse": "lenient"}, {}, "task table parse was 'strict', is 'lenient'$"),
     "history": ({"history": 2}, {}, "task table history was 'full', is 2$"),
     "seed": ({}, {"salt": "1"}, "seed was '0', is '1'$"),
-    "task": ({"task": "chair"}, {}, "tasks were table; now chair$"),
+    "task": ({"task": "chair"}, {}, "list of tasks was table, is chair$"),
 }
 
 

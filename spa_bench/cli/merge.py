@@ -1,0 +1,37 @@
+"""`spa-bench merge RUN RUN .. --output DIR`: the shards of a run, put together again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def merge(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders: all shards of one run.")],
+    output: Annotated[Path, typer.Option(help="The merged run's folder; a new one.")],
+    output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
+) -> None:
+    """Put the shards of a run together, and print the table of the whole.
+
+    The results are the same as those of one run that played everything. Runs of one plan that
+    were played twice can be merged too, where they agree.
+    """
+    import sys
+
+    from spa_bench.cli.evaluate import check_output_format
+    from spa_bench.merge import merge as merge_runs
+    from spa_bench.results.table import format_results
+
+    style = check_output_format(output_format)
+
+    def note(message: str) -> None:
+        print(message, file=sys.stderr)
+
+    results = merge_runs(runs, output, note)
+    typer.echo(format_results([results], style))
+    note(f"run folder: {output}")
+    if results.owed:
+        note(f"{results.owed} episodes are owed; evaluate with --resume --output {output}")
+        raise typer.Exit(1)

@@ -1,0 +1,235 @@
+"""Shards: the numbers are the same whatever the split, and only parts of one run are merged."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import Scripted, answer
+
+from spa_bench.errors import InputError, ModelError
+from spa_bench.evaluation import evaluate_async
+from spa_bench.merge import merge
+from spa_bench.models.model import Request
+from spa_bench.results.results import Results
+from spa_bench.runner.log import RunFolder
+from spa_bench.runner.shard import Shard
+
+TASKS = "frozenlake_slippery,sudoku_answer"
+PLAN: dict[str, Any] = {"limit": 5, "repeats": 2}
+
+
+def play(folder: Path, shard: str | None = None, **options: Any) -> Results:
+    asked = {"model": "baseline/random", "tasks": TASKS, **PLAN, **options}
+    return asyncio.run(evaluate_async(output=folder, shard=shard, **asked))
+
+
+def shards(root: Path, count: int, **options: Any) -> list[Path]:
+    folders = [root / f"{i}-of-{count}" for i in range(1, count + 1)]
+    for i, folder in enumerate(folders, 1):
+        play(folder, f"{i}/{count}", **options)
+    return folders
+
+
+def timeless(folder: Path) -> list[str]:
+    """The lines of a log without their times, sorted."""
+    lines: list[str] = []
+    for line in (folder / "episodes.jsonl").read_text().splitlines():
+        episode = json.loads(line)
+        for turn in episode["turns"]:
+            del turn["seconds"]
+        lines.append(json.dumps(episode, sort_keys=True))
+    return sorted(lines)
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """The results of a run without their times."""
+    results = json.loads((folder / "results.json").read_bytes())
+    for task in results["tasks"]:
+        del task["seconds"]
+    return results
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    play(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def thirds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return shards(tmp_path_factory.mktemp("thirds"), 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_the_numbers_are_the_same_whatever_the_split(
+    whole: Path, tmp_path: Path, count: int
+) -> None:
+    parts = shards(tmp_path, count)
+    results = merge(parts[::-1], tmp_path / "merged")
+    assert timeless(tmp_path / "merged") == timeless(whole)
+    assert numbers(tmp_path / "merged") == numbers(whole) | {"partial": True}
+    assert results.owed == 0
+    info, expected = (RunFolder(path).read_info() for path in (tmp_path / "merged", whole))
+    assert info.tasks == expected.tasks
+    assert info.shard is None
+
+
+def test_the_order_of_the_runs_does_not_matter(thirds: list[Path], tmp_path: Path) -> None:
+    logs: set[bytes] = set()
+    for n, order in enumerate(itertools.permutations(thirds)):
+        merge(order, tmp_path / str(n))
+        logs.add((tmp_path / str(n) / "episodes.jsonl").read_bytes())
+    assert len(logs) == 1
+
+
+def test_a_shard_is_partial_and_owes_nothing_of_the_others(thirds: list[Path]) -> None:
+    results = Results.model_validate_json((thirds[0] / "results.json").read_bytes())
+    assert results.partial
+    assert results.owed == 0
+    assert sum(task.boards for task in results.tasks) in (3, 4)
+    assert RunFolder(thirds[0]).read_info().shard == "1/3"
+
+
+def test_a_shard_is_resumed_as_itself(thirds: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("run.json", "episodes.jsonl"):
+        (folder / name).write_bytes((thirds[1] / name).read_bytes())
+    log = folder / "episodes.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:2]))
+    for other in ("1/3", None):
+        with pytest.raises(InputError, match="shard was 2/3"):
+            play(folder, other, resume=True)
+    assert play(folder, "2/3", resume=True).owed == 0
+    assert timeless(folder) == timeless(thirds[1])
+
+
+def test_a_shard_that_stopped_early_leaves_its_episodes_owed(
+    thirds: list[Path], tmp_path: Path, whole: Path
+) -> None:
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "run.json").write_bytes((thirds[2] / "run.json").read_bytes())
+    lines = (thirds[2] / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    (cut / "episodes.jsonl").write_bytes(b"".join(lines[:-2]))
+    merged = tmp_path / "merged"
+    assert merge([*thirds[:2], cut], merged).owed == 2
+    assert play(merged, resume=True).owed == 0
+    assert timeless(merged) == timeless(whole)
+
+
+def test_missing_shards_are_named(thirds: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="shards are missing: 1/3, 3/3"):
+        merge(thirds[1:2], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"salt": "7"}, "seed is '0' and '7'"),
+        ({"model": "baseline/oracle"}, "model name is 'baseline/random' and 'baseline/oracle'"),
+        ({"tasks": "sudoku_answer"}, "list of tasks is frozenlake_slippery, sudoku_answer and sudoku"),
+        ({"gen_kwargs": {"top_p": "0.5"}}, "sampling top_p is 1.0 and 0.5"),
+        ({"repeats": 3}, "repeats of frozenlake_slippery is 2 and 3"),
+        ({"limit": 4}, "limit is 5 and 4"),
+        ({"price": (1.0, 2.0)}, "price is None and"),
+        ({"shard": "2/4"}, "number of shards is 3 and 4"),
+    ],
+)
+def test_only_parts_of_one_run_are_merged(
+    thirds: list[Path], tmp_path: Path, options: dict[str, Any], match: str
+) -> None:
+    other = tmp_path / "other"
+    play(other, **{"shard": "2/3", **options})
+    with pytest.raises(InputError, match=f"are not parts of one run: .*{match}"):
+        merge([thirds[0], other, thirds[2]], tmp_path / "merged")
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_runs_of_the_same_episodes_are_one_if_they_agree(whole: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    play(again, limit=5)
+    merge([whole, again], tmp_path / "merged")
+    assert timeless(tmp_path / "merged") == timeless(whole)
+
+
+def test_runs_that_tell_an_episode_differently_are_not_merged(
+    thirds: list[Path], tmp_path: Path
+) -> None:
+    altered = tmp_path / "altered"
+    altered.mkdir()
+    (altered / "run.json").write_bytes((thirds[0] / "run.json").read_bytes())
+    text = (thirds[0] / "episodes.jsonl").read_text()
+    (altered / "episodes.jsonl").write_text(text.replace('"reply":"', '"reply":"well, ', 1))
+    with pytest.raises(InputError, match=r"repeat [01], differently"):
+        merge([*thirds, altered], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_broken_episodes_and_foreign_lines(thirds: list[Path], tmp_path: Path) -> None:
+    def breaks(request: Request) -> str | Exception:
+        return ModelError("no luck") if "0" in request.episode[-1:] else answer("Up")
+
+    def run(shard: str) -> Path:
+        folder = tmp_path / shard.replace("/", "-")
+        model = Scripted(breaks)
+        asked: dict[str, Any] = {**PLAN, "tasks": "frozenlake", "shard": shard, "output": folder}
+        asyncio.run(evaluate_async(model, **asked))
+        return folder
+
+    parts = [run("1/2"), run("2/2")]
+    with (parts[0] / "episodes.jsonl").open("a") as log:
+        log.write("no episode\n")
+    notes: list[str] = []
+    results = merge(parts, tmp_path / "merged", notes.append)
+    assert results.tasks[0].infrastructure == 5
+    assert results.owed == 5
+    (note,) = notes
+    assert "skipped 1 line" in note
+
+
+def test_what_is_no_run_or_no_place_is_said(thirds: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run"):
+        merge([tmp_path, *thirds], tmp_path / "merged")
+    with pytest.raises(InputError, match="given twice"):
+        merge([*thirds, thirds[0]], tmp_path / "merged")
+    with pytest.raises(InputError, match="already holds a run"):
+        merge(thirds, thirds[0])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    with pytest.raises(InputError, match="not empty"):
+        merge(thirds, tmp_path / "full")
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b", "1.0/3"])
+def test_what_is_no_shard_is_said(text: str) -> None:
+    with pytest.raises(InputError, match="such as 2/8"):
+        Shard.parse(text)
+
+
+def test_more_shards_than_boards_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only 10 boards"):
+        play(tmp_path / "run", "3/11")
+
+
+@given(st.lists(st.integers(0, 20), max_size=6), st.integers(1, 9))
+def test_boards_are_dealt_out_evenly_and_once(sizes: Sequence[int], count: int) -> None:
+    lists = [[(task, board) for board in range(size)] for task, size in enumerate(sizes)]
+    before = [0, *itertools.accumulate(sizes)]
+    dealt = [
+        [card for cards, n in zip(lists, before, strict=False) for card in shard.deal(cards, n)]
+        for shard in (Shard(i, count) for i in range(1, count + 1))
+    ]
+    assert sorted(card for hand in dealt for card in hand) == [c for cards in lists for c in cards]
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
