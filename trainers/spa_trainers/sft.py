@@ -103,7 +103,7 @@ def fine_tune(
         raise InputError(f"no token of the {len(examples)} sequences would carry loss")
     import torch
     from datasets import Dataset
-    from transformers import set_seed
+    from transformers import PrinterCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
     set_seed(settings.seed)
@@ -132,7 +132,7 @@ def fine_tune(
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
             train_sampling_strategy="group_by_length",
-            gradient_checkpointing=settings.gradient_checkpointing,
+            activation_checkpointing=settings.gradient_checkpointing,
             bf16=settings.dtype == "bfloat16",
             use_cpu=not cuda,
             dataloader_pin_memory=cuda,
@@ -148,7 +148,7 @@ def fine_tune(
     )
     guard = _guard(folder / "log.jsonl")
     trainer.add_callback(guard)
-    trainer.remove_callback("PrinterCallback")
+    trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
     resumable = any((folder / "checkpoints").glob("checkpoint-*"))
     done = trainer.train(resume_from_checkpoint=resumable or None)

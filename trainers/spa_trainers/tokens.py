@@ -35,6 +35,10 @@ class Example:
     input_ids: list[int]
     labels: list[int]
 
+    def only_from(self, start: int) -> Example:
+        """Returns the same tokens with loss only from `start` on."""
+        return Example(self.input_ids, [IGNORED] * start + self.labels[start:])
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -52,29 +56,37 @@ class Encoder:
     labels: Labels
 
     def examples(self, rows: Iterable[Row], merge: Merge, max_length: int) -> Iterator[Example]:
-        """Yields sequences of at most `max_length` tokens; longer rows are left out."""
-        begun: Example | None = None
+        """Yields sequences of at most `max_length` tokens; longer rows are left out.
+
+        Rows that continue one another, as those of an episode do, must stand next to each other.
+        """
+        if not self.template.append_only:
+            merge = "turn"
+        chain: Example | None = None
         last: Row | None = None
         for row in rows:
-            extends = (
-                merge == "episode"
-                and self.template.append_only
-                and last is not None
-                and begun is not None
-                and _extends(row, last)
-            )
-            example = self.encode(row, begun if extends else None)
-            if len(example.input_ids) > max_length:
+            extends = chain is not None and last is not None and _extends(row, last)
+            extended = self.encode(row, chain if extends else None)
+            if merge == "turn":
+                if len(extended.input_ids) <= max_length:
+                    yield extended.only_from(len(chain.input_ids) if extends and chain else 0)
+            elif len(extended.input_ids) > max_length:
                 continue
-            if begun is not None and not extends:
-                yield begun
-            begun, last = example, row
-        if begun is not None:
-            yield begun
+            elif chain is not None and not extends:
+                yield chain
+            chain, last = extended, row
+        if merge == "episode" and chain is not None:
+            yield chain
 
     def encode(self, row: Row, earlier: Example | None = None) -> Example:
-        """Returns one row; `earlier` is the same conversation up to its previous reply."""
+        """Returns one row; `earlier` is the same conversation up to its previous reply.
+
+        With a template that is append-only the row's tokens then extend those of `earlier`, as
+        they do when an episode is played.
+        """
         messages = [Message(role, content) for role, content in row.messages]  # pyright: ignore[reportArgumentType]
+        if not self.template.append_only:
+            earlier = None
         before = None if earlier is None else earlier.input_ids
         prompt = list(self.template.encode(messages, self.prefill, before))
         said = row.reply.removeprefix(self.prefill)
