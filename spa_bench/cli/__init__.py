@@ -15,6 +15,7 @@ import typer
 from spa_bench.cli.compare import compare
 from spa_bench.cli.evaluate import evaluate
 from spa_bench.cli.instances import app as instances_app
+from spa_bench.cli.leaderboard import app as leaderboard_app
 from spa_bench.cli.list import app as list_app
 from spa_bench.cli.merge import merge
 from spa_bench.cli.play import play
@@ -70,6 +71,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
 for _command in (evaluate, show, play, compare, merge, view, train, validate):
     app.command(context_settings=_CONTEXT)(_command)
 app.add_typer(list_app, name="list", context_settings=_CONTEXT)
+app.add_typer(leaderboard_app, name="leaderboard", context_settings=_CONTEXT)
 app.add_typer(instances_app, name="instances", context_settings=_CONTEXT)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class TooManyStatesError(RuntimeError):
     """The states reachable within the budget are too many for an exact answer."""
 
 
+@lru_cache(maxsize=10_000)  # the repeats of a board often end alike
 def can_succeed(
     environment: AnyEnvironment, state: Hashable, most_transitions: int = 20_000
 ) -> bool | None:

@@ -24,6 +24,7 @@ from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.runner.record import Episode, episode_adapter
 from spa_bench.submission.schema import Submission, Verification
+from spa_bench.submission.shown import shown
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -37,7 +38,7 @@ MB = 1_000_000
 LIMITS: Mapping[str, int] = {
     "submission.json": MB,
     "results.json": 10 * MB,
-    EPISODES: 1000 * MB,
+    EPISODES: 200 * MB,
     TRAINING_BOARDS: 20 * MB,
     "README.md": MB,
 }
@@ -45,8 +46,8 @@ LIMITS: Mapping[str, int] = {
 
 REQUIRED = ("submission.json", "results.json", EPISODES, "README.md")
 
-LONGEST_LINE = 16 * MB
-"""Bytes of one episode: a thousand turns of 16 kB, or eight of 2 MB."""
+LONGEST_LINE = 4 * MB
+"""Bytes of one episode: five turns of 800 kB."""
 
 _MOST_TRAINING_BYTES = 200 * MB
 
@@ -233,6 +234,6 @@ def _bounded(where: str, file: BufferedReader, most: int) -> bytes:
 def _first(error: ValidationError) -> str:
     """Returns the first complaint as one line that quotes nothing long."""
     detail = error.errors(include_url=False, include_input=False)[0]
-    key = ".".join(map(str, detail["loc"]))[:120]
-    message = detail["msg"].removeprefix("Value error, ")[:300]
+    key = shown(".".join(map(str, detail["loc"])), 120)
+    message = shown(detail["msg"].removeprefix("Value error, "), 300)
     return f"{key}: {message}" if key else message

@@ -85,11 +85,10 @@ class SubmittedRun(_Strict):
     tasks: Annotated[list[SubmittedTask], Field(min_length=1, max_length=200)]
 
 
-class Submission(_Strict):
-    """The contents of `submission.json`.
+class About(_Strict):
+    """What the submitter says; nothing of it can be known from a run.
 
     Attributes:
-        name: of the submission and its folder.
         model: as a table shows it.
         provider: which backend or service answered, such as `hf` or `openai`.
         method: how the model was made to play, such as `prompting`, `spa` or `baseline`.
@@ -101,7 +100,6 @@ class Submission(_Strict):
         links: by what they are, such as paper, code, weights.
     """
 
-    schema_: Literal["spa-bench/submission/1"] = Field(default=SUBMISSION_SCHEMA, alias="schema")
     name: Slug
     model: Line
     provider: Line
@@ -113,6 +111,17 @@ class Submission(_Strict):
     submitted_by: Line
     links: Annotated[dict[Slug, Link], Field(max_length=10)] = {}
     notes: Note | None = None
+
+
+class Submission(About):
+    """The contents of `submission.json`.
+
+    Attributes:
+        name: of the submission and its folder.
+        run: what was run.
+    """
+
+    schema_: Literal["spa-bench/submission/1"] = Field(default=SUBMISSION_SCHEMA, alias="schema")
     run: SubmittedRun
 
 

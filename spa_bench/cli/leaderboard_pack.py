@@ -1,0 +1,88 @@
+"""`spa-bench leaderboard pack RUN`: a run becomes the folder of a submission."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_ASKED = {
+    "model": "the model's name, as a table shows it",
+    "method": "how it was made to play, such as prompting, spa, baseline",
+    "training": "boards it was trained on: none, listed (then give --training-boards) or unknown",
+    "submitted_by": "your name or your group's",
+}
+"""What nobody can know from a run, and how it is asked for."""
+
+
+def pack(
+    run: Annotated[Path, typer.Argument(help="The folder of a complete run.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The submission's folder; default: submissions/NAME.")
+    ] = None,
+    details: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file with any of what the other options say, such as model: .."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the folder; default: made from model and method.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="As a table shows it.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Who or what answered; default: the run's, such as hf.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Such as prompting, vanilla, spa, baseline.")
+    ] = None,
+    parameters: Annotated[int | None, typer.Option(min=1, help="How many the model has.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="What it was trained from.")] = None,
+    training: Annotated[
+        str | None, typer.Option(help="Boards it was trained on: none, listed or unknown.")
+    ] = None,
+    training_boards: Annotated[
+        Path | None, typer.Option(help="JSON of those boards, or a checkpoint's spa_bench.json.")
+    ] = None,
+    submitted_by: Annotated[str | None, typer.Option(help="A person or a group.")] = None,
+    link: Annotated[
+        list[str] | None, typer.Option(help="paper=https://..; may be given again.")
+    ] = None,
+    notes: Annotated[str | None, typer.Option(help="One line.")] = None,
+) -> None:
+    """Pack a complete run of unmodified tasks as a submission.
+
+    Keys, local paths and names of machines are taken out. What cannot be known from the run comes
+    from options, from --details or, in a terminal, by asking.
+    """
+    from spa_bench.cli.evaluate import key_values
+    from spa_bench.registry import Registry
+    from spa_bench.runner.log import RunFolder
+    from spa_bench.submission.about import check, known, read_details
+    from spa_bench.submission.pack import pack as pack_run
+    from spa_bench.submission.pack import read_training_boards
+
+    given: dict[str, Any] = {
+        "name": name,
+        "model": model,
+        "provider": provider,
+        "method": method,
+        "parameters": parameters,
+        "base_model": base_model,
+        "training": training or ("listed" if training_boards else None),
+        "submitted_by": submitted_by,
+        "links": key_values(",".join(link or ()), "--link") or None,
+        "notes": notes,
+    }
+    folder = RunFolder(run)
+    said = known(folder.read_info()) | (read_details(details) if details else {})
+    said |= {key: value for key, value in given.items() if value is not None}
+    for key, question in _ASKED.items():
+        if key not in said and sys.stdin.isatty():
+            said[key] = typer.prompt(question, err=True)
+    checked = check(said)
+    boards = read_training_boards(training_boards) if training_boards else None
+    submission = pack_run(
+        folder, checked, output or Path("submissions") / checked.name, Registry(), boards
+    )
+    typer.echo(f"{submission.path}; now: spa-bench leaderboard verify {submission.path}")

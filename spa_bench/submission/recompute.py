@@ -1,0 +1,80 @@
+"""One logged episode, made again from the board, the salt and the logged replies alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, get_args
+
+from spa_bench.models.model import StopReason
+from spa_bench.runner.record import Episode, Turn
+from spa_bench.runner.rollout import Answer, EpisodeSpec, Rollout
+
+_REPORTED = frozenset({"reply", "reasoning", "stop_reason", "usage", "seconds", "tokens"})
+"""What only the model and its backend can know of a turn; all else follows from it."""
+
+_FOLLOWS = tuple(field.name for field in fields(Turn) if field.name not in _REPORTED)
+
+_STOP_REASONS = get_args(StopReason)
+
+
+def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode, list[str]]:
+    """Plays an episode again with the replies of the log.
+
+    Args:
+        spec: the episode as the plan has it.
+        logged: as the log has it; of the same board and repeat.
+        prefill: how every assistant message begins, '' where the backend could not begin it.
+
+    Returns:
+        The episode as it must have been, and what differs from it in the log, turn by turn; of an
+        episode that went another way, only where it first did.
+    """
+    rollout = Rollout(spec, prefill)
+    for number, turn in enumerate(logged.turns, 1):
+        if rollout.over:
+            return rollout.end(logged.error), [
+                f"turn {number} comes after the end; the episode has {number - 1}"
+            ]
+        rollout.ask()
+        made = rollout.answer(
+            Answer(
+                message=turn.reply,
+                stop_reason=turn.stop_reason,
+                reasoning=turn.reasoning,
+                usage=turn.usage,
+                seconds=turn.seconds,
+                tokens=turn.tokens,
+            )
+        )
+        if made != turn or turn.stop_reason not in _STOP_REASONS:
+            whats = [f"turn {number}: {what}" for what in _differences(turn, made)]
+            return rollout.end(logged.error), whats
+    complete = logged.status == "complete"
+    if complete and not rollout.over:
+        says = f"ends after turn {len(logged.turns)}, though there were turns and actions left"
+        return rollout.end(), [says]
+    if not complete and rollout.over:
+        return rollout.end(logged.error), ["broke, it says, but it had come to its end"]
+    made = rollout.end(logged.error if complete else logged.error or "")
+    return made, [] if made == logged else list(_differences(logged, made))
+
+
+def _differences(logged: Any, made: Any) -> Iterator[str]:
+    """Yields the fields in which two episodes or two turns differ."""
+    names = _FOLLOWS if isinstance(logged, Turn) else [field.name for field in fields(logged)]
+    for name in names:
+        said, is_so = getattr(logged, name), getattr(made, name)
+        if said != is_so:
+            yield f"{name} is {is_so!r:.160}, not {said!r:.160}{_step(name, said, is_so)}"
+    if isinstance(logged, Turn) and logged.stop_reason not in _STOP_REASONS:
+        yield f"stop_reason is one of {', '.join(_STOP_REASONS)}, not {logged.stop_reason!r:.60}"
+
+
+def _step(name: str, said: Any, is_so: Any) -> str:
+    """Returns which of a turn's actions it is that differs, where that can be said."""
+    if name not in ("actions", "outcomes"):
+        return ""
+    pairs = zip(said, is_so, strict=False)
+    step = next((i for i, (a, b) in enumerate(pairs, 1) if a != b), None)
+    return "" if step is None else f" (at action {step})"

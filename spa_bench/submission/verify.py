@@ -1,0 +1,220 @@
+"""Verifies a submission by replay: boards, actions, prompts, readings and figures, all anew.
+
+What the submission says is compared with what follows from the rules and the recorded replies.
+Replay proves that these replies lead to these figures. It does not prove who wrote them, nor what
+only a backend can know: stop reasons, tokens, seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import spa_bench
+from spa_bench.errors import InputError, nearest
+from spa_bench.registry import Registry
+from spa_bench.results.results import Results, compute
+from spa_bench.runner.log import write_atomically
+from spa_bench.runner.plan import Plan
+from spa_bench.submission.differences import Differences, EnoughError
+from spa_bench.submission.flags import flags, overlap
+from spa_bench.submission.folder import VERIFICATION, SubmissionFolder
+from spa_bench.submission.replayed_log import ReplayedLog
+from spa_bench.submission.schema import Submission, SubmittedTask, Verification
+from spa_bench.task import Task
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a verifier found.
+
+    Attributes:
+        differences: a line each, at most `MOST_DIFFERENCES`; a submission with any has no badge.
+        stopped: whether there may be more of them.
+        results: recomputed; None where the tasks or the log could not be replayed to their end.
+        verification: None with any difference.
+        seconds: that it took.
+    """
+
+    submission: Submission
+    differences: list[str]
+    stopped: bool
+    results: Results | None
+    verification: Verification | None
+    episodes: int
+    turns: int
+    seconds: float
+
+
+def verify(
+    folder: SubmissionFolder, registry: Registry, others: Mapping[str, Sequence[str]] | None = None
+) -> Report:
+    """Computes a submission anew and compares.
+
+    Args:
+        registry: of the tasks that may be submitted.
+        others: the samples of transcripts of other submissions, by name.
+
+    Raises:
+        InputError: for a folder that is no submission at all.
+    """
+    started = time.perf_counter()
+    folder.check()
+    submission, stated = folder.submission(), folder.results()
+    training = folder.training_boards()
+    found, results = Differences(), None
+    replay: ReplayedLog | None = None
+    verification: Verification | None = None
+    stopped = False
+    try:
+        _check_statements(submission, folder, bool(training), found)
+        plan = _plan(submission, registry, found)
+        if plan is not None:
+            run = submission.run
+            replay = ReplayedLog(folder, plan, run.capabilities.get("prefill", False), found)
+            results = compute(plan, run.model, replay.episodes(), run.price)
+            if not replay.lacking:
+                _compare_results(stated, results, found)
+            if not found.lines:
+                shares = _shares(plan, submission, training)
+                verification = Verification(
+                    submission=folder.digest(),
+                    badge="replayed",
+                    verified=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                    spa_bench=spa_bench.__version__,
+                    episodes=replay.count,
+                    turns=replay.turns,
+                    overlap=shares,
+                    flags=list(
+                        flags(submission, results, replay.transcripts, shares, others or {})
+                    ),
+                    transcripts=replay.transcripts.sample(),
+                )
+    except EnoughError:
+        stopped = True
+    return Report(
+        submission=submission,
+        differences=found.lines,
+        stopped=stopped,
+        results=results,
+        verification=verification,
+        episodes=replay.count if replay else 0,
+        turns=replay.turns if replay else 0,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def write_verification(folder: SubmissionFolder, verification: Verification | None) -> None:
+    """Writes what was found beside the submission; with None, removes what was there."""
+    path = folder.path / VERIFICATION
+    if verification is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_atomically(
+            path, verification.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
+        )
+
+
+def samples_beside(folder: SubmissionFolder) -> dict[str, Sequence[str]]:
+    """Returns the samples of transcripts of the verified submissions in the same parent folder."""
+    samples: dict[str, Sequence[str]] = {}
+    for path in sorted(folder.path.absolute().parent.iterdir()):
+        other = SubmissionFolder(path)
+        if not path.is_dir() or other.name == folder.name:
+            continue
+        try:
+            verified = other.verification()
+        except InputError:
+            continue  # is told when that one is verified
+        if verified is not None:
+            samples[other.name] = verified.transcripts
+    return samples
+
+
+def _check_statements(
+    submission: Submission, folder: SubmissionFolder, listed: bool, found: Differences
+) -> None:
+    where = "submission.json"
+    if submission.name != folder.name:
+        found.add(where, f"name is {submission.name!r}, the folder's is {folder.name!r:.100}")
+    if (submission.training == "listed") != listed:
+        there = "are" if listed else "are none"
+        found.add(where, f"training is {submission.training!r}, but there {there} training boards")
+
+
+def _plan(submission: Submission, registry: Registry, found: Differences) -> Plan | None:
+    """Returns what a complete run of the submission's tasks holds; None if one is not ours."""
+    tasks: list[Task] = []
+    for stated in submission.run.tasks:
+        task = _task(stated, registry, found)
+        if task is not None:
+            tasks.append(task)
+    names = [stated.task for stated in submission.run.tasks]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        found.add("submission.json", f"task {name!r} is there twice")
+    if found.lines:
+        return None
+    return Plan(tasks, [stated.repeats for stated in submission.run.tasks], submission.run.salt)
+
+
+def _task(stated: SubmittedTask, registry: Registry, found: Differences) -> Task | None:
+    where = f"submission.json: task {stated.task!r}"
+    if stated.task not in registry.task_names():
+        close = nearest(stated.task, registry.task_names())
+        found.add(where, f"there is no such task in spa-bench {spa_bench.__version__}{close}")
+        return None
+    task = registry.load(stated.task)
+    if task.hash != stated.hash:
+        found.add(
+            where,
+            f"its hash is {task.hash[:12]}.., not {stated.hash[:12]}..: the task was altered,"
+            f" or spa-bench {spa_bench.__version__} has another version of it",
+        )
+        return None
+    if len(task.boards[0]) != stated.boards:
+        found.add(where, f"it has {len(task.boards[0])} boards, not {stated.boards}")
+    return task
+
+
+def _compare_results(stated: Results, made: Results, found: Differences) -> None:
+    """Compares every figure that the submission states with the one that follows from its log."""
+    said = stated.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    is_so = made.model_dump(mode="json", by_alias=True)
+    missing = object()
+    leaves = _leaves(is_so)
+    for key, value in _leaves(said).items():
+        actual = leaves.get(key, missing)
+        if actual is missing:
+            found.add(f"results.json: {key}", f"is {value!r:.80}, which follows from nothing")
+        elif actual != value:
+            found.add(f"results.json: {key}", f"is {actual!r:.80}, not {value!r:.80}")
+
+
+def _leaves(value: Any, key: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested JSON by path; items that say their task are named by it."""
+    if isinstance(value, dict):
+        pairs = [(str(k), v) for k, v in cast(dict[str, Any], value).items()]
+    elif isinstance(value, list):
+        items = cast(list[Any], value)
+        pairs = [(_name_of(item, i), item) for i, item in enumerate(items)]
+    else:
+        return {key: value}
+    leaves: dict[str, Any] = {f"{key} length": len(pairs)} if isinstance(value, list) else {}
+    for name, item in pairs:
+        leaves |= _leaves(item, f"{key}.{name}" if key else name)
+    return leaves
+
+
+def _name_of(item: Any, index: int) -> str:
+    named = cast(dict[str, Any], item).get("task") if isinstance(item, dict) else None
+    return named if isinstance(named, str) else str(index)
+
+
+def _shares(
+    plan: Plan, submission: Submission, training: Mapping[str, frozenset[str]]
+) -> dict[str, float | None]:
+    known = submission.training != "unknown"
+    return {task.name: overlap(task, training) if known else None for task in plan.tasks}
