@@ -115,6 +115,42 @@ def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
     return cast(AnyEnvironment, _strictly(pydantic.TypeAdapter(kind), parameters))
 
 
+def make_probe_world(
+    settings: Mapping[str, Any], base: AnyEnvironment, observation: str
+) -> AnyEnvironment:
+    """Builds the world of a probe from a mapping with its `name`, `question` and parameters.
+
+    Raises:
+        InputError: for an unknown name or parameter, a missing question, or one with a placeholder
+            that the probe does not fill.
+        pydantic.ValidationError: for bad parameters.
+    """
+    parameters = dict(settings)
+    name, question = parameters.pop("name", None), parameters.pop("question", None)
+    if not isinstance(name, str) or not isinstance(question, str):
+        missing = "question" if isinstance(name, str) else "name"
+        raise InputError(f"probe needs a {missing}")
+    kind: type[Any] = load_plugin("probes", name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    for key in parameters:
+        if key not in fields:
+            raise InputError(f"probe {name!r} has no parameter {key!r}{nearest(key, fields)}")
+    probe = _strictly(pydantic.TypeAdapter(kind), parameters)
+    return cast(AnyEnvironment, probe.world(base, question, observation))
+
+
+def make_task(name: str, config: TaskConfig) -> Task:
+    """Builds a task from its settings, such as those that a run keeps.
+
+    Raises:
+        InputError, pydantic.ValidationError: for settings there are not.
+    """
+    environment = make_environment(config.environment)
+    if config.probe is not None:
+        environment = make_probe_world(config.probe, environment, config.observation)
+    return Task(name, config, environment, make_format(config.format))
+
+
 @dataclass(frozen=True)
 class Entry:
     """A named file in a task folder."""
@@ -238,13 +274,12 @@ def load_task(path: Path) -> Task:
             f"{nearest(written, plugins('formats'))}"
         )
     config = _validated(TaskConfig, document)
-    environment = _environment(document, config)
-    for key, placeholder, known in unknown_placeholders(config, environment):
+    task = _located(document, config)
+    for key, placeholder, known in unknown_placeholders(config, task.environment):
         raise InputError(
             f"{document.locate(key)}: {'.'.join(key)}: unknown placeholder {{{placeholder}}}"
             f"{nearest(placeholder, known)}"
         )
-    task = Task(config.task, config, environment, make_format(config.format))
     if "belief" in config.metrics and not task.format.believes:
         raise InputError(
             f"{document.locate(('metrics',))}: metrics: `belief` needs a format that states"
@@ -267,16 +302,22 @@ def _read(path: Path) -> yaml_file.Document:
     return yaml_file.read(Path(os.path.realpath(path)))
 
 
-def _environment(document: yaml_file.Document, config: TaskConfig) -> AnyEnvironment:
+def _located(document: yaml_file.Document, config: TaskConfig) -> Task:
+    """Builds a task; complaints about its world or its probe name file and line."""
+    part, settings = "environment", config.environment
     try:
-        return make_environment(config.environment)
+        environment = make_environment(settings)
+        if config.probe is not None:
+            part, settings = "probe", config.probe
+            environment = make_probe_world(settings, environment, config.observation)
     except pydantic.ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        where = document.locate(("environment", *detail["loc"]))
-        raise InputError(f"{where}: {_say(detail, 'environment')}") from None
+        where = document.locate((part, *detail["loc"]))
+        raise InputError(f"{where}: {_say(detail, part)}") from None
     except InputError as error:
-        key = next((k for k in config.environment if repr(k) in str(error)), "name")
-        raise InputError(f"{document.locate(('environment', key))}: {error}") from None
+        named = (k for k in settings if repr(k) in str(error) or f"{part}.{k}" in str(error))
+        raise InputError(f"{document.locate((part, next(named, 'name')))}: {error}") from None
+    return Task(config.task, config, environment, make_format(config.format))
 
 
 def _validated(schema: type[Any], document: yaml_file.Document) -> Any:

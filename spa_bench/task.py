@@ -125,10 +125,11 @@ class TaskConfig(_Strict):
 
     task: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
     version: int = Field(ge=1)
-    kind: Literal["episode"]
+    kind: Literal["episode", "probe"]
     description: str = ""
     environment: dict[str, Any]
-    observation: Literal["grid", "grid+coordinates"]
+    probe: dict[str, Any] | None = None
+    observation: Literal["grid", "grid+coordinates", "coordinates"]
     format: str
     parse: ParseMode
     limits: TaskLimits
@@ -136,7 +137,7 @@ class TaskConfig(_Strict):
     sampling: TaskSampling
     history: Literal["full"] | int = "full"
     repeats: int = Field(ge=1, le=MOST_REPEATS)
-    metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief)$")]]
+    metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief|accuracy)$")]]
     tag: list[str] = []
     prompt: TaskPrompt
 
@@ -147,6 +148,24 @@ class TaskConfig(_Strict):
         if value != "full" and not (type(value) is int and value >= 1):
             raise ValueError(f"must be `full` or a number of turns, not {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _kind_has_its_settings(self) -> TaskConfig:
+        limits = self.limits
+        if self.kind == "episode":
+            if self.probe is not None:
+                raise ValueError("`probe` is a setting of kind: probe")
+            if self.observation == "coordinates":
+                raise ValueError("observation: coordinates alone are for kind: probe")
+            if "accuracy" in self.metrics:
+                raise ValueError("metrics: accuracy is for kind: probe; an episode has pass@1")
+        elif self.probe is None:
+            raise ValueError("kind: probe needs `probe` with a name and a question")
+        elif max(limits.turns, limits.actions_per_turn, limits.actions) > 1:
+            raise ValueError("limits: a probe has one turn, one action_per_turn and one action")
+        elif "belief" in self.metrics:
+            raise ValueError("metrics: belief is for kind: episode")
+        return self
 
     @model_validator(mode="after")
     def _format_has_its_text(self) -> TaskConfig:
@@ -236,14 +255,14 @@ class Task:
             if wanted.count is not None and len(found) >= wanted.count:
                 break
             try:
-                state = self.environment.initial_state(seed)
+                for name, state in self.environment.instances(seed):
+                    key = self.environment.board_key(state)
+                    if wanted.split not in ("paper", "all") and split_of(key) != wanted.split:
+                        break
+                    found.append(Instance(name, seed, state, key))
             except NoBoardError as error:
                 skipped.append(Skipped(seed, str(error)))
-                continue
-            key = self.environment.board_key(state)
-            if wanted.split in ("paper", "all") or split_of(key) == wanted.split:
-                found.append(Instance(self.environment.instance_id(seed), seed, state, key))
-        return tuple(found), tuple(skipped)
+        return tuple(found[: wanted.count]), tuple(skipped)
 
     def opening_message(self, state: str, turn: int, actions_left: int) -> str:
         """Returns the user message that opens a conversation: normally that of turn 1."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
@@ -63,12 +63,14 @@ class Environment(ABC, Generic[S, A]):
             share its luck.
         enumerable: whether `outcomes` can be asked. A world that cannot enumerate what may happen
             offers `sample` instead; it has no bounds, no probes and no oracle.
+        whole_answer: whether an answer is one action as a whole, and not several with separators.
     """
 
     name: ClassVar[str]
     rules_version: ClassVar[int] = 1
     presentation: ClassVar[frozenset[str]] = frozenset()
     enumerable: ClassVar[bool] = True
+    whole_answer: ClassVar[bool] = False
 
     # -- the kernel ----------------------------------------------------------------------------
 
@@ -79,6 +81,16 @@ class Environment(ABC, Generic[S, A]):
         Raises:
             NoBoardError: if the generator has none for this seed.
         """
+
+    def instances(self, seed: int) -> Iterator[tuple[str, S]]:
+        """Yields the id and the state of everything that this seed stands for: one board.
+
+        Only a world whose boards are questions about boards has more.
+
+        Raises:
+            NoBoardError: as `initial_state`.
+        """
+        yield self.instance_id(seed), self.initial_state(seed)
 
     @abstractmethod
     def actions(self, state: S) -> Sequence[A]:

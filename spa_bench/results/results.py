@@ -12,6 +12,7 @@ from pydantic import Field
 
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import normalised, pass_at_k, pass_hat_k
+from spa_bench.probes.world import ProbeWorld
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally
 from spa_bench.results.bounds import (
     BoardBounds,
@@ -20,6 +21,8 @@ from spa_bench.results.bounds import (
     closed_loop_of,
     floor_of,
 )
+from spa_bench.results.probe import ACCURACY, ProbeResult, ProbeTally
+from spa_bench.results.efficiency import Efficiency, EfficiencyTally
 from spa_bench.results.schema import Number, ResultModel
 from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Done, Plan
@@ -69,6 +72,7 @@ class TaskResult(ResultModel):
         seconds: wall time of all model calls.
         belief: what the turns say about the state, against what was so; null where the task does
             not ask for it.
+        probe: how the items of a probe were answered; null for tasks that are none.
     """
 
     task: str
@@ -91,10 +95,11 @@ class TaskResult(ResultModel):
     cost: Number = None
     seconds: Number
     belief: Belief | None = None
+    probe: ProbeResult | None = None
 
 
 class Results(ResultModel):
-    """The contents of `results.json`."""
+    """The contents of `results.json`; `efficiency` is null where the log has no times."""
 
     schema_: Literal["spa-bench/results/1"] = Field(default=RESULTS_SCHEMA, alias="schema")
     model: str
@@ -102,6 +107,7 @@ class Results(ResultModel):
     partial: bool
     foreign_lines: int
     tasks: list[TaskResult]
+    efficiency: Efficiency | None = None
 
     @property
     def owed(self) -> int:
@@ -123,6 +129,7 @@ class _Tally:
     """Running sums of one task; memory grows with boards, not with episodes."""
 
     belief: BeliefTally | None = None
+    probe: ProbeTally | None = None
     boards: dict[str, _Board] = field(default_factory=dict[str, _Board])
     failures: Counter[str] = field(default_factory=Counter[str])
     parses: Counter[str] = field(default_factory=Counter[str])
@@ -152,8 +159,9 @@ class _Tally:
                 self.sums["reasoning"] += usage.reasoning_tokens or 0
                 self.sums["counted"] += 1
         self.sums["actions"] += actions
-        if self.belief is not None:
-            self.belief.add(episode)
+        for tally in (self.belief, self.probe):
+            if tally is not None:
+                tally.add(episode)
         if episode.success:
             board.successes += 1
             board.actions += actions
@@ -167,20 +175,25 @@ def compute(
     Complete episodes beyond the first of the same board and repeat are ignored, and so are those
     beyond the plan's boards and repeats. Episodes of other tasks count as foreign lines.
     """
-    tallies = {task.hash: _Tally(_belief_tally(plan, task)) for task in plan.tasks}
+    tallies = {
+        task.hash: _Tally(_belief_tally(plan, task), _probe_tally(plan, task))
+        for task in plan.tasks
+    }
     planned = {
         task.hash: (frozenset(board.id for board in plan.boards(task)), repeats)
         for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
     }
-    done, foreign = Done(), 0
+    done, foreign, efficiency = Done(), 0, EfficiencyTally()
     for episode in episodes:
         boards, repeats = planned.get(episode.task_hash, (frozenset[str](), 0))
         if episode.task_hash not in planned:
             foreign += 1
         elif episode.instance in boards and episode.repeat < repeats:
+            scored = done.add(episode)
+            efficiency.add(episode, scored=scored)
             if episode.status == "infrastructure":
                 tallies[episode.task_hash].infrastructure += 1
-            elif done.add(episode):
+            elif scored:
                 tallies[episode.task_hash].add(episode)
     return Results(
         model=model,
@@ -191,6 +204,7 @@ def compute(
             _task_result(plan, task, repeats, tallies[task.hash], price)
             for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
         ],
+        efficiency=efficiency.result(),
     )
 
 
@@ -199,6 +213,11 @@ def _belief_tally(plan: Plan, task: Task) -> BeliefTally | None:
     if not asked or not task.environment.enumerable:
         return None
     return BeliefTally(task, {board.id: board.state for board in plan.boards(task)})
+
+
+def _probe_tally(plan: Plan, task: Task) -> ProbeTally | None:
+    world = task.environment
+    return ProbeTally(world, plan.boards(task)) if isinstance(world, ProbeWorld) else None
 
 
 def _task_result(
@@ -216,11 +235,7 @@ def _task_result(
         successes=sum(board.successes for board in tally.boards.values()),
         owed=len(boards) * repeats - episodes,
         infrastructure=tally.infrastructure,
-        metrics={
-            name: _score(name, tally, list(bounds.values()))
-            for name in task.config.metrics
-            if name.startswith("pass")
-        },
+        metrics=_scores(task, tally, list(bounds.values())),
         failures=_most_common(tally.failures),
         parses=_most_common(tally.parses),
         stop_reasons=_most_common(tally.stop_reasons),
@@ -237,6 +252,7 @@ def _task_result(
         cost=_cost(tally, price),
         seconds=tally.microseconds / 1e6,
         belief=None if tally.belief is None else tally.belief.result(),
+        probe=None if tally.probe is None else tally.probe.result(),
     )
 
 
@@ -249,6 +265,31 @@ def _cost(tally: _Tally, price: Price | None) -> float:
 def _most_common(counts: Counter[str]) -> dict[str, int]:
     """Returns counts, the largest first and equal ones by name: never in the order of the log."""
     return dict(sorted(counts.items(), key=lambda count: (-count[1], count[0])))
+
+
+def _scores(task: Task, tally: _Tally, bounds: list[BoardBounds]) -> dict[str, Score]:
+    scores: dict[str, Score] = {}
+    for name in task.config.metrics:
+        if name.startswith("pass"):
+            scores[name] = _score(name, tally, bounds)
+        elif name == ACCURACY and tally.probe is not None:
+            scores[name] = _accuracy(tally.probe)
+    return scores
+
+
+def _accuracy(tally: ProbeTally) -> Score:
+    estimate, chance = tally.accuracy(), tally.chance()
+    return Score(
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        floor=chance,
+        floor_low=math.nan,
+        floor_high=math.nan,
+        ceiling=1.0,
+        closed_loop=1.0,
+        normalised=normalised(estimate.value, chance, 1.0),
+    )
 
 
 def _score(metric: str, tally: _Tally, bounds: list[BoardBounds]) -> Score:

@@ -29,6 +29,7 @@ FAILURES: Mapping[str, str] = {
     "truncated": "nothing was executed, and most replies ran into the token limit",
     "ineffective": "actions were executed and none of them changed anything",
     "hole": "the player fell into a hole",
+    "wrong": "the answer to a probe is not right",
     "lost": "a world from elsewhere ended the episode without success",
     "dead_end": "the last state is one from which success cannot be reached",
     "budget": "turns or actions ran out on the way",

@@ -182,7 +182,8 @@ def _read_actions(
     """Returns the valid ones among the first `most` actions named, as the paper's code does."""
     if parsed.answer is None:
         return "format", []
-    named = split_actions(message[parsed.answer.start : parsed.answer.end])[:most]
+    answer = message[parsed.answer.start : parsed.answer.end]
+    named = [answer.strip()] if environment.whole_answer else split_actions(answer)[:most]
     actions = [action for name in named if (action := environment.parse_action(name)) is not None]
     if not actions:
         return "invalid", []

@@ -1,0 +1,1 @@
+"""Probes: single questions about a world, each with its answer from the kernel."""

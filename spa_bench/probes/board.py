@@ -1,0 +1,187 @@
+"""States and transitions of one board for questions to be about; drawn by keyed chance.
+
+States come from a random walk, which strays, and from a shortest solution, which arrives.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from spa_bench.environments.environment import AnyEnvironment, Outcome
+from spa_bench.environments.keyed import Keyed
+
+_STEPS = 24
+"""Steps of the random walk."""
+
+_MOST_TRANSITIONS = 20_000
+"""Looked at in search of a success, before the board is taken as it is."""
+
+
+class Transition(NamedTuple):
+    """An action in a state, and all that it can lead to."""
+
+    state: Any
+    action: Any
+    outcomes: tuple[Outcome[Any], ...]
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the state after it may be another."""
+        return any(outcome.state != self.state for outcome in self.outcomes)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the episode may end with it."""
+        return any(outcome.terminal for outcome in self.outcomes)
+
+
+class Board:
+    """One board of an environment, with chance of its own for each kind of question."""
+
+    def __init__(self, environment: AnyEnvironment, start: Any, seed: int) -> None:
+        self.environment = environment
+        self.start = start
+        self._seed = seed
+
+    def chance(self, purpose: str) -> Keyed:
+        """Returns the stream of chance for one purpose."""
+        identity = {"environment": self.environment.environment_id, "purpose": purpose}
+        return Keyed("probe", identity, self._seed)
+
+    @cached_property
+    def states(self) -> tuple[Any, ...]:
+        """Different states in which the episode goes on, the start first."""
+        found = [self.start, *self.walk, *self.solution]
+        return tuple(dict.fromkeys(state for state in found if not self.over(state)))
+
+    @cached_property
+    def walk(self) -> tuple[Any, ...]:
+        """The states of a short random walk."""
+        return self.strolled("walk", _STEPS)
+
+    def strolled(self, purpose: str, steps: int) -> tuple[Any, ...]:
+        """Returns the states of a random walk among actions that may change something.
+
+        Where it ends it begins again.
+        """
+        chance, environment = self.chance(purpose), self.environment
+        state, seen = self.start, list[Any]()
+        for _ in range(steps):
+            numbers = environment.effective_actions(state)
+            if not numbers:
+                break
+            action = environment.actions(state)[chance.choice(numbers)]
+            outcome = _drawn(chance, environment.outcomes(state, action))
+            seen.append(outcome.state)
+            state = self.start if outcome.terminal else outcome.state
+        return tuple(seen)
+
+    @cached_property
+    def solution(self) -> tuple[Any, ...]:
+        """The states of a shortest way to success (with luck), or of the environment's own plan.
+
+        Empty where none is found.
+        """
+        return _planned(self.environment, self.start) or _searched(self.environment, self.start)
+
+    def transitions(self, chance: Keyed) -> Iterator[Transition]:
+        """Yields the transitions from `states` by all actions, in random order.
+
+        Those that the environment says to be without effect come last.
+        """
+        yield from self.effective_transitions(chance)
+        for state in shuffled(chance, self.states):
+            effective = frozenset(self.environment.effective_actions(state))
+            count = len(self.environment.actions(state))
+            idle = [number for number in range(count) if number not in effective]
+            yield from self._by(chance, state, idle)
+
+    def effective_transitions(self, chance: Keyed) -> Iterator[Transition]:
+        """Yields the transitions from `states` by actions that may change something, shuffled."""
+        for state in shuffled(chance, self.states):
+            yield from self._by(chance, state, self.environment.effective_actions(state))
+
+    def _by(self, chance: Keyed, state: Any, numbers: Sequence[int]) -> Iterator[Transition]:
+        actions = self.environment.actions(state)
+        for number in shuffled(chance, numbers):
+            action = actions[number]
+            yield Transition(state, action, self.environment.outcomes(state, action))
+
+    def can_succeed(self, state: Any, most_transitions: int) -> bool | None:
+        """Returns whether success can be reached from a state; None if that took too long."""
+        found = _search(self.environment, state, most_transitions)
+        return None if found is None else bool(found)
+
+    def over(self, state: Any) -> bool:
+        """Returns whether the episode has ended in a state."""
+        return self.environment.is_success(state) or self.environment.loss(state) is not None
+
+
+def shuffled(chance: Keyed, options: Sequence[Any]) -> list[Any]:
+    """Returns the options in random order."""
+    items = list(options)
+    chance.shuffle(items)
+    return items
+
+
+def _drawn(chance: Keyed, outcomes: tuple[Outcome[Any], ...]) -> Outcome[Any]:
+    if len(outcomes) == 1:
+        return outcomes[0]
+    point = chance.below(1 << 53)
+    for outcome in outcomes:
+        point -= outcome.probability * (1 << 53)
+        if point < 0:
+            return outcome
+    return outcomes[-1]
+
+
+def _planned(environment: AnyEnvironment, start: Any) -> tuple[Any, ...]:
+    states, state = [start], start
+    for action in environment.plan(start) or ():
+        outcomes = environment.outcomes(state, action)
+        if len(outcomes) != 1:
+            return ()
+        state = outcomes[0].state
+        states.append(state)
+    return tuple(states) if environment.is_success(state) else ()
+
+
+def _searched(environment: AnyEnvironment, start: Any) -> tuple[Any, ...]:
+    return _search(environment, start, _MOST_TRANSITIONS) or ()
+
+
+def _search(
+    environment: AnyEnvironment, start: Any, most_transitions: int
+) -> tuple[Any, ...] | None:
+    """Returns the states of a shortest way to success; () if there is none, None if unknown."""
+    came_from: dict[Any, Any] = {start: None}
+    queue, looked_at = deque([start]), 0
+    if environment.is_success(start):
+        return (start,)
+    while queue:
+        here = queue.popleft()
+        actions = environment.actions(here)
+        for number in environment.effective_actions(here):
+            for outcome in environment.outcomes(here, actions[number]):
+                looked_at += 1
+                there = outcome.state
+                if there in came_from:
+                    continue
+                came_from[there] = here
+                if environment.is_success(there):
+                    return _way(came_from, there)
+                if not outcome.terminal:
+                    queue.append(there)
+        if looked_at > most_transitions:
+            return None
+    return ()
+
+
+def _way(came_from: dict[Any, Any], state: Any) -> tuple[Any, ...]:
+    way = [state]
+    while (state := came_from[state]) is not None:
+        way.append(state)
+    return tuple(reversed(way))
