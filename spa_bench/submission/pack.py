@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, TypeAlias, cast
 
 from pydantic import ValidationError
 
-import spa_bench
 from spa_bench.errors import InputError, SpaBenchError
 from spa_bench.registry import Registry
 from spa_bench.results.results import Results, compute
@@ -25,6 +24,7 @@ from spa_bench.results.table import format_results
 from spa_bench.runner.log import RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode, episode_adapter, to_line
+from spa_bench.submission import THIS_VERSION
 from spa_bench.submission.folder import CHECKSUMS, EPISODES, TRAINING_BOARDS, SubmissionFolder
 from spa_bench.submission.order import Order
 from spa_bench.submission.schema import About, Submission, SubmittedRun, SubmittedTask
@@ -110,7 +110,7 @@ def _plan(run: RunFolder, info: RunInfo, registry: Registry) -> Plan:
         if task is None or task.hash != played.hash:
             raise InputError(
                 f"{run.path}: task {played.task!r} is not the built-in one of spa-bench"
-                f" {spa_bench.__version__}: only unmodified tasks can be compared"
+                f" {THIS_VERSION}: only unmodified tasks can be compared"
             )
         tasks.append(task)
     if info.limit is not None or info.shard is not None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import spa_bench
 from spa_bench.errors import InputError, nearest
 from spa_bench.registry import Registry
 from spa_bench.results.results import Results, compute
 from spa_bench.runner.log import write_atomically
 from spa_bench.runner.plan import Plan
+from spa_bench.submission import THIS_VERSION
 from spa_bench.submission.differences import Differences, EnoughError
 from spa_bench.submission.flags import flags, overlap
 from spa_bench.submission.folder import VERIFICATION, SubmissionFolder
@@ -84,7 +84,7 @@ def verify(
                     submission=folder.digest(),
                     badge="replayed",
                     verified=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-                    spa_bench=spa_bench.__version__,
+                    spa_bench=THIS_VERSION,
                     episodes=replay.count,
                     turns=replay.turns,
                     overlap=shares,
@@ -164,14 +164,14 @@ def _task(stated: SubmittedTask, registry: Registry, found: Differences) -> Task
     where = f"submission.json: task {stated.task!r}"
     if stated.task not in registry.task_names():
         close = nearest(stated.task, registry.task_names())
-        found.add(where, f"there is no such task in spa-bench {spa_bench.__version__}{close}")
+        found.add(where, f"there is no such task in spa-bench {THIS_VERSION}{close}")
         return None
     task = registry.load(stated.task)
     if task.hash != stated.hash:
         found.add(
             where,
             f"its hash is {task.hash[:12]}.., not {stated.hash[:12]}..: the task was altered,"
-            f" or spa-bench {spa_bench.__version__} has another version of it",
+            f" or spa-bench {THIS_VERSION} has another version of it",
         )
         return None
     if len(task.boards[0]) != stated.boards:
