@@ -12,7 +12,7 @@ from spa_bench.results.results import Results, TaskResult, compute
 from spa_bench.runner.log import BadLine, RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
-from spa_bench.site.episodes import shown
+from spa_bench.site.episodes import Group, shown
 from spa_bench.site.pages import alone, joined, render, static
 from spa_bench.site.rebuilt import rebuilt
 from spa_bench.site.world_model import belief_charts, believing
@@ -37,7 +37,13 @@ def run_page(path: Path, most: int | None = None) -> str:
     episodes = list(folder.episodes(bad.append))
     tasks = [(logged, rebuilt(logged)) for logged in info.tasks]
     results = _results(info, [task for _, task in tasks if task is not None], episodes)
-    view = shown(tasks, info.salt, episodes, most)
+    view = shown(
+        [
+            Group(logged.task, task, info.salt, [e for e in episodes if e.task_hash == logged.hash])
+            for logged, task in tasks
+        ],
+        most,
+    )
     notes = [
         f"{logged.task}: this installation plays another task by that name, or lacks its"
         " environment; its episodes are shown as logged and it has no results here."

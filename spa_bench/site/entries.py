@@ -1,0 +1,218 @@
+"""What the leaderboard is made of: submissions, and figures that others have reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spa_bench.errors import InputError
+from spa_bench.registry import Registry
+from spa_bench.results.bounds import BoardBounds, board_bounds, ceiling_of, closed_loop_of, floor_of
+from spa_bench.results.results import Results, TaskResult
+from spa_bench.runner.record import Episode
+from spa_bench.submission.folder import MB, SubmissionFolder
+from spa_bench.submission.schema import Badge, Submission, Verification
+from spa_bench.task import Task
+
+Counts = Mapping[str, Mapping[str, tuple[int, int]]]
+"""Task -> board -> (complete episodes, successes)."""
+
+_MOST_BYTES = 20_000 * MB
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission, as far as it has been checked."""
+
+    folder: SubmissionFolder
+    submission: Submission
+    results: Results
+    verification: Verification | None
+
+    @property
+    def slug(self) -> str:
+        """The name of the submission, which is safe in a path."""
+        return self.submission.name
+
+    @property
+    def badge(self) -> Badge:
+        """What is known of its figures."""
+        return "reported" if self.verification is None else self.verification.badge
+
+    def episodes(self) -> Iterator[Episode]:
+        """Yields its log, which somebody must have verified."""
+        return (episode for _, episode in self.folder.episodes(_MOST_BYTES))
+
+    def result(self, task: Task) -> TaskResult | None:
+        """Returns its result on exactly this task."""
+        return next((t for t in self.results.tasks if t.task_hash == task.hash), None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The submissions of a folder, and those that cannot be shown, with the reason."""
+
+    entries: list[Entry]
+    problems: list[str]
+
+
+def read_entries(folder: Path) -> Found:
+    """Reads every submission below a folder; what is wrong with one keeps no other out.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}") from None
+    found = Found([], [])
+    for path in paths:
+        try:
+            found.entries.append(_entry(SubmissionFolder(path)))
+        except InputError as error:
+            found.problems.append(str(error))
+    return found
+
+
+def _entry(folder: SubmissionFolder) -> Entry:
+    folder.check()
+    submission = folder.submission()
+    if submission.name != folder.name:
+        raise InputError(f"{folder.path}: submission.json calls it {submission.name!r}")
+    results = folder.results()
+    _check_numbers(f"{folder.path}/results.json", results.model_dump())
+    return Entry(folder, submission, results, folder.verification())
+
+
+_SHARES = frozenset({"value", "low", "high", "floor", "ceiling", "closed_loop", "stated"})
+_MOST = 1e15
+
+
+def _check_numbers(where: str, part: Any) -> None:
+    """Refuses numbers that no run can have: pages would have to lay them out.
+
+    Raises:
+        InputError: for the first one.
+    """
+    if isinstance(part, dict):
+        for key, value in cast(dict[str, Any], part).items():
+            if key in _SHARES and isinstance(value, float) and not -1 <= value <= 1:
+                raise InputError(f"{where}: {key} is {value:.6g}, which no share can be")
+            _check_numbers(where, value)
+    elif isinstance(part, list):
+        for value in cast(list[Any], part):
+            _check_numbers(where, value)
+    elif isinstance(part, int | float) and not abs(part) < _MOST:
+        raise InputError(f"{where}: holds a number that is too large")
+
+
+# -- reported figures ------------------------------------------------------------------------------
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class ReportedRow(_Strict):
+    """A line of somebody's table; `scores` holds Pass@1 and Pass@8 in percent, by task."""
+
+    model: str
+    method: str
+    parameters: int = Field(ge=1)
+    scores: dict[str, tuple[Percent, Percent]]
+
+
+class Source(_Strict):
+    """Where figures were published."""
+
+    title: str
+    short: str
+    url: Annotated[str, Field(pattern=r"^https://[^\s<>\"']+$")]
+    year: int
+
+
+class Reported(_Strict):
+    """A file of figures that nobody here has checked.
+
+    Attributes:
+        notes: what a reader must know, by task; `*` concerns all.
+    """
+
+    schema_: Literal["spa-bench/reported/1"] = Field(alias="schema")
+    source: Source
+    notes: dict[str, str] = {}
+    rows: list[ReportedRow]
+
+
+def read_reported(folder: Path) -> list[Reported]:
+    """Reads the files of reported figures in a folder; none if there is no such folder.
+
+    Raises:
+        InputError: for a file that is none.
+    """
+    found: list[Reported] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(Reported.model_validate_json(path.read_bytes()))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            raise InputError(
+                f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+            ) from None
+    return found
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MeasuredTask:
+    """A task with its bounds, computed here and not taken from any submission.
+
+    Attributes:
+        main: whether it is one of those that make the overall score.
+    """
+
+    task: Task
+    main: bool
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task.name
+
+    def floor(self, metric: str) -> float:
+        """Returns what uniformly random actions get; NaN where unknown."""
+        return floor_of(metric, self._bounds).value
+
+    def ceiling(self, metric: str) -> float:
+        """Returns what the best policy under all limits gets; NaN where unknown."""
+        return ceiling_of(metric, self._bounds)
+
+    def closed_loop(self, metric: str) -> float:
+        """Returns what the best policy would get that looks before every action."""
+        return closed_loop_of(metric, self._bounds)
+
+    @cached_property
+    def _bounds(self) -> list[BoardBounds]:
+        return list(board_bounds(self.task, self.task.boards[0]).values())
+
+
+def measured_tasks(names: list[str], main: str) -> list[MeasuredTask]:
+    """Returns built-in tasks, those of the group `main` first; unknown names are left out."""
+    registry = Registry.with_paths(())
+    known = set(registry.task_names())
+    mains = [task.name for task in registry.resolve([main])]
+    others = sorted({name for name in names if name in known} - set(mains))
+    return [MeasuredTask(registry.load(name), name in mains) for name in (*mains, *others)]

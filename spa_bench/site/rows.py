@@ -1,0 +1,373 @@
+"""The leaderboard's table: columns, rows, and what is in each cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+
+from spa_bench.metrics.success import normalised
+from spa_bench.results.results import TaskResult
+from spa_bench.site.entries import Counts, Entry, MeasuredTask, Reported
+from spa_bench.site.ranks import Discipline, Rank, ranks
+
+OVERALL = "overall"
+_METRICS = (("pass@1", "Pass@1"), ("pass@8", "Pass@8"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value of the table; None where there is nothing to say.
+
+    Attributes:
+        low, high: its 95% interval. floor, ceiling: what it lies between.
+        text: what is shown instead of a number.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    text: str | None = None
+
+
+NOTHING = Cell()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        kind: how its values are written: `score` is a share, in percent; `ratio` a plain number.
+        shown: from the start, before the reader chooses.
+        ranked: the name of the ranking that sorting by it shows, if there is one.
+    """
+
+    key: str
+    label: str
+    group: str
+    kind: Literal["text", "score", "ratio", "count", "money"]
+    shown: bool = True
+    ranked: str = ""
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line.
+
+    Attributes:
+        kind: a submission, a figure that others reported, or a bound.
+        slug: of a submission. link: to more about it.
+        ranks: by ranking; without those it has no part in.
+    """
+
+    kind: Literal["submission", "reported", "bound"]
+    model: str
+    method: str
+    badge: str
+    link: str | None
+    slug: str | None = None
+    cells: Mapping[str, Cell] = field(default_factory=dict[str, Cell])
+    ranks: Mapping[str, Rank] = field(default_factory=dict[str, Rank])
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The whole of it; `rankings` names each ranking and how many take part."""
+
+    columns: list[Column]
+    rows: list[Row]
+    rankings: Mapping[str, int]
+
+
+def table(
+    entries: Sequence[Entry],
+    counts: Mapping[str, Counts],
+    reported: Sequence[Reported],
+    tasks: Sequence[MeasuredTask],
+) -> Table:
+    """Returns the table: submissions by overall score, then reported figures, then bounds.
+
+    Args:
+        counts: by submission, of those that have been verified: the others have no ranks.
+    """
+    main = [task for task in tasks if task.main]
+    every = _rankings(counts, main, tasks)
+    rows = [_entry_row(entry, every, tasks, main) for entry in entries]
+    rows.sort(key=lambda row: (-_known(row.cells[OVERALL].value), row.model, row.slug or ""))
+    for source in reported:
+        rows += [_reported_row(source, i, tasks) for i in range(len(source.rows))]
+    rows += [
+        _bound_row("best possible", "ceiling", tasks),
+        _bound_row("uniformly random", "floor", tasks),
+    ]
+    columns = [
+        column
+        for column in _columns(tasks)
+        if any(_told(row.cells.get(column.key)) for row in rows)
+    ]
+    return Table(columns, rows, {name: len(places) for name, places in every.items()})
+
+
+def _columns(tasks: Sequence[MeasuredTask]) -> Iterator[Column]:
+    yield Column("parameters", "size", "", "count", says="parameters of the model")
+    yield Column(
+        OVERALL,
+        "overall",
+        "",
+        "ratio",
+        ranked=OVERALL,
+        says="mean over the main tasks of (Pass@1 - floor) / (ceiling - floor)",
+    )
+    for metric, label in _METRICS:
+        for task in tasks:
+            shown = task.main and metric == "pass@1"
+            ranked = task.name if metric == "pass@1" else ""
+            yield Column(f"{task.name}:{metric}", task.name, label, "score", shown, ranked)
+    for task in tasks:
+        says = "(Pass@1 - floor) / (ceiling - floor)"
+        yield Column(f"{task.name}:normalised", task.name, "normalised", "ratio", False, "", says)
+    for what in ("observation", "prediction"):
+        says = f"exact {what}s, over all tasks whose replies state them"
+        yield Column(f"belief:{what}", what, "belief", "score", True, "", says)
+    yield Column("tokens", "tokens", "", "count", says="prompt and completion tokens an episode")
+    yield Column("cost", "$", "", "money", says="US dollars per 1,000 episodes")
+    yield Column("date", "date", "", "text", says="of the submission")
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _entry_row(
+    entry: Entry,
+    every: Mapping[str, Mapping[str, Rank]],
+    tasks: Sequence[MeasuredTask],
+    main: Sequence[MeasuredTask],
+) -> Row:
+    submission = entry.submission
+    cells: dict[str, Cell] = {"parameters": _count(submission.parameters)}
+    for task in tasks:
+        result = entry.result(task.task)
+        for metric, _ in _METRICS:
+            score = None if result is None else result.metrics.get(metric)
+            if score is not None and _known(score.value) >= 0:
+                cells[f"{task.name}:{metric}"] = Cell(
+                    score.value, score.low, score.high, *_limits(task, metric)
+                )
+        cells[f"{task.name}:normalised"] = Cell(_normalised(task, cells))
+    cells[OVERALL] = Cell(_mean([cells[f"{task.name}:normalised"].value for task in main]))
+    cells |= _spent(entry.results.tasks) | _belief(entry.results.tasks)
+    cells["date"] = Cell(submission.date.toordinal(), text=submission.date.isoformat())
+    verified = entry.verification
+    return Row(
+        kind="submission",
+        model=submission.model,
+        method=submission.method,
+        badge=entry.badge,
+        link=f"submissions/{entry.slug}/index.html",
+        slug=entry.slug,
+        cells=cells,
+        ranks={name: places[entry.slug] for name, places in every.items() if entry.slug in places},
+        flags=[] if verified is None else [flag.says for flag in verified.flags],
+    )
+
+
+def _reported_row(source: Reported, number: int, tasks: Sequence[MeasuredTask]) -> Row:
+    row = source.rows[number]
+    cells: dict[str, Cell] = {
+        "parameters": _count(row.parameters),
+        "date": Cell(date(source.source.year, 1, 1).toordinal(), text=str(source.source.year)),
+    }
+    for task in tasks:
+        for (metric, _), value in zip(_METRICS, row.scores.get(task.name, ()), strict=False):
+            cells[f"{task.name}:{metric}"] = Cell(value / 100, None, None, *_limits(task, metric))
+        cells[f"{task.name}:normalised"] = Cell(_normalised(task, cells))
+    return Row("reported", row.model, row.method, "reported", source.source.url, cells=cells)
+
+
+def _bound_row(name: str, which: Literal["floor", "ceiling"], tasks: Sequence[MeasuredTask]) -> Row:
+    cells: dict[str, Cell] = {OVERALL: Cell(1.0 if which == "ceiling" else 0.0)}
+    for task in tasks:
+        for metric, _ in _METRICS:
+            floor, ceiling = _limits(task, metric)
+            value = ceiling if which == "ceiling" else floor
+            cells[f"{task.name}:{metric}"] = Cell(value, None, None, floor, ceiling)
+        cells[f"{task.name}:normalised"] = Cell(_normalised(task, cells))
+    return Row("bound", name, which, "exact", None, cells=cells)
+
+
+def _limits(task: MeasuredTask, metric: str) -> tuple[float | None, float | None]:
+    return _finite(task.floor(metric)), _finite(task.ceiling(metric))
+
+
+def _normalised(task: MeasuredTask, cells: Mapping[str, Cell]) -> float | None:
+    cell = cells.get(f"{task.name}:pass@1", NOTHING)
+    if cell.value is None or cell.floor is None or cell.ceiling is None:
+        return None
+    return _finite(normalised(cell.value, cell.floor, cell.ceiling))
+
+
+def _spent(results: Sequence[TaskResult]) -> dict[str, Cell]:
+    episodes = sum(task.episodes for task in results)
+    counted = all(task.tokens.turns_counted == task.turns for task in results)
+    tokens = sum(task.tokens.prompt + task.tokens.completion for task in results)
+    costs = [task.cost for task in results]
+    cells: dict[str, Cell] = {}
+    if episodes and counted and tokens:
+        cells["tokens"] = Cell(tokens / episodes)
+    if episodes and all(cost is not None for cost in costs):
+        cells["cost"] = Cell(1000 * math.fsum(cost or 0.0 for cost in costs) / episodes)
+    return cells
+
+
+def _belief(results: Sequence[TaskResult]) -> dict[str, Cell]:
+    beliefs = [task.belief for task in results if task.belief is not None and task.belief.turns]
+    cells: dict[str, Cell] = {}
+    for what in ("observation", "prediction"):
+        exact = [getattr(belief, what).exact for belief in beliefs]
+        if len(exact) == 1:
+            cells[f"belief:{what}"] = Cell(exact[0].value, exact[0].low, exact[0].high)
+        elif exact:
+            cells[f"belief:{what}"] = Cell(_mean([interval.value for interval in exact]))
+    return cells
+
+
+def _count(number: int | None) -> Cell:
+    return NOTHING if number is None else Cell(float(number))
+
+
+# -- ranks -----------------------------------------------------------------------------------------
+
+
+def _rankings(
+    counts: Mapping[str, Counts], main: Sequence[MeasuredTask], tasks: Sequence[MeasuredTask]
+) -> dict[str, dict[str, Rank]]:
+    """Returns for each ranking the ranks of those who take part: who played all of its boards."""
+    found: dict[str, dict[str, Rank]] = {}
+    weighted = [(task, task.ceiling("pass@1") - task.floor("pass@1")) for task in main]
+    spans = [(task, 1 / span / len(main)) for task, span in weighted if span > 1e-9]
+    groups = [(OVERALL, spans), *((task.name, [(task, 1.0)]) for task in tasks)]
+    for name, disciplines in groups:
+        boards = [[board.id for board in task.task.boards[0]] for task, _ in disciplines]
+        entrants = [
+            slug
+            for slug, own in counts.items()
+            if all(
+                set(ids) <= own.get(task.name, {}).keys()
+                for (task, _), ids in zip(disciplines, boards, strict=True)
+            )
+        ]
+        if entrants:
+            places = ranks(
+                [
+                    Discipline(
+                        np.array(
+                            [[_share(counts[slug][task.name][b]) for b in ids] for slug in entrants]
+                        ),
+                        weight,
+                    )
+                    for (task, weight), ids in zip(disciplines, boards, strict=True)
+                ]
+            )
+            found[name] = dict(zip(entrants, places, strict=True))
+    return found
+
+
+def _share(counts: tuple[int, int]) -> float:
+    n, c = counts
+    return c / n if n else 0.0
+
+
+# -- downloads -------------------------------------------------------------------------------------
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """Returns the table as plain data: all of its columns, also those not shown at first."""
+    return {
+        "schema": "spa-bench/leaderboard/1",
+        "rankings": dict(table.rankings),
+        "rows": [
+            {
+                "kind": row.kind,
+                "name": row.slug,
+                "model": row.model,
+                "method": row.method,
+                "badge": row.badge,
+                "ranks": {n: {"best": r.best, "worst": r.worst} for n, r in row.ranks.items()},
+                "flags": list(row.flags),
+                "values": {
+                    column.key: _plain(row.cells[column.key])
+                    for column in table.columns
+                    if _told(row.cells.get(column.key))
+                },
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def _plain(cell: Cell) -> Any:
+    names = ("value", "low", "high", "floor", "ceiling")
+    told = {name: value for name in names if (value := getattr(cell, name)) is not None}
+    return told if cell.text is None else cell.text
+
+
+def as_lines(table: Table) -> Iterator[list[Any]]:
+    """Yields the lines of the table as CSV: a line a row, its values without intervals."""
+    yield [
+        "kind",
+        "name",
+        "model",
+        "method",
+        "badge",
+        "rank_best",
+        "rank_worst",
+        *(column.key for column in table.columns),
+    ]
+    for row in table.rows:
+        rank = row.ranks.get(OVERALL)
+        cells = [row.cells.get(column.key, NOTHING) for column in table.columns]
+        yield [
+            row.kind,
+            row.slug or "",
+            _no_formula(row.model),
+            _no_formula(row.method),
+            row.badge,
+            "" if rank is None else rank.best,
+            "" if rank is None else rank.worst,
+            *("" if cell.value is None else cell.text or cell.value for cell in cells),
+        ]
+
+
+def _no_formula(text: str) -> str:
+    """Returns a text that a spreadsheet will not compute."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+# -- small things ----------------------------------------------------------------------------------
+
+
+def _told(cell: Cell | None) -> bool:
+    return cell is not None and cell.value is not None
+
+
+def _known(value: float | None) -> float:
+    """Returns the value, or what sorts after all values."""
+    return -math.inf if value is None or math.isnan(value) else value
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
