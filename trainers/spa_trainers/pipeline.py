@@ -26,7 +26,7 @@ from spa_bench.evaluation import Progress
 from spa_bench.registry import Registry
 from spa_trainers import checkpoint, selfplay
 from spa_trainers.checkpoint import Loaded
-from spa_trainers.recipe import STAGES, Recipe
+from spa_trainers.recipe import Recipe
 from spa_trainers.sft import fine_tune, peak_bytes
 from spa_trainers.tokens import Encoder
 
@@ -88,7 +88,8 @@ class Pipeline:
         seconds = time.monotonic() - started
         turns = sum(counts.turns for counts in kept.values())
         self.say(f"selfplay: {len(rows)} rows of {turns} turns, {seconds:.0f} s")
-        self.say(selfplay.explain(kept).strip("\n"))
+        for line in selfplay.explain(kept):
+            self.say(f"  {line}")
         report = {"turns": turns, "rows": len(rows), "seconds": round(seconds, 1)}
         self._finish(folder, inputs, report | {"peak_bytes": peak_bytes()})
 
@@ -122,7 +123,7 @@ class Pipeline:
             f"sft: {report.steps} steps, {report.seconds:.0f} s,"
             f" {report.tokens / report.seconds:,.0f} tokens/s, loss {report.loss:.4f}"
         )
-        self._save(made, start, model, selfplay.board_keys(rows), tasks)
+        self._save(made, start, model, selfplay.board_keys(rows), tasks, asdict(report))
         self._finish(folder, inputs, asdict(report))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return made
@@ -180,12 +181,15 @@ class Pipeline:
         model: Any,
         boards: Mapping[str, frozenset[str]],
         tasks: list[Any],
+        report: dict[str, Any],
     ) -> None:
+        """Writes the checkpoint; it appears whole or not at all."""
         recipe = self.recipe
+        played = self._done(self.output / "selfplay")
         stages = [] if start.card is None else list(start.card.stages)
-        for stage in STAGES:
-            if (report := self._report(self.output / stage)) is not None:
-                stages.append({"stage": f"{recipe.recipe}/{stage}", **report})
+        for stage, facts in (("selfplay", played and played["report"]), ("sft", report)):
+            if facts:
+                stages.append({"stage": f"{recipe.recipe}/{stage}", **facts})
         fresh = recipe.nano is not None
         card = CheckpointCard(
             name=recipe.recipe,
@@ -201,14 +205,18 @@ class Pipeline:
             stages=stages,
             versions=_versions(),
         )
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
         checkpoint.save(
-            folder,
+            partial,
             model,
             start.tokenizer,
             card,
             checkpoint.joined(start.boards, boards),
             recipe.save_dtype,
         )
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
 
     # -- what is done ----------------------------------------------------------------------------
 
@@ -250,10 +258,6 @@ class Pipeline:
             return json.loads((folder / _DONE).read_text())
         except FileNotFoundError:
             return None
-
-    def _report(self, folder: Path) -> dict[str, Any] | None:
-        done = self._done(folder)
-        return None if done is None else done["report"]
 
     def _finish(self, folder: Path, inputs: Any, report: dict[str, Any]) -> None:
         content = {"inputs": sha256_hex(inputs), "report": report}

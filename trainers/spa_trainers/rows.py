@@ -25,6 +25,16 @@ Coordinates = Literal["true", "random"]
 
 PARTS = ("observation", "prediction", "answer")
 
+UNFORMATTED = (
+    "no readable answer",
+    "no valid action",
+    "an action that does not exist",
+    "a belief is missing",
+    "prediction before observation",
+    "tags repeated",
+)
+"""Why a turn is no example of its format."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -155,21 +165,18 @@ class RowMaker:
 
     def _problem(self, reply: str, status: str, parsed: ParsedReply) -> str | None:
         """Returns what is wrong with a reply as an example of its format; None if nothing is."""
-        if status in ("format", "invalid"):
-            return {"format": "no readable answer", "invalid": "no valid action"}[status]
-        if status == "partial":
-            return "an action that does not exist"
+        no_answer, invalid, partial, missing, reversed_, repeated = UNFORMATTED
+        if status != "ok":
+            return {"format": no_answer, "invalid": invalid, "partial": partial}[status]
         if not self.task.format.believes:
             return None
         seen, expected = parsed.observation, parsed.prediction
         if seen is None or expected is None:
-            return "a belief is missing"
+            return missing
         if seen.end > expected.start:
-            return "prediction before observation"
+            return reversed_
         tags = ("<observation>", "<prediction>", "<answer>", "</think>")
-        if any(reply.count(tag) != 1 for tag in tags):
-            return "tags repeated"
-        return None
+        return repeated if any(reply.count(tag) != 1 for tag in tags) else None
 
     def _shown(self, episode: Episode, index: int, state: Any) -> str:
         environment, observation = self.task.environment, self.task.config.observation

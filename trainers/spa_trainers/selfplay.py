@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from spa_bench.registry import Registry
 from spa_bench.runner.log import RunFolder
 from spa_bench.task import Task, TaskInstances
 from spa_trainers.players import Source
-from spa_trainers.rows import Beliefs, Coordinates, Kept, Row, RowMaker
+from spa_trainers.rows import UNFORMATTED, Beliefs, Coordinates, Kept, Row, RowMaker
 
 TRAINING_SEEDS = "10000-4000000000"
 """Where the paper's training boards begin."""
@@ -143,7 +143,7 @@ def make_rows(
     rows.sort(key=lambda row: (order[row.task], row.instance, row.repeat, row.turn))
     kept = {task.config.task: makers[task.hash].kept for task in tasks}
     if not rows:
-        raise InputError(f"{played}: no turn can be learnt from.{explain(kept)}")
+        raise InputError(f"{played}: no turn can be learnt from: {'; '.join(explain(kept))}")
     return rows, kept
 
 
@@ -156,21 +156,21 @@ def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]
     )
 
 
-def explain(kept: dict[str, Kept]) -> str:
-    """Returns what was kept and why the rest was not, a line a task, and what to try."""
+def explain(kept: Mapping[str, Kept]) -> list[str]:
+    """Returns what was kept of each task and why the rest was not, and what to try, as lines."""
     lines: list[str] = []
     for task, counts in kept.items():
         why = ", ".join(f"{reason} {n}" for reason, n in counts.why.most_common())
-        lines.append(f"  {task}: {counts.rows} of {counts.turns} turns kept ({counts.rate:.1%})")
-        lines[-1] += f"; dropped: {why}" if why else ""
+        lines.append(f"{task}: {counts.rows} of {counts.turns} turns kept ({counts.rate:.1%})")
+        lines[-1] += f", dropped: {why}" if why else ""
     reasons = sum((counts.why for counts in kept.values()), Counter[str]())
-    turns = sum(counts.turns for counts in kept.values())
-    if turns and (reasons["no readable answer"] + reasons["a belief is missing"]) * 2 > turns:
+    unformatted = sum(reasons[why] for why in UNFORMATTED)
+    if unformatted > sum(counts.rows for counts in kept.values()):
         lines.append(
-            "  most replies do not follow the format: try more boards, a model that was tuned to"
-            " follow instructions, or player: random"
+            "most replies do not follow the format: try a model tuned to follow instructions, more"
+            " boards, or player: random"
         )
-    return "\n" + "\n".join(lines)
+    return lines
 
 
 _CARD = """---

@@ -1,0 +1,203 @@
+"""A whole small training: play, rows, fine-tuning, a checkpoint that plugs back in."""
+
+import json
+
+import pytest
+from datasets import load_dataset
+
+import spa_bench
+from spa_bench.checkpoint import overlap, read_boards, read_card
+from spa_bench.cli import main
+from spa_bench.errors import InputError
+from spa_bench.evaluation import Silent
+from spa_bench.registry import Registry
+from spa_trainers import selfplay, sft
+from spa_trainers.pipeline import Pipeline
+from spa_trainers.recipe import Recipe
+
+NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "heads": 2}
+NANO |= {"feed_forward": 32}
+PLAY = {"tasks": ["frozenlake_wm"], "player": "random", "boards": 10, "repeats": 2}
+TUNE = {"rows": "episode", "epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "log_every": 1}
+
+
+def _recipe(**changes):
+    parts = {"recipe": "tiny", "method": "base", "nano": NANO, "selfplay": PLAY, "sft": TUNE}
+    return Recipe.model_validate({**parts, **changes})
+
+
+def _pipeline(recipe, output):
+    said = []
+    return Pipeline(recipe, output, Registry(), Silent(), said.append), said
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    output = tmp_path_factory.mktemp("train")
+    pipeline, said = _pipeline(_recipe(), output)
+    return pipeline.run(), said
+
+
+def test_the_checkpoint_plays_without_a_flag(trained, tmp_path):
+    made, _ = trained
+    results = spa_bench.evaluate(str(made), "frozenlake_wm", output=tmp_path, limit=2, repeats=1)
+    assert results.owed == 0
+    assert results.model == "tiny"
+
+
+def test_the_checkpoint_says_what_it_is(trained):
+    made, _ = trained
+    card = read_card(made)
+    assert (card.name, card.method, card.parent) == ("tiny", "base", None)
+    assert (card.format, card.observation) == ("world_model", "grid+coordinates")
+    assert [stage["stage"] for stage in card.stages] == ["tiny/selfplay", "tiny/sft"]
+    assert card.stages[1]["steps"] > 0
+    readme = (made / "README.md").read_text()
+    assert "Parent: none, made from nothing" in readme
+    names = {path.name for path in made.iterdir()}
+    assert "model.safetensors" in names
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
+
+
+def test_its_training_boards_are_listed_and_none_is_evaluated_on(trained):
+    made, _ = trained
+    boards = read_boards(made)
+    assert set(boards) == {"frozenlake/4x4/ragen"}
+    paper = [(b.id, b.board_key) for b in Registry().load("frozenlake").boards[0]]
+    assert overlap(paper, boards) == 0
+    task = selfplay.training_tasks(_recipe().selfplay, Registry())[0]
+    played = [(b.id, b.board_key) for b in task.boards[0]]
+    assert overlap(played, boards) == len({key for _, key in played}) or overlap(played, boards) > 5
+
+
+def test_the_dataset_is_one_that_datasets_loads(trained):
+    made, _ = trained
+    folder = made.parent / "selfplay" / "dataset"
+    loaded = load_dataset(str(folder), split="train")
+    rows = list(selfplay.read_dataset(folder))
+    assert len(loaded) == len(rows) > 0
+    assert loaded[0]["reply"] == rows[0].reply
+    start, end = rows[0].spans["observation"]
+    assert loaded[0]["observation"] == {"start": start, "end": end}
+
+
+def test_done_stages_are_skipped_and_changed_ones_refused(trained):
+    made, _ = trained
+    pipeline, said = _pipeline(_recipe(), made.parent)
+    assert pipeline.run() == made
+    assert [line.split(":")[1].strip()[:12] for line in said] == ["done already", "done already"]
+    changed, _ = _pipeline(_recipe(sft={**TUNE, "epochs": 2}), made.parent)
+    with pytest.raises(InputError, match=r"another recipe \(changed: sft\)"):
+        changed.run()
+
+
+def test_a_stage_alone_needs_the_one_before(tmp_path):
+    pipeline, _ = _pipeline(_recipe(), tmp_path)
+    with pytest.raises(InputError, match="no dataset of rows"):
+        pipeline.run("sft")
+    with pytest.raises(InputError, match="no stage 'rl'"):
+        pipeline.run("rl")
+
+
+def test_a_child_keeps_its_parents_boards_and_stages(trained, tmp_path):
+    made, _ = trained
+    recipe = _recipe(
+        recipe="child",
+        nano=None,
+        model=str(made),
+        selfplay={**PLAY, "seeds": "50000-60000", "boards": 4},
+    )
+    child = _pipeline(recipe, tmp_path)[0].run()
+    card = read_card(child)
+    assert card.parent == "tiny"
+    assert str(made.parent) not in (child / "spa_bench.json").read_text()
+    assert [s["stage"].partition("/")[0] for s in card.stages] == ["tiny", "tiny", "child", "child"]
+    mine, parents = read_boards(child), read_boards(made)
+    assert parents["frozenlake/4x4/ragen"] < mine["frozenlake/4x4/ragen"]
+
+
+def test_a_model_that_never_follows_the_format_is_explained(tmp_path, trained):
+    fresh = trained[0].parent / "start"
+    recipe = _recipe(
+        recipe="wild", nano=None, model=str(fresh), selfplay={**PLAY, "player": "model", "boards": 2}
+    )
+    tasks = selfplay.training_tasks(recipe.selfplay, Registry())
+    with pytest.raises(InputError) as raised:
+        _pipeline(recipe, tmp_path)[0].run()
+    said = str(raised.value)
+    assert "no turn can be learnt from" in said
+    assert "do not follow the format" in said
+    assert tasks[0].config.task in said
+
+
+def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch):
+    """Cut off after a checkpoint and started again, it ends with the same weights."""
+    import torch
+    import transformers
+
+    def run(output):
+        recipe = _recipe(sft={**TUNE, "epochs": 2, "save_every": 2})
+        return _pipeline(recipe, output)[0].run()
+
+    whole = transformers.AutoModelForCausalLM.from_pretrained(run(tmp_path / "whole"))
+
+    class Cut(Exception):
+        pass
+
+    step = transformers.TrainerCallback.on_step_end
+
+    def cut(self, args, state, control, **_):
+        if state.global_step == 5:
+            raise Cut
+
+    monkeypatch.setattr(transformers.TrainerCallback, "on_step_end", cut)
+    with pytest.raises(Cut):
+        run(tmp_path / "cut")
+    monkeypatch.setattr(transformers.TrainerCallback, "on_step_end", step)
+    resumed = transformers.AutoModelForCausalLM.from_pretrained(run(tmp_path / "cut"))
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_path):
+    import torch
+
+    from spa_trainers import checkpoint
+    from spa_trainers.tokens import Example
+
+    start = checkpoint.load(str(trained[0]))
+    examples = [Example([5, 6, 7, 8], [-100, 6, 7, 8])] * 8
+    before = [p.detach().clone() for p in start.model.parameters()]
+
+    def poison(gradient):
+        return gradient * float("nan")
+
+    start.model.model.embed_tokens.weight.register_hook(poison)
+    settings = sft.SftSettings.model_validate({**TUNE, "batch_size": 1})
+    with pytest.raises(sft.TrainingError, match="3 steps in a row"):
+        sft.fine_tune(start.model, start.tokenizer, examples, settings, tmp_path)
+    for a, b in zip(before, start.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_lora_trains_little_and_saves_a_whole_model(trained, tmp_path):
+    made, _ = trained
+    recipe = _recipe(recipe="low", nano=None, model=str(made), sft={**TUNE, "lora": {"rank": 2}})
+    child = _pipeline(recipe, tmp_path)[0].run()
+    assert (child / "model.safetensors").is_file()
+    assert not (child / "adapter_config.json").exists()
+    assert json.loads((child / "config.json").read_text())["model_type"] == "llama"
+
+
+def test_the_command_says_what_is_wrong_in_one_line(capsys):
+    for arguments, says in [
+        (["train", "nano-bas"], "did you mean nano-base"),
+        (["train", "sftt", "nano-base"], "write [selfplay|sft|rl] RECIPE"),
+        (["train", "nano-base", "--set", "sft.epoch=1"], "did you mean epochs"),
+    ]:
+        with pytest.raises(SystemExit) as raised:
+            main(arguments)
+        assert raised.value.code == 2
+        said = capsys.readouterr().err
+        assert says in said
+        assert len(said.strip().splitlines()) == 1

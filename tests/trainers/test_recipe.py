@@ -1,0 +1,100 @@
+"""Recipes: what is wrong with one is said with file and line, before any work."""
+
+import pytest
+
+from spa_bench.errors import InputError
+from spa_trainers.recipe import find_recipe, load_recipe, recipes_folder
+
+GOOD = """\
+recipe: mine
+method: spa
+model: some/model
+selfplay:
+  tasks: [sokoban_wm]
+sft:
+  epochs: 1
+"""
+
+
+def _file(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(recipes_folder().rglob("[!_]*.yaml")), ids=lambda p: p.stem)
+def test_built_in_recipes_load_and_are_called_like_their_files(path):
+    recipe = load_recipe(path)
+    assert recipe.recipe == path.stem
+    assert recipe.description
+    assert find_recipe(path.stem) == path
+
+
+def test_defaults_are_the_papers(tmp_path):
+    recipe = load_recipe(_file(tmp_path, GOOD.replace("  epochs: 1\n", "  labels: paper\n")))
+    play, sft = recipe.selfplay, recipe.sft
+    assert (play.boards * play.repeats, play.seeds.split("-")[0]) == (1280, "10000")
+    assert (sft.epochs, sft.learning_rate, sft.betas, sft.weight_decay) == (5, 1e-4, (0.9, 0.95), 0.01)
+    assert (sft.warmup, sft.schedule, sft.clip, sft.batch_size) == (0.1, "cosine", 1.0, 16)
+    assert (sft.max_length, sft.rows) == (2048, "turn")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("epochs: 1", "epoch: 1"), "mine.yaml:7: unknown key 'sft.epoch' (did you mean epochs"),
+        (("epochs: 1", "epochs: many"), "mine.yaml:7: sft.epochs: "),
+        (("epochs: 1", "epochs: 0"), "mine.yaml:7: sft.epochs: "),
+        (("epochs: 1", "labels: all"), "mine.yaml:7: sft.labels: "),
+        (("method: spa", "method: magic"), "mine.yaml:2: method: "),
+        (("model: some/model\n", ""), "a recipe begins with `model` or with `nano`"),
+        (("recipe: mine", "recipe: ../mine"), "mine.yaml:1: recipe: "),
+        (("sft:\n  epochs: 1\n", ""), None),
+        (("selfplay:\n  tasks: [sokoban_wm]\n", ""), "sft needs rows"),
+        (("  tasks: [sokoban_wm]", "  tasks: []"), "selfplay.tasks"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path, change, says):
+    path = _file(tmp_path, GOOD.replace(*change))
+    if says is None:
+        assert load_recipe(path).stages() == ["selfplay"]
+        return
+    with pytest.raises(InputError) as raised:
+        load_recipe(path)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_settings_can_be_changed_from_the_command_line(tmp_path):
+    path = _file(tmp_path, GOOD)
+    changed = load_recipe(path, ["sft.epochs=2.5", "selfplay.tasks=[sudoku_wm]", "sft.lora.rank=4"])
+    assert changed.sft.epochs == 2.5
+    assert changed.selfplay.tasks == ["sudoku_wm"]
+    assert changed.sft.lora.rank == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("sft.epochs", "write KEY=VALUE"),
+        ("=1", "write KEY=VALUE"),
+        ("recipe.x=1", "recipe is not a section"),
+        ("sft.epochs=[", "is no YAML value"),
+        ("sft.nothing=1", "unknown key 'sft.nothing'"),
+    ],
+)
+def test_bad_changes_are_said(tmp_path, change, says):
+    with pytest.raises(InputError, match=says):
+        load_recipe(_file(tmp_path, GOOD), [change])
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean nano-base"):
+        find_recipe("nano-bas")
+    with pytest.raises(InputError, match="no such recipe file"):
+        find_recipe("nowhere/none.yaml")
+
+
+def test_a_relative_model_is_relative_to_the_recipe(tmp_path):
+    recipe = load_recipe(_file(tmp_path, GOOD.replace("some/model", "./weights")))
+    assert recipe.model == str(tmp_path / "weights")
