@@ -183,5 +183,6 @@ def _merge_logs(
 
 def _digest(episode: Episode) -> bytes:
     """Returns a hash of all that an episode says but its times."""
-    timeless = tuple(replace(turn, seconds=0.0) for turn in episode.turns)
-    return hashlib.sha256(to_line(replace(episode, turns=timeless))).digest()
+    turns = tuple(replace(turn, seconds=0.0) for turn in episode.turns)
+    timeless = replace(episode, turns=turns, started=None, seconds=None)
+    return hashlib.sha256(to_line(timeless)).digest()

@@ -43,6 +43,7 @@ def timeless(folder: Path) -> list[str]:
     lines: list[str] = []
     for line in (folder / "episodes.jsonl").read_text().splitlines():
         episode = json.loads(line)
+        del episode["started"], episode["seconds"]
         for turn in episode["turns"]:
             del turn["seconds"]
         lines.append(json.dumps(episode, sort_keys=True))
@@ -52,6 +53,7 @@ def timeless(folder: Path) -> list[str]:
 def numbers(folder: Path) -> dict[str, Any]:
     """The results of a run without their times."""
     results = json.loads((folder / "results.json").read_bytes())
+    del results["efficiency"]
     for task in results["tasks"]:
         del task["seconds"]
     return results
@@ -139,7 +141,10 @@ def test_missing_shards_are_named(thirds: list[Path], tmp_path: Path) -> None:
     [
         ({"salt": "7"}, "seed is '0' and '7'"),
         ({"model": "baseline/oracle"}, "model name is 'baseline/random' and 'baseline/oracle'"),
-        ({"tasks": "sudoku_answer"}, "list of tasks is frozenlake_slippery, sudoku_answer and sudoku"),
+        (
+            {"tasks": "sudoku_answer"},
+            "list of tasks is frozenlake_slippery, sudoku_answer and sudoku",
+        ),
         ({"gen_kwargs": {"top_p": "0.5"}}, "sampling top_p is 1.0 and 0.5"),
         ({"repeats": 3}, "repeats of frozenlake_slippery is 2 and 3"),
         ({"limit": 4}, "limit is 5 and 4"),

@@ -92,7 +92,7 @@ def evaluate(
     from spa_bench.errors import ModelGoneError
     from spa_bench.evaluation import default_output, evaluate_async
     from spa_bench.registry import resolve_model
-    from spa_bench.results.table import format_results
+    from spa_bench.results.table import efficiency_line, format_results
 
     options = {
         "args": key_values(model_args, "--model-args"),
@@ -133,6 +133,8 @@ def evaluate(
     except ModelGoneError as error:
         raise ModelGoneError(f"{error}; continue with --resume --output {folder}") from None
     typer.echo(format_results([results], style))
+    if results.efficiency is not None:
+        progress.note(efficiency_line(results.efficiency))
     progress.note(f"run folder: {folder}")
     if results.owed:
         progress.note(f"{results.owed} episodes are owed; continue with --resume --output {folder}")

@@ -22,7 +22,7 @@ def merge(
 
     from spa_bench.cli.evaluate import check_output_format
     from spa_bench.merge import merge as merge_runs
-    from spa_bench.results.table import format_results
+    from spa_bench.results.table import efficiency_line, format_results
 
     style = check_output_format(output_format)
 
@@ -31,6 +31,8 @@ def merge(
 
     results = merge_runs(runs, output, note)
     typer.echo(format_results([results], style))
+    if results.efficiency is not None:
+        note(efficiency_line(results.efficiency))
     note(f"run folder: {output}")
     if results.owed:
         note(f"{results.owed} episodes are owed; evaluate with --resume --output {output}")

@@ -21,8 +21,8 @@ from spa_bench.results.bounds import (
     closed_loop_of,
     floor_of,
 )
-from spa_bench.results.probe import ACCURACY, ProbeResult, ProbeTally
 from spa_bench.results.efficiency import Efficiency, EfficiencyTally
+from spa_bench.results.probe import ACCURACY, ProbeResult, ProbeTally
 from spa_bench.results.schema import Number, ResultModel
 from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Done, Plan

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from tabulate import tabulate
 
+from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
@@ -59,6 +60,21 @@ def format_results(results: Sequence[Results], output_format: OutputFormat) -> s
     )
 
 
+def efficiency_line(efficiency: Efficiency) -> str:
+    """Returns where a run's time went, in one line; what nobody told is left out."""
+    e = efficiency
+    said = [
+        (e.wall, f"{e.calls} calls in {_time(e.wall)}"),
+        (e.busy, f"model busy {_percent(e.busy)}% of {e.concurrency} at a time"),
+        (e.overhead, f"overhead {_time(e.overhead)} a call"),
+        (e.tokens_per_second, f"{_number(e.tokens_per_second, 0)} tokens/s"),
+        (e.prefix_reuse, f"{_percent(e.prefix_reuse)}% of prompts cached"),
+        (e.longest_episode, f"longest episode {_time(e.longest_episode)}"),
+        (e.drain, f"{_time(e.drain)} after the last began"),
+    ]
+    return ", ".join(text for value, text in said if not _missing(value))
+
+
 def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
     scores = [task.metrics[m] for m in metrics if m in task.metrics]
     first = scores[0] if scores else None
@@ -86,6 +102,16 @@ def _missing(value: float | None) -> bool:
 
 def _number(value: float | None, digits: int, least: float = -math.inf) -> str:
     return "-" if value is None or math.isnan(value) or value < least else f"{value:.{digits}f}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None or math.isnan(seconds):
+        return "-"
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    if seconds >= 90:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"
 
 
 def _percent(value: float | None) -> str:

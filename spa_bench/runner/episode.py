@@ -8,6 +8,7 @@ the salt and the model's replies; `rollout` computes it.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.models.model import Message, Model, Privileged, Reply, Request, Sampling
@@ -26,6 +27,13 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
     Raises:
         ModelGoneError: if the backend cannot answer anything any more.
     """
+    started, clock = time.time(), time.perf_counter()
+    episode = await _played(spec, model)
+    seconds = time.perf_counter() - clock
+    return replace(episode, started=round(started, 6), seconds=round(seconds, 6))
+
+
+async def _played(spec: EpisodeSpec, model: Model) -> Episode:
     prefill = spec.task.format.prefill if model.capabilities.prefill else ""
     rollout = Rollout(spec, prefill)
     # a window of history sends less than the tokens of all earlier turns

@@ -114,6 +114,8 @@ class Episode:
             and never scored.
         failure: None for successes and infrastructure.
         error: what broke, for infrastructure.
+        started: when it began, in seconds since 1970, UTC. seconds: how long it took. Times are no
+            part of what an episode is: two that differ in nothing else are equal.
     """
 
     schema: Literal["spa-bench/episode/1"]
@@ -127,6 +129,8 @@ class Episode:
     failure: Failure | None = None
     turns: tuple[Turn, ...]
     error: str | None = None
+    started: Annotated[float, Field(ge=0, le=1e12)] | None = field(default=None, compare=False)
+    seconds: Annotated[float, Field(ge=0, le=1e9)] | None = field(default=None, compare=False)
 
 
 @cache

@@ -63,6 +63,7 @@ def timeless(folder: Path) -> list[str]:
     """Returns the log without times, in an order of its own."""
     episodes = [json.loads(line) for line in lines(folder)]
     for episode in episodes:
+        del episode["started"], episode["seconds"]
         for turn in episode["turns"]:
             del turn["seconds"]
     return sorted(json.dumps(episode, sort_keys=True) for episode in episodes)
