@@ -57,7 +57,7 @@ BAD = {
     "sampling: {temperature: .inf}": "sampling.temperature: Input should be less than",
     "sampling: {temperature: -1}": "sampling.temperature: Input should be greater than",
     "sampling: {top_p: 0}": "sampling.top_p: Input should be greater than 0",
-    "observation: colour": "observation: Input should be 'grid' or 'grid+coordinates'",
+    "observation: colour": "observation: Input should be 'grid', 'grid+coordinates'",
     "parse: loose": "parse: Input should be 'strict' or 'lenient'",
     "format: thnk": "unknown format 'thnk' (did you mean think?)",
     "kind: quiz": "kind: Input should be ",
@@ -145,7 +145,7 @@ def problem(path: Path, data: dict[str, Any]) -> str:
     return str(caught.value).removeprefix(f"{path}:")
 
 
-OPTIONAL = {"description", "history", "tag"}
+OPTIONAL = {"probe", "description", "history", "tag"}
 
 
 @pytest.mark.parametrize("key", sorted(set(TaskConfig.model_fields) - OPTIONAL))

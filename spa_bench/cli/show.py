@@ -56,10 +56,10 @@ def pick_board(name: str, seed: int | None, include_path: Sequence[Path]) -> tup
     if len(found) != 1:
         raise InputError(f"{name!r} is {len(found)} tasks: {', '.join(t.name for t in found)}")
     task = found[0]
-    boards = {board.seed: board for board in task.boards[0]}
+    boards = {board.seed: board for board in reversed(task.boards[0])}  # a seed may have several
     if not boards:
         raise InputError(f"task {task.name!r} has no boards")
     if seed is not None and seed not in boards:
         seeds = task.config.instances.seeds
         raise InputError(f"task {task.name!r} has no board of seed {seed}; its seeds are {seeds}")
-    return task, boards[next(iter(boards)) if seed is None else seed]
+    return task, task.boards[0][0] if seed is None else boards[seed]

@@ -124,6 +124,14 @@ class Environment(ABC, Generic[S, A]):
         """Returns the name of the failure if `state` is a terminal loss (such as 'hole')."""
         return None
 
+    def without_past(self, state: S) -> S:
+        """Returns the state that looks the same and remembers nothing of how it came about.
+
+        What a question about a state shown alone is about: nobody asked can know its past. The
+        default is the state itself, right wherever all that matters can be seen.
+        """
+        return state
+
     def least_states(self, state: S, actions: int) -> int:
         """Returns a number of states that surely can be reached in so many actions.
 

@@ -6,7 +6,7 @@ States come from a random walk, which strays, and from a shortest solution, whic
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -54,13 +54,12 @@ class Board:
     @cached_property
     def states(self) -> tuple[Any, ...]:
         """Different states in which the episode goes on, the start first."""
-        found = [self.start, *self.walk, *self.solution]
-        return tuple(dict.fromkeys(state for state in found if not self.over(state)))
+        return self.shown_alone([self.start, *self.strolled("walk", _STEPS), *self.solution])
 
-    @cached_property
-    def walk(self) -> tuple[Any, ...]:
-        """The states of a short random walk."""
-        return self.strolled("walk", _STEPS)
+    def shown_alone(self, states: Iterable[Any]) -> tuple[Any, ...]:
+        """Returns the different states without their past in which the episode goes on."""
+        forget, over = self.environment.without_past, self.over
+        return tuple(dict.fromkeys(forget(state) for state in states if not over(state)))
 
     def strolled(self, purpose: str, steps: int) -> tuple[Any, ...]:
         """Returns the states of a random walk among actions that may change something.

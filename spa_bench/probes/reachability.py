@@ -34,8 +34,7 @@ class Reachability(YesNoProbe):
     def items(self, view: View, board: Board) -> Iterator[Item]:
         chance = board.chance(self.name)
         found = dict[str, Any]()
-        seen = dict.fromkeys(board.strolled(f"{self.name}/walk", _STEPS))
-        states = [state for state in seen if not board.over(state)]
+        states = board.shown_alone(board.strolled(f"{self.name}/walk", _STEPS))
         for state in shuffled(chance, states)[:_MOST_STATES]:
             reached = board.can_succeed(state, _MOST_TRANSITIONS)
             if reached is not None:

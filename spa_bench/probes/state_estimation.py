@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import ClassVar
 
-from spa_bench.probes.board import Board
+from spa_bench.probes.board import Board, shuffled
 from spa_bench.probes.probe import Item, View
 from spa_bench.probes.states import StateProbe, neighbours
 
@@ -31,11 +32,14 @@ class StateEstimation(StateProbe):
         later = chance.choice(board.states[1:] or board.states)
         for stratum, state in (("start", board.start), ("later", later)):
             shown = view.show(state)
+            plausible = chain(
+                neighbours(view.environment, state, chance), shuffled(chance, board.states)
+            )
             yield self.state_item(
                 view,
                 stratum,
                 {"state": shown},
                 {state: Fraction(1)},
-                neighbours(view.environment, state, chance),
+                plausible,
                 copy=shown,
             )

@@ -41,7 +41,7 @@ class TransitionProbe(StateProbe):
                 action_text = view.environment.format_action(action)
                 shown = view.show(state)
                 fields = {"state": shown, "action": action_text}
-                yield _after(self, view, chance, stratum, state, (action,), fields)
+                yield _after(self, view, board, stratum, state, (action,), fields)
 
 
 _STRATA = ("changing", "blocked", "ending")
@@ -77,7 +77,7 @@ class RollOut(StateProbe):
             actions = _going_on(view, chance, start, k)
             named = SEPARATOR.join(map(view.environment.format_action, actions))
             fields = {"state": view.show(start), "actions": named}
-            yield _after(self, view, chance, str(k), start, actions, fields)
+            yield _after(self, view, board, str(k), start, actions, fields)
 
 
 def _going_on(view: View, chance: Keyed, state: Any, k: int) -> tuple[Any, ...]:
@@ -102,7 +102,7 @@ def _going_on(view: View, chance: Keyed, state: Any, k: int) -> tuple[Any, ...]:
 def _after(
     probe: StateProbe,
     view: View,
-    chance: Keyed,
+    board: Board,
     stratum: str,
     state: Any,
     actions: tuple[Any, ...],
@@ -110,8 +110,10 @@ def _after(
 ) -> Item:
     possible = forecast(view.environment, state, actions)
     likeliest = max(possible, key=lambda there: possible[there])
+    chance = board.chance(f"{probe.name}/wrong/{stratum}")
     plausible = chain(
         neighbours(view.environment, state, chance),
         neighbours(view.environment, likeliest, chance),
+        shuffled(chance, board.states),
     )
     return probe.state_item(view, stratum, fields, possible, plausible, copy=fields["state"])
