@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
@@ -46,7 +47,7 @@ class ReplayedLog:
         self._order = Order(plan)
 
     def episodes(self) -> Iterator[Episode]:
-        """Yields the episodes as they must have been.
+        """Yields the episodes as they must have been, with the times they claim.
 
         Raises:
             InputError: at a line that is no episode.
@@ -87,7 +88,7 @@ class ReplayedLog:
             if self._broken_left < 0:
                 self._found.add(where, "more episodes broke than a run can have")
                 raise EnoughError
-        return made
+        return replace(made, started=logged.started, seconds=logged.seconds)
 
     def _lacks(self, where: str, count: int, there: str) -> None:
         self.lacking = True

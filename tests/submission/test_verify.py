@@ -1,0 +1,124 @@
+"""Replay finds every edit of what follows from the rules and the replies, and says where."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+from submissions import FewBoards
+
+from benchmarks.tampering import TAMPERINGS, Copy, Tampering, said
+from spa_bench.submission.differences import MOST_DIFFERENCES
+from spa_bench.submission.folder import SubmissionFolder
+from spa_bench.submission.verify import Report, samples_beside, verify, write_verification
+
+
+def verified(copy: Copy) -> Report:
+    return verify(SubmissionFolder(copy.path), FewBoards())
+
+
+def test_an_honest_submission_is_replayed(copy: Copy) -> None:
+    report = verified(copy)
+    assert report.differences == []
+    assert report.verification is not None
+    assert report.verification.badge == "replayed"
+    assert report.verification.episodes == report.episodes == 16
+    assert report.turns == sum(len(line["turns"]) for line in copy.lines())
+
+
+def test_the_recomputed_results_are_those_of_the_submission(copy: Copy) -> None:
+    report = verified(copy)
+    assert report.results is not None
+    stated = SubmissionFolder(copy.path).results()
+    assert report.results.model_dump_json() == stated.model_dump_json()
+    assert sum(task.infrastructure for task in report.results.tasks) == 2
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda t: t.what)
+def test_tampering_is_found_and_said(copy: Copy, tampering: Tampering) -> None:
+    tampering.edit(copy)
+    assert tampering.says in said(copy.path, FewBoards())
+
+
+def test_a_difference_is_said_with_line_board_repeat_turn_and_step(copy: Copy) -> None:
+    lines = copy.lines()
+    number, line = next(
+        (i, line)
+        for i, line in enumerate(lines, 1)
+        if any(len(turn["outcomes"]) > 1 and turn["outcomes"][1] == 2 for turn in line["turns"])
+    )
+    turn = next(i for i, t in enumerate(line["turns"], 1) if t["outcomes"][1:2] == [2])
+    line["turns"][turn - 1]["outcomes"][1] = 0
+    copy.write_lines(lines)
+    copy.sign()
+    (first, *_) = verified(copy).differences
+    assert f"episodes.jsonl.gz:{number}: {line['instance']} repeat {line['repeat']}" in first
+    assert f"turn {turn}: outcomes is" in first
+    assert first.endswith("(at action 2)")
+
+
+def test_after_many_differences_a_verifier_stops(copy: Copy) -> None:
+    lines = [{**line, "board_key": "?"} for line in copy.lines()]
+    copy.write_lines(lines * 10)
+    copy.sign()
+    report = verified(copy)
+    assert report.stopped
+    assert len(report.differences) == MOST_DIFFERENCES
+    assert report.verification is None
+
+
+def test_what_was_written_by_others_reaches_a_terminal_as_plain_text(copy: Copy) -> None:
+    lines = copy.lines()
+    lines[0]["task"] = "\x1b[2J\u202esokoban"
+    lines[1]["instance"] = "\x1b]0;owned\x07"
+    copy.write_lines(lines)
+    copy.sign()
+    assert all(line.isprintable() for line in verified(copy).differences)
+
+
+def test_a_bomb_is_refused_in_little_memory(copy: Copy) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    bomb = next(t for t in TAMPERINGS if t.what == "a gzip bomb")
+    bomb.edit(copy)  # 300 MB of nothing in 1.3 MB
+    assert said(copy.path, FewBoards())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+# -- the badge -------------------------------------------------------------------------------------
+
+
+def test_a_verification_counts_for_exactly_the_files_that_were_verified(copy: Copy) -> None:
+    folder = SubmissionFolder(copy.path)
+    write_verification(folder, verified(copy).verification)
+    assert folder.verification() is not None
+    (copy.path / "README.md").write_text("Better.")
+    copy.sign()
+    assert folder.verification() is None
+
+
+def test_a_verification_changes_nothing_of_what_was_verified(copy: Copy) -> None:
+    folder = SubmissionFolder(copy.path)
+    digest = folder.digest()
+    write_verification(folder, verified(copy).verification)
+    assert folder.digest() == digest
+    assert verified(copy).differences == []
+
+
+def test_a_submission_that_does_not_verify_loses_its_verification(copy: Copy) -> None:
+    folder = SubmissionFolder(copy.path)
+    write_verification(folder, verified(copy).verification)
+    write_verification(folder, None)
+    assert not (copy.path / "verification.json").exists()
+
+
+def test_transcripts_are_compared_with_submissions_in_the_same_folder(
+    copy: Copy, tmp_path: Path
+) -> None:
+    folder = SubmissionFolder(copy.path)
+    assert samples_beside(folder) == {}
+    report = verified(copy)
+    write_verification(folder, report.verification)
+    assert report.verification is not None
+    beside = samples_beside(SubmissionFolder(tmp_path / "mine"))
+    assert beside == {"tiny": report.verification.transcripts}
