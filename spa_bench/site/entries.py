@@ -109,7 +109,7 @@ def _check_numbers(where: str, part: Any) -> None:
         for value in cast(list[Any], part):
             _check_numbers(where, value)
     elif isinstance(part, int | float) and not abs(part) < _MOST:
-        raise InputError(f"{where}: holds a number that is too large")
+        raise InputError(f"{where}: holds a number that no run can have")
 
 
 # -- reported figures ------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.globals["json_block"] = json_block  # pyright: ignore[reportArgumentType]
     environment.globals["inline"] = _inline  # pyright: ignore[reportArgumentType]
-    environment.filters.update(percent=percent, number=number)
+    environment.filters.update(percent=percent, number=number, short=short)
     return environment
 
 
@@ -97,6 +97,14 @@ def percent(value: float | None, digits: int = 1) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """Returns a number with so many decimals; a dash where there is none."""
     return "–" if value is None or value != value else f"{value:,.{digits}f}"
+
+
+def short(value: float) -> str:
+    """Returns a count in a few characters, such as `135 M`."""
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value:,.0f}"
 
 
 def _inline(*names: str) -> Markup:

@@ -1,0 +1,35 @@
+"""`spa-bench leaderboard build`: the leaderboard as static pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def build(
+    submissions: Annotated[
+        Path, typer.Argument(help="A folder with a folder a submission.")
+    ] = Path("leaderboard/submissions"),
+    output: Annotated[Path, typer.Option(help="Where the pages go.")] = Path("leaderboard/site"),
+    reported: Annotated[
+        Path, typer.Option(help="A folder of figures that others have reported.")
+    ] = Path("leaderboard/reported"),
+    episodes: Annotated[
+        int, typer.Option(min=1, help="Show so many episodes a submission and task.")
+    ] = 128,
+) -> None:
+    """Build the leaderboard: static pages that need no server and fetch nothing from elsewhere.
+
+    Submissions that cannot be read are left out and named. Only those that `leaderboard verify`
+    has replayed are ranked.
+    """
+    from spa_bench.site.build import build as build_site
+
+    built = build_site(submissions, output, reported, episodes)
+    for problem in built.problems:
+        typer.echo(f"left out: {problem}", err=True)
+    typer.echo(f"{output / 'index.html'} ({built.submissions} submissions)")
+    if built.problems:
+        raise typer.Exit(1)

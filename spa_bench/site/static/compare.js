@@ -1,0 +1,98 @@
+// Two submissions, paired by board.
+"use strict";
+
+(() => {
+  const place = document.getElementById("comparison");
+  if (!place) return;
+  const { html, svg } = spa;
+  const data = JSON.parse(document.getElementById("compare-data").textContent);
+  const [first, second, metric] = ["first", "second", "metric"].map((id) => document.getElementById(id));
+  const arrivals = new Map();
+  const loaded = new Map();
+  spa.counts = (slug, counts) => arrivals.get(slug)?.(counts);
+
+  const counts = (slug) => {
+    if (!loaded.has(slug)) {
+      loaded.set(slug, new Promise((resolve, reject) => {
+        arrivals.set(slug, resolve);
+        const script = html("script", { src: `submissions/${encodeURIComponent(slug)}/counts.js` });
+        script.onerror = () => reject(new Error(`the boards of ${slug} are missing`));
+        document.head.append(script);
+      }));
+    }
+    return loaded.get(slug);
+  };
+
+  // 1 - C(n - c, k) / C(n, k): unbiased (Chen et al. 2021)
+  const passAt = (n, c, k) => {
+    if (n - c < k) return 1;
+    let fails = 1;
+    for (let i = 0; i < k; i++) fails *= (n - c - i) / (n - i);
+    return 1 - fails;
+  };
+
+  // Difference of two means over the same boards, with Student's interval; as `spa-bench compare`.
+  spa.paired = (a, b) => {
+    const n = a.length;
+    const differences = a.map((x, i) => x - b[i]);
+    const mean = differences.reduce((s, d) => s + d, 0) / n;
+    const variance = differences.reduce((s, d) => s + (d - mean) ** 2, 0) / (n - 1) / n;
+    const half = n < 2 ? NaN : data.student_t[n - 2] * Math.sqrt(variance);
+    return { n, mean, low: Math.max(-1, mean - half), high: Math.min(1, mean + half), differences };
+  };
+
+  const percent = (x, sign) => `${sign && x > 0 ? "+" : ""}${(100 * x).toFixed(1)}`.replace("-", "−");
+  const average = (values) => values.reduce((s, x) => s + x, 0) / values.length;
+
+  const strip = (differences) => {
+    const sorted = [...differences].sort((x, y) => y - x);
+    const picture = svg("svg", { class: "strip", viewBox: `0 0 ${sorted.length} 40`, preserveAspectRatio: "none", role: "img",
+      "aria-label": `${sorted.filter((d) => d > 0).length} boards better for the first, ${sorted.filter((d) => d < 0).length} for the second` });
+    sorted.forEach((d, i) => {
+      if (d) picture.append(svg("rect", { class: d > 0 ? "first" : "second", x: i + 0.1, width: 0.8, y: d > 0 ? 20 - 20 * d : 20, height: 20 * Math.abs(d) }));
+    });
+    picture.append(svg("path", { class: "middle", d: `M0 20H${sorted.length}` }));
+    return picture;
+  };
+
+  const show = async () => {
+    document.getElementById("problem").textContent = "";
+    const k = Number(metric.value);
+    let one, other;
+    try {
+      [one, other] = await Promise.all([counts(first.value), counts(second.value)]);
+    } catch (error) {
+      document.getElementById("problem").textContent = `These cannot be compared: ${error.message}.`;
+      return;
+    }
+    const tasks = data.tasks.filter((task) => one[task] && other[task]);
+    if (!tasks.length) {
+      place.replaceChildren(html("p", { class: "hint", text: "They have no task in common." }));
+      return;
+    }
+    const name = (select) => select.selectedOptions[0].textContent;
+    const head = html("tr", {}, ...["task", "boards", name(first), name(second), "difference", "boards better : equal : worse", "board by board"].map((text, i) => html("th", { scope: "col", class: i ? "" : "left", text })));
+    const lines = tasks.map((task) => {
+      const boards = Object.keys(one[task]).filter((b) => other[task][b] && one[task][b][0] >= k && other[task][b][0] >= k);
+      if (boards.length < 2) return html("tr", {}, html("th", { scope: "row", class: "left", text: task }), html("td", { colspan: 6, text: "too few boards with enough samples" }));
+      const [a, b] = [one, other].map((own) => boards.map((board) => passAt(...own[task][board], k)));
+      const result = spa.paired(a, b);
+      const [better, worse] = [result.differences.filter((d) => d > 1e-12).length, result.differences.filter((d) => d < -1e-12).length];
+      const sure = result.low > 0 ? "the first is better" : result.high < 0 ? "the second is better" : "cannot be told apart";
+      const difference = html("td", { class: sure.startsWith("cannot") ? "muted" : "sure" }, percent(result.mean, true),
+        html("span", { class: "range", text: `${percent(result.low, true)} to ${percent(result.high, true)}` }), html("span", { class: "range", text: sure }));
+      return html("tr", { "data-task": task }, html("th", { scope: "row", class: "left", text: task }), html("td", { text: String(result.n) }),
+        html("td", { text: percent(average(a)) }), html("td", { text: percent(average(b)) }), difference,
+        html("td", { text: `${better} : ${result.n - better - worse} : ${worse}` }), html("td", { class: "strip-cell" }, strip(result.differences)));
+    });
+    place.replaceChildren(html("div", { class: "scroll" }, html("table", {}, html("thead", {}, head), html("tbody", {}, ...lines))));
+    history.replaceState(null, "", `#${encodeURIComponent(first.value)}:${encodeURIComponent(second.value)}:${k}`);
+  };
+
+  const wanted = location.hash.slice(1).split(":").map(decodeURIComponent);
+  [first, second, metric].forEach((select, i) => {
+    if ([...select.options].some((option) => option.value === wanted[i])) select.value = wanted[i];
+    select.addEventListener("change", show);
+  });
+  if (first.options.length > 1) show();
+})();

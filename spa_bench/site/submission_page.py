@@ -1,0 +1,150 @@
+"""The page of a submission, and all that lies beside it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import spa_bench
+from spa_bench.canonical import sha256_hex
+from spa_bench.registry import Registry
+from spa_bench.runner.plan import Done
+from spa_bench.runner.record import Episode
+from spa_bench.site.entries import Counts, Entry
+from spa_bench.site.episodes import Group, Shown, shown
+from spa_bench.site.pages import SITE_POLICY, json_block, render
+from spa_bench.site.view import told
+from spa_bench.site.world_model import belief_charts, believing
+from spa_bench.submission.folder import EPISODES
+
+_STAMP = "stamp.json"
+
+
+def write_submission(entry: Entry, folder: Path, most: int) -> Counts:
+    """Writes the page of a submission, unless what is there is the same.
+
+    Args:
+        folder: of the page, which is made.
+        most: episodes a task to step through.
+
+    Returns:
+        How often each board was solved; nothing for a submission that nobody has verified.
+    """
+    key = _key(entry, most)
+    made = _made(folder, key)
+    if made is not None:
+        return made
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "episodes").mkdir(parents=True)
+    counts, view = _read_log(entry, most)
+    for number, chunk in enumerate(view.chunks):
+        script = f'spa.chunk({number},"{chunk}");\n'
+        (folder / "episodes" / f"{number}.js").write_text(script, encoding="ascii")
+    call = f"spa.counts({json_block(entry.slug)},{json_block(counts)});\n"
+    (folder / "counts.js").write_text(call, encoding="utf-8")
+    downloads = ["submission.json", "results.json"]
+    for name in downloads:
+        shutil.copyfile(entry.folder.path / name, folder / name)
+    if entry.verification is not None:
+        (folder / "boards.csv").write_text(_boards_csv(counts), encoding="utf-8")
+        shutil.copyfile(entry.folder.path / EPISODES, folder / EPISODES)
+        downloads += ["boards.csv", EPISODES]
+    (folder / "index.html").write_text(_page(entry, view, downloads), encoding="utf-8")
+    stamp = {"key": key, "counts": counts}
+    (folder / _STAMP).write_text(json.dumps(stamp), encoding="utf-8")
+    return counts
+
+
+def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
+    results = entry.results
+    beliefs = believing(results.tasks)
+    return render(
+        "submission.html",
+        policy=SITE_POLICY,
+        root="../../",
+        here="",
+        scripts=["board.js", "viewer.js"],
+        version=spa_bench.__version__,
+        s=entry.submission,
+        badge=entry.badge,
+        verification=entry.verification,
+        tasks=results.tasks,
+        metrics=told(results.tasks),
+        believing=beliefs,
+        charts=belief_charts(beliefs),
+        downloads=downloads,
+        index=view.index,
+        left_out=view.left_out,
+    )
+
+
+def _read_log(entry: Entry, most: int) -> tuple[dict[str, dict[str, tuple[int, int]]], Shown]:
+    """Returns successes by task and board, and the episodes to show; of a verified log only."""
+    counts: dict[str, dict[str, tuple[int, int]]] = {}
+    if entry.verification is None:
+        return counts, Shown({"tasks": [], "episodes": [], "folder": ""})
+    registry, done = Registry.with_paths(()), Done()
+    known = registry.task_names()
+    groups: dict[str, tuple[Group, dict[str, int], list[Episode]]] = {}
+    for submitted in entry.submission.run.tasks:
+        task = registry.load(submitted.task) if submitted.task in known else None
+        if task is not None and task.hash == submitted.hash:  # else of another version of it
+            order = {board.id: place for place, board in enumerate(task.boards[0])}
+            chosen: list[Episode] = []
+            group = Group(task.name, task, entry.submission.run.salt, chosen)
+            groups[task.hash] = group, order, chosen
+            counts[task.name] = {}
+    complete = 0
+    for episode in entry.episodes():
+        if episode.task_hash not in groups or not done.add(episode):
+            continue
+        complete += 1
+        group, order, chosen = groups[episode.task_hash]
+        n, c = counts[group.name].get(episode.instance, (0, 0))
+        counts[group.name][episode.instance] = (n + 1, c + episode.success)
+        if episode.repeat * len(order) + order.get(episode.instance, 0) < most:
+            chosen.append(episode)
+    view = shown([group for group, _, _ in groups.values()], folder="episodes/")
+    view.left_out = complete - len(view.index["episodes"])
+    return counts, view
+
+
+def _boards_csv(counts: Counts) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["task", "board", "episodes", "successes"])
+    for task, boards in counts.items():
+        writer.writerows([task, board, n, c] for board, (n, c) in boards.items())
+    return out.getvalue()
+
+
+def _key(entry: Entry, most: int) -> str:
+    """Returns what the page depends on, as one hash."""
+    checked = entry.verification
+    verified = None if checked is None else checked.model_dump(mode="json")
+    return sha256_hex([entry.folder.digest(), verified, most, spa_bench.__version__, _ours()])
+
+
+@cache
+def _ours() -> str:
+    """Returns a hash of what makes pages."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.*")):
+        if path.suffix in (".py", ".html", ".js", ".css"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _made(folder: Path, key: str) -> Counts | None:
+    """Returns the counts of a page that is already as it would be made."""
+    try:
+        stamp: Any = json.loads((folder / _STAMP).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return cast(Counts, stamp["counts"]) if stamp.get("key") == key else None
