@@ -164,25 +164,25 @@ class Graph:
         )
 
     @cached_property
-    def _kernels(self) -> list[Any]:
-        """For each action number, the sparse matrix (S, S) of its transitions.
+    def _kernel(self) -> Any:
+        """The sparse matrix (actions * S, S) of the transitions of every action, one below another.
 
-        Ended states, and states where that action is without effect or missing, keep their value.
+        Ended states, and states where an action is without effect or missing, keep their value.
         """
         from scipy.sparse import csr_matrix  # slow to import, and needed by blind search only
 
         size = len(self.states)
-        kernels: list[Any] = []
-        for number in range(int(self.action_counts.max(initial=0))):
-            chosen = self.action == number
-            moves = np.zeros(size, dtype=bool)
-            moves[self.source[chosen]] = True
-            stays = np.flatnonzero(~moves)
-            rows = np.concatenate([self.source[chosen], stays])
-            cols = np.concatenate([self.target[chosen], stays])
-            data = np.concatenate([self.probability[chosen], np.ones(len(stays))])
-            kernels.append(csr_matrix((data, (rows, cols)), shape=(size, size)))
-        return kernels
+        rows = int(self.action_counts.max(initial=0)) * size
+        moving = self.action * size + self.source
+        stays = np.setdiff1d(np.arange(rows), moving)
+        at = (np.concatenate([moving, stays]), np.concatenate([self.target, stays % size]))
+        data = np.concatenate([self.probability, np.ones(len(stays))])
+        return csr_matrix((data, at), shape=(rows, size))
+
+    def before_each_action(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns what `values` (N, S) of states are worth one action earlier, (actions * N, S)."""
+        expected = (self._kernel @ values.T).reshape(-1, len(self.states), len(values))
+        return np.swapaxes(expected, 1, 2).reshape(-1, len(self.states))
 
     def random_value(self, budget: int) -> float:
         """Returns the probability of success of uniformly random actions, `budget` of them."""
@@ -323,12 +323,12 @@ class Solver:
 
         Row number in base `actions` spells the sequence, first action most significant.
         """
-        kernels = self.graph._kernels  # pyright: ignore[reportPrivateUsage]
-        if len(kernels) ** length * len(self.graph.states) > _DENSE_LIMIT:
+        actions_each = int(self.graph.action_counts.max(initial=0))
+        if actions_each**length * len(self.graph.states) > _DENSE_LIMIT:
             raise TooManyStatesError("too many blind sequences for an exact ceiling")
         rows = self._values(turns - 1, actions - length)[None, :]
         for _ in range(length):
-            rows = np.concatenate([(kernel @ rows.T).T for kernel in kernels])
+            rows = self.graph.before_each_action(rows)
         return rows
 
     def _best_blind_sequence(self, here: int, turns: int, actions: int) -> list[Any]:
