@@ -55,8 +55,10 @@ def can_succeed(
         here = queue.popleft()
         if environment.is_success(here):
             return True
-        for action in environment.actions(here):
-            for outcome in environment.outcomes(here, action):
+        actions, effective = environment.actions(here), environment.effective_actions(here)
+        looked_at += len(actions) - len(effective)
+        for number in effective:
+            for outcome in environment.outcomes(here, actions[number]):
                 looked_at += 1
                 if environment.is_success(outcome.state):
                     return True
