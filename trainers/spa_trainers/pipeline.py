@@ -4,7 +4,9 @@
     OUTPUT/start/           the fresh model of a `nano` recipe
     OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
     OUTPUT/sft/             log.jsonl, checkpoints to resume from
+    OUTPUT/rl/              log.jsonl, state to resume from
     OUTPUT/NAME/            the checkpoint: `spa-bench evaluate --model OUTPUT/NAME`
+    OUTPUT/NAME-sft/        what it was between fine-tuning and reinforcement learning
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from spa_bench.registry import Registry
 from spa_trainers import checkpoint, selfplay
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.recipe import Recipe
-from spa_trainers.sft import fine_tune, peak_bytes
+from spa_trainers.sft import fine_tune, lora_layers, merged, peak_bytes
 from spa_trainers.tokens import Encoder
 
 _LEAST_FREE_BYTES = 500_000_000
@@ -60,21 +62,30 @@ class Pipeline:
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
         self._check_room()
-        tasks = selfplay.training_tasks(recipe.selfplay, self.registry) if recipe.selfplay else []
-        if recipe.model is not None:
-            checkpoint.fingerprint(recipe.model)  # a model that is nowhere is said here
+        self._check_names()
         self._check_same()
         made: Path | None = None
         for stage in recipe.stages():
             if only in (None, stage):
-                made = {"selfplay": self._selfplay, "sft": self._sft}[stage](tasks) or made
+                made = {"selfplay": self._selfplay, "sft": self._sft, "rl": self._rl}[stage]() or made
         return made
+
+    def _check_names(self) -> None:
+        """Refuses tasks and models that are nowhere, before any work."""
+        recipe = self.recipe
+        if recipe.selfplay is not None:
+            selfplay.training_tasks(recipe.selfplay, self.registry)
+        if recipe.rl is not None:
+            self.registry.resolve([*recipe.rl.tasks, *recipe.rl.leave_out])
+        if recipe.model is not None:
+            checkpoint.fingerprint(recipe.model)
 
     # -- stages ----------------------------------------------------------------------------------
 
-    def _selfplay(self, tasks: list[Any]) -> None:
+    def _selfplay(self) -> None:
         settings = self.recipe.selfplay
         assert settings is not None
+        tasks = selfplay.training_tasks(settings, self.registry)
         folder = self.output / "selfplay"
         inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
         if self._is_done(folder, inputs):
@@ -93,17 +104,19 @@ class Pipeline:
         report = {"turns": turns, "rows": len(rows), "seconds": round(seconds, 1)}
         self._finish(folder, inputs, report | {"peak_bytes": peak_bytes()})
 
-    def _sft(self, tasks: list[Any]) -> Path:
-        settings = self.recipe.sft
-        assert settings is not None
+    def _sft(self) -> Path:
+        recipe = self.recipe
+        settings = recipe.sft
+        assert settings is not None and recipe.selfplay is not None
+        tasks = selfplay.training_tasks(recipe.selfplay, self.registry)
         folder, dataset = self.output / "sft", self.output / "selfplay" / "dataset"
-        made = self.output / self.recipe.recipe
+        made = self._sft_checkpoint()
         inputs = [settings.model_dump(), self._done(self.output / "selfplay"), self._start_fingerprint()]
         if self._is_done(folder, inputs) and made.is_dir():
             self.say(f"sft: done already, in {made}")
             return made
         folder.mkdir(parents=True, exist_ok=True)
-        start = self._start()
+        start = checkpoint.load(self._start_path())
         formats = {task.format.prefill for task in tasks}
         if len(formats) > 1:
             raise InputError("sft: tasks whose replies begin differently cannot be trained together")
@@ -123,9 +136,59 @@ class Pipeline:
             f"sft: {report.steps} steps, {report.seconds:.0f} s,"
             f" {report.tokens / report.seconds:,.0f} tokens/s, loss {report.loss:.4f}"
         )
-        self._save(made, start, model, selfplay.board_keys(rows), tasks, asdict(report))
+        played = self._done(self.output / "selfplay")
+        done = {"selfplay": played and played["report"], "sft": asdict(report)}
+        self._save(made, start, model, selfplay.board_keys(rows), tasks, done)
         self._finish(folder, inputs, asdict(report))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return made
+
+    def _rl(self) -> Path:
+        import torch
+
+        from spa_trainers.actor_critic import ActorCritic
+        from spa_trainers.ppo import Learner, Ppo
+
+        recipe = self.recipe
+        settings = recipe.rl
+        assert settings is not None
+        folder, made = self.output / "rl", self.output / recipe.recipe
+        begin = str(self._sft_checkpoint()) if recipe.sft is not None else self._start_path()
+        inputs = [settings.model_dump(), checkpoint.fingerprint(begin)]
+        if self._is_done(folder, inputs) and made.is_dir():
+            self.say(f"rl: done already, in {made}")
+            return made
+        start, critic = checkpoint.load(begin), checkpoint.load(begin)
+        torch.manual_seed(settings.seed)
+        reference = None
+        if settings.kl > 0:
+            reference = ActorCritic(checkpoint.load(begin).model, None)
+        actor = start.model
+        if settings.lora is not None:
+            actor = lora_layers(actor, settings.lora)
+        if settings.gradient_checkpointing:
+            actor.gradient_checkpointing_enable()
+            critic.model.gradient_checkpointing_enable()
+        learner = Learner.of(ActorCritic(actor, critic.model), settings, reference)
+        tasks = self.registry.resolve(settings.tasks)
+        ppo = Ppo(
+            settings,
+            learner,
+            start.tokenizer,
+            [
+                selfplay.training_task(task, seeds=settings.seeds, boards=settings.pool)
+                for task in tasks
+            ],
+            [selfplay.held_out_task(task, boards=settings.evaluate_boards) for task in tasks],
+            selfplay.evaluated_boards(settings.leave_out, self.registry),
+            folder,
+            self.say,
+        )
+        report = ppo.run() | {"peak_bytes": peak_bytes()}
+        model = merged(actor) if settings.lora is not None else actor
+        boards = selfplay.short_keys(ppo.boards_seen)
+        self._save(made, start, model, boards, tasks, {"rl": report})
+        self._finish(folder, inputs, report)
         return made
 
     # -- what stages share -----------------------------------------------------------------------
@@ -165,8 +228,9 @@ class Pipeline:
             checkpoint.save(folder, model, tokenizer, card, {})
         return str(folder)
 
-    def _start(self) -> Loaded:
-        return checkpoint.load(self._start_path())
+    def _sft_checkpoint(self) -> Path:
+        name = self.recipe.recipe
+        return self.output / (name if self.recipe.rl is None else f"{name}-sft")
 
     def _start_fingerprint(self) -> str:
         if self.recipe.nano is not None:
@@ -181,18 +245,17 @@ class Pipeline:
         model: Any,
         boards: Mapping[str, frozenset[str]],
         tasks: list[Any],
-        report: dict[str, Any],
+        done: Mapping[str, dict[str, Any] | None],
     ) -> None:
         """Writes the checkpoint; it appears whole or not at all."""
         recipe = self.recipe
-        played = self._done(self.output / "selfplay")
         stages = [] if start.card is None else list(start.card.stages)
-        for stage, facts in (("selfplay", played and played["report"]), ("sft", report)):
+        for stage, facts in done.items():
             if facts:
                 stages.append({"stage": f"{recipe.recipe}/{stage}", **facts})
-        fresh = recipe.nano is not None
+        fresh = recipe.nano is not None and "selfplay" in done
         card = CheckpointCard(
-            name=recipe.recipe,
+            name=folder.name,
             description=recipe.description,
             method=recipe.method,
             tasks=[task.config.task for task in tasks],

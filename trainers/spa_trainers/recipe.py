@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
 from spa_trainers.nano.model import NanoConfig
+from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.selfplay import SelfPlaySettings
 from spa_trainers.sft import SftSettings
 
-STAGES = ("selfplay", "sft")
-METHODS = ("base", "vanilla", "state_estimation", "vagen", "spa")
+STAGES = ("selfplay", "sft", "rl")
 
 
 class Recipe(BaseModel):
@@ -45,6 +45,7 @@ class Recipe(BaseModel):
     nano: NanoConfig | None = None
     selfplay: SelfPlaySettings | None = None
     sft: SftSettings | None = None
+    rl: PpoSettings | None = None
     save_dtype: Literal["bfloat16", "float16", "float32"] | None = None
 
     def stages(self) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,9 @@ from spa_trainers.rows import UNFORMATTED, Beliefs, Coordinates, Kept, Row, RowM
 
 TRAINING_SEEDS = "10000-4000000000"
 """Where the paper's training boards begin."""
+
+HELD_OUT_SEEDS = "1000-9999"
+"""Between the paper's boards for evaluation and those for training."""
 
 
 class SelfPlaySettings(BaseModel):
@@ -74,6 +77,13 @@ def training_task(
     return dataclasses.replace(
         task, name=f"{task.config.task}*", config=task.config.model_copy(update=changed)
     )
+
+
+def held_out_task(task: Task, boards: int) -> Task:
+    """Returns a task on boards of the validation split, which no training plays."""
+    instances = TaskInstances(split="validation", seeds=HELD_OUT_SEEDS, count=boards)
+    config = task.config.model_copy(update={"instances": instances})
+    return dataclasses.replace(task, name=f"{task.config.task}*", config=config)
 
 
 def training_tasks(settings: SelfPlaySettings, registry: Registry) -> list[Task]:
@@ -255,10 +265,15 @@ def read_dataset(folder: Path) -> Iterator[Row]:
 
 
 def board_keys(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """Returns the short keys of the boards of each world in the rows, as a manifest keeps them."""
+    """Returns the boards of rows as a manifest keeps them: world -> short keys."""
+    return short_keys((row.instance, row.board_key) for row in rows)
+
+
+def short_keys(boards: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Returns boards, given as (instance id, board key), as a manifest keeps them."""
     found: dict[str, set[str]] = {}
-    for row in rows:
-        found.setdefault(world_of(row.instance), set()).add(short_key(row.board_key))
+    for instance, key in boards:
+        found.setdefault(world_of(instance), set()).add(short_key(key))
     return {world: frozenset(keys) for world, keys in found.items()}
 
 

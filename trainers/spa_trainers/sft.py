@@ -193,6 +193,25 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def lora_layers(model: Any, settings: Lora) -> Any:
+    """Puts LoRA layers into a model, in place, and freezes all else; returns the same model."""
+    from peft import get_peft_model
+
+    return get_peft_model(model, _lora(settings)).get_base_model()
+
+
+def merged(model: Any) -> Any:
+    """Folds the LoRA layers of `lora_layers` into the weights; returns the model without them."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()  # pyright: ignore[reportCallIssue]
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, module.get_base_layer())
+    return model
+
+
 def _lora(settings: Lora) -> Any:
     from peft import LoraConfig
 

@@ -1,0 +1,106 @@
+"""Advantages over the tokens a model sampled; environment tokens do not exist here.
+
+All tensors are (B, M) as in `trajectories.Batch`: row by row the sampled tokens, turns joined. So
+the token after the last one of a turn is the first one of the next turn, and what the environment
+wrote in between neither discounts nor carries a value.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def returns_at_end(rewards: Tensor, mask: Tensor) -> Tensor:
+    """Moves all rewards of a row onto its last sampled token, as the paper's code does."""
+    moved = torch.zeros_like(rewards)
+    last = mask.sum(1).clamp(min=1) - 1
+    return moved.scatter_(1, last[:, None], (rewards * mask).sum(1, keepdim=True))
+
+
+def gae(
+    rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (Schulman et al. 2016, eq. 16), token by token.
+
+        delta_j = r_j + gamma V_{j+1} - V_j
+        A_j = delta_j + gamma lam A_{j+1}
+
+    where V is 0 after the last sampled token.
+
+    Args:
+        rewards, values: float (B, M). mask: bool (B, M).
+        gamma, lam: discount and trace decay, a token.
+
+    Returns:
+        advantages and returns (advantages + values), float (B, M), 0 where masked.
+    """
+    on = mask.to(values.dtype)
+    values, rewards = values * on, rewards * on
+    advantages = torch.zeros_like(values)
+    ahead = torch.zeros_like(values[:, 0])
+    following = torch.zeros_like(ahead)
+    for j in range(values.shape[1] - 1, -1, -1):
+        delta = rewards[:, j] + gamma * following - values[:, j]
+        ahead = (delta + gamma * lam * ahead) * on[:, j]
+        advantages[:, j] = ahead
+        following = values[:, j]
+    return advantages, (advantages + values) * on
+
+
+def turn_gae(
+    rewards: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    turn: Tensor,
+    *,
+    gamma: float,
+    lam: float,
+    turn_gamma: float,
+    turn_lam: float,
+) -> tuple[Tensor, Tensor]:
+    """Advantages in two levels, as VAGEN's bi-level GAE (Wang et al. 2025, section 3.3).
+
+    Between turns, with V^k the value at the first token of turn k and r_k the turn's reward:
+
+        delta_k = r_k + turn_gamma V^{k+1} - V^k
+        A_k = delta_k + turn_gamma turn_lam A_{k+1}
+
+    Within a turn the last token has A_k, and an earlier one
+    A_j = gamma V_{j+1} - V_j + gamma lam A_{j+1}.
+
+    Args:
+        turn: int64 (B, M), the number of each token's turn, rising by at most 1.
+    """
+    rows, width = values.shape
+    on = mask.to(values.dtype)
+    values, rewards = values * on, rewards * on
+    turns = int(turn.max()) + 1
+    start = torch.zeros(rows, turns + 1, dtype=values.dtype, device=values.device)
+    gained = torch.zeros_like(start)
+    gained.scatter_add_(1, turn, rewards)
+    first = mask & (torch.cat([torch.full_like(turn[:, :1], -1), turn[:, :-1]], 1) != turn)
+    start.scatter_add_(1, turn, values * first)
+    ahead = torch.zeros(rows, dtype=values.dtype, device=values.device)
+    level = torch.zeros_like(start)
+    for k in range(turns - 1, -1, -1):
+        delta = gained[:, k] + turn_gamma * start[:, k + 1] - start[:, k]
+        ahead = delta + turn_gamma * turn_lam * ahead
+        level[:, k] = ahead
+    advantages = torch.zeros_like(values)
+    for j in range(width - 1, -1, -1):
+        closing = level.gather(1, turn[:, j : j + 1]).squeeze(1)
+        if j + 1 < width:
+            inside = mask[:, j + 1] & (turn[:, j + 1] == turn[:, j])
+            carried = gamma * values[:, j + 1] - values[:, j] + gamma * lam * advantages[:, j + 1]
+            closing = torch.where(inside, carried, closing)
+        advantages[:, j] = closing * on[:, j]
+    return advantages, (advantages + values) * on
+
+
+def whiten(values: Tensor, mask: Tensor) -> Tensor:
+    """Returns values with mean 0 and standard deviation 1 over all that is not masked."""
+    chosen = values[mask]
+    if chosen.numel() < 2:
+        return values * mask
+    return (values - chosen.mean()) / (chosen.std() + 1e-8) * mask

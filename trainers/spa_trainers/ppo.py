@@ -1,0 +1,451 @@
+"""Multi-turn PPO with a critic. Read from top to bottom: settings, one step, the run.
+
+A step: play `boards` x `repeats` episodes with the harness's own loop; keep the groups whose
+rewards differ most; compute advantages over the sampled tokens; update actor and critic.
+Nothing random is left to global generators: boards, luck and tokens of a step are keyed by the
+seed and the step's number, so a resumed run goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spa_bench.errors import InputError
+from spa_bench.metrics.success import pass_at_k
+from spa_bench.models import hf
+from spa_bench.runner.episode import EpisodeSpec
+from spa_bench.runner.record import Episode
+from spa_bench.runner.scheduler import play_all
+from spa_bench.task import Task
+from spa_trainers.actor_critic import ActorCritic, Evaluated
+from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
+from spa_trainers.losses import kl_to, policy_loss, value_loss
+from spa_trainers.ppo_settings import PpoSettings
+from spa_trainers.sft import TrainingError
+from spa_trainers.trajectories import Batch, Trajectory, collate, trajectory
+
+
+# -- one step -------------------------------------------------------------------------------------
+
+
+def groups_kept(trajectories: Sequence[Trajectory], share: float) -> list[Trajectory]:
+    """Returns the trajectories of the groups whose rewards spread most.
+
+    A group whose rewards are all equal teaches nothing relative to itself and is never kept.
+    """
+    groups = [list(g) for _, g in groupby(sorted(trajectories, key=_group), key=_group)]
+    spread = [float(torch.tensor([t.reward for t in g]).std(correction=0)) for g in groups]
+    order = sorted(range(len(groups)), key=lambda i: (-spread[i], groups[i][0].group))
+    most = max(1, round(share * len(groups)))
+    return [t for i in order[:most] if spread[i] > 0 for t in groups[i]]
+
+
+def _group(t: Trajectory) -> str:
+    return t.group
+
+
+def advantages_of(batch: Batch, values: Tensor, s: PpoSettings) -> tuple[Tensor, Tensor]:
+    """Returns whitened advantages, and returns for the critic, float (B, M)."""
+    if s.advantages == "bilevel":
+        found, returns = turn_gae(
+            batch.rewards,
+            values,
+            batch.mask,
+            batch.turn,
+            gamma=s.gamma,
+            lam=s.lam,
+            turn_gamma=s.turn_gamma,
+            turn_lam=s.turn_lam,
+        )
+    else:
+        rewards = batch.rewards
+        if s.advantages == "trajectory":
+            rewards = returns_at_end(rewards, batch.mask)
+        found, returns = gae(rewards, values, batch.mask, s.gamma, s.lam)
+    return whiten(found, batch.mask), returns
+
+
+@dataclasses.dataclass
+class Learner:
+    """Actor, critic and their optimizer."""
+
+    model: ActorCritic
+    settings: PpoSettings
+    optimizer: torch.optim.Optimizer
+    reference: ActorCritic | None = None
+
+    @classmethod
+    def of(
+        cls, model: ActorCritic, settings: PpoSettings, reference: ActorCritic | None = None
+    ) -> Learner:
+        """Returns a learner with a fresh optimizer."""
+        actor = [p for n, p in model.named_parameters() if _is_actor(n) and p.requires_grad]
+        critic = [p for n, p in model.named_parameters() if not _is_actor(n)]
+        groups: list[dict[str, Any]] = [{"params": actor, "lr": settings.actor_lr}]
+        groups.append({"params": critic, "lr": settings.critic_lr})
+        optimizer = torch.optim.Adam(groups, betas=settings.betas)
+        return cls(model, settings, optimizer, reference)
+
+    def evaluate(self, batch: Batch, model: ActorCritic | None = None) -> Evaluated:
+        """Returns what actor and critic say now, without gradients."""
+        parts: list[tuple[Tensor, Evaluated]] = []
+        with torch.no_grad():
+            for index in _microbatches(batch, self.settings.microbatch):
+                parts.append((index, self._forward(batch.rows(index), model)))
+        logprobs, entropy, values = (torch.zeros(batch.mask.shape) for _ in range(3))
+        for index, found in parts:
+            width = found.logprobs.shape[1]
+            logprobs[index, :width] = found.logprobs.cpu()
+            entropy[index, :width] = found.entropy.cpu()
+            if found.values is not None:
+                values[index, :width] = found.values.cpu()
+        device = batch.ids.device
+        return Evaluated(logprobs.to(device), entropy.to(device), values.to(device))
+
+    def update(self, batch: Batch, step: int) -> dict[str, float]:
+        """Learns from a step's trajectories; returns what happened, averaged over tokens."""
+        s = self.settings
+        started = time.monotonic()
+        old = self.evaluate(batch)
+        reference = None
+        if self.reference is not None:
+            reference = self.evaluate(batch, self.reference).logprobs
+        assert old.values is not None
+        advantages, returns = advantages_of(batch, old.values, s)
+        seconds = time.monotonic() - started
+        gap = (old.logprobs - batch.sampled_logprobs).abs()[batch.mask]
+        told: dict[str, float] = {
+            "entropy": float(old.entropy[batch.mask].mean()),
+            "value": float(old.values[batch.mask].mean()),
+            "return": float(returns[batch.mask].mean()),
+            "logprob_gap": float(gap.max()),
+            "explained_variance": _explained(old.values, returns, batch.mask),
+        }
+        sums = {"policy_loss": 0.0, "value_loss": 0.0, "clipped": 0.0, "kl": 0.0}
+        updates, skipped = 0, 0
+        generator = torch.Generator().manual_seed(s.seed * 1_000_003 + step)
+        for _ in range(s.epochs):
+            order = torch.randperm(len(batch), generator=generator)
+            for rows in order.tensor_split(s.minibatches):
+                if len(rows) == 0:
+                    continue
+                tokens = int(batch.mask[rows].sum())
+                for index in _microbatches(batch, s.microbatch, rows):
+                    part = batch.rows(index)
+                    loss = self._loss(
+                        part,
+                        *(t[index][:, : part.mask.shape[1]] for t in (old.logprobs, old.values)),
+                        *(t[index][:, : part.mask.shape[1]] for t in (advantages, returns)),
+                        None if reference is None else reference[index][:, : part.mask.shape[1]],
+                        sums,
+                        actor=step >= s.critic_warmup,
+                    )
+                    (loss / tokens).backward()
+                norms = self._clip()
+                told["actor_gradient"], told["critic_gradient"] = norms
+                if all(map(math.isfinite, norms)):
+                    self.optimizer.step()
+                else:
+                    skipped += 1
+                self.optimizer.zero_grad(set_to_none=True)
+                updates += 1
+        seen = int(batch.mask.sum()) * s.epochs
+        told |= {name: total / seen for name, total in sums.items()}
+        told |= {"updates": updates, "skipped": skipped, "logprob_seconds": seconds}
+        return told
+
+    def _forward(self, part: Batch, model: ActorCritic | None = None) -> Evaluated:
+        autocast = self.settings.dtype == "bfloat16"
+        with torch.autocast(part.ids.device.type, torch.bfloat16, enabled=autocast):
+            return (model or self.model)(part)
+
+    def _loss(
+        self,
+        part: Batch,
+        old_logprobs: Tensor,
+        old_values: Tensor,
+        advantages: Tensor,
+        returns: Tensor,
+        reference: Tensor | None,
+        sums: dict[str, float],
+        *,
+        actor: bool,
+    ) -> Tensor:
+        """Returns the loss summed over the sampled tokens of a part."""
+        s, mask = self.settings, part.mask
+        now = self._forward(part)
+        assert now.values is not None
+        value = value_loss(now.values, old_values, returns, s.value_clip)[mask].sum()
+        sums["value_loss"] += float(value.detach())
+        if not actor:
+            return value
+        policy = policy_loss(
+            now.logprobs,
+            old_logprobs,
+            advantages,
+            clip_low=s.clip_low,
+            clip_high=s.clip_high,
+            dual_clip=s.dual_clip,
+        )[mask].sum()
+        loss = policy + value - s.entropy * now.entropy[mask].sum()
+        if reference is not None:
+            divergence = kl_to(now.logprobs, reference)[mask].sum()
+            sums["kl"] += float(divergence.detach())
+            loss = loss + s.kl * divergence
+        ratio = (now.logprobs - old_logprobs).detach().exp()[mask]
+        sums["clipped"] += float(((ratio < 1 - s.clip_low) | (ratio > 1 + s.clip_high)).sum())
+        sums["policy_loss"] += float(policy.detach())
+        return loss
+
+    def _clip(self) -> tuple[float, float]:
+        """Clips actor and critic apart, so that neither drowns the other; returns their norms."""
+        actor, critic = (group["params"] for group in self.optimizer.param_groups)
+        most = self.settings.clip_gradients
+        return tuple(  # pyright: ignore[reportReturnType]
+            float(torch.nn.utils.clip_grad_norm_(some, most)) for some in (actor, critic)
+        )
+
+
+def _is_actor(name: str) -> bool:
+    return name.startswith("actor.")
+
+
+def _microbatches(batch: Batch, size: int, rows: Tensor | None = None) -> Iterator[Tensor]:
+    """Yields row numbers, rows of like length together, so that little is padding."""
+    rows = torch.arange(len(batch)) if rows is None else rows
+    lengths = batch.attention.sum(1).cpu()[rows]
+    yield from rows[lengths.argsort(stable=True)].split(size)
+
+
+def _explained(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """Returns the share of the returns' variance that the critic explains; 0 if they have none."""
+    variance = float(returns[mask].var(correction=0))
+    return 1 - float((returns - values)[mask].var(correction=0)) / variance if variance else 0.0
+
+
+# -- the run --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Ppo:
+    """A training in a folder: `log.jsonl`, a line a step, and `state.pt` to go on from.
+
+    Args:
+        tasks: on training boards. held_out: the same tasks on validation boards.
+        left_out: keys of boards that are not trained on.
+    """
+
+    settings: PpoSettings
+    learner: Learner
+    tokenizer: Any
+    tasks: Sequence[Task]
+    held_out: Sequence[Task]
+    left_out: frozenset[str]
+    folder: Path
+    say: Callable[[str], None]
+    boards_seen: set[tuple[str, str]] = dataclasses.field(default_factory=set[tuple[str, str]])
+
+    def run(self) -> dict[str, Any]:
+        """Trains; returns a report.
+
+        Raises:
+            InputError: if the template is not append-only, or no board is left to train on.
+            TrainingError: if gradients are no numbers three steps in a row.
+        """
+        s = self.settings
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._boards = [self._pool(task) for task in self.tasks]
+        step, bad, started = self._resume(), 0, time.monotonic()
+        totals = {"episodes": 0, "actions": 0, "tokens": 0}
+        if step == 0:
+            self._log({"step": 0, **self.evaluate(0)})
+        while step < s.steps:
+            told = self.step(step)
+            for name in totals:
+                totals[name] += int(told[name])
+            step += 1
+            bad = bad + 1 if told.get("skipped") else 0
+            if bad >= 3:
+                raise TrainingError(
+                    f"rl: 3 steps in a row had gradients that are no numbers (step {step}); a"
+                    f" smaller actor_lr may help. {self.folder / 'state.pt'} holds the last good state"
+                )
+            if step % s.evaluate_every == 0 or step == s.steps:
+                told |= self.evaluate(step)
+            self._log({"step": step, **told})
+            if (step % s.save_every == 0 or step == s.steps) and not bad:
+                self._save(step)
+        return {"steps": step, "seconds": round(time.monotonic() - started, 1), **totals}
+
+    def step(self, step: int) -> dict[str, float]:
+        """Plays and learns once; returns what happened."""
+        started = time.monotonic()
+        played = self.rollouts(step)
+        rolled = time.monotonic() - started
+        rewards = torch.tensor([t.reward for t in played])
+        turns = [turn for t in played for turn in t.episode.turns]
+        told = {
+            "reward": float(rewards.mean()),
+            "reward_spread": float(rewards.std()),
+            "success": sum(t.episode.success for t in played) / len(played),
+            "format": sum(turn.parse == "ok" for turn in turns) / len(turns),
+            "cut_off": sum(turn.stop_reason == "length" for turn in turns) / len(turns),
+            "reply_tokens": sum(len(t.logprobs) for t in played) / len(turns),
+            "turns": len(turns) / len(played),
+            "episodes": len(played),
+            "actions": sum(turn.executed for turn in turns),
+            "tokens": sum(len(t.logprobs) for t in played),
+            "rollout_seconds": rolled,
+        }
+        kept = groups_kept(played, self.settings.keep)
+        told["kept"] = len(kept) / len(played)
+        if kept:
+            began = time.monotonic()
+            told |= self.learner.update(collate(kept, self._device), step)
+            told["update_seconds"] = time.monotonic() - began
+        return told
+
+    def rollouts(self, step: int) -> list[Trajectory]:
+        """Returns the step's trajectories, in a fixed order."""
+        s = self.settings
+        specs: list[EpisodeSpec] = []
+        for number in range(s.boards):
+            task_number = (step * s.boards + number) % len(self.tasks)
+            task, boards = self.tasks[task_number], self._boards[task_number]
+            board = boards[(step * s.boards + number) // len(self.tasks) % len(boards)]
+            self.boards_seen.add((board.id, board.board_key))
+            salt = f"rl/{s.seed}/{step}"
+            specs += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in range(s.repeats)]
+        by_hash = {task.hash: task for task in self.tasks}
+        return [
+            trajectory(by_hash[e.task_hash], e, s.reward)
+            for e in self._play(specs)
+            if any(turn.tokens and turn.tokens.completion_ids for turn in e.turns)
+        ]
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Plays held-out boards; returns Pass@1 and Pass@n of each task."""
+        s, told, started = self.settings, dict[str, float](), time.monotonic()
+        for task in self.held_out:
+            boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
+            boards = boards[: s.evaluate_boards]
+            episodes = self._play(
+                [
+                    EpisodeSpec(task, board, repeat, f"rl/{s.seed}/held-out")
+                    for board in boards
+                    for repeat in range(s.evaluate_repeats)
+                ]
+            )
+            won = {board.id: 0 for board in boards}
+            for episode in episodes:
+                won[episode.instance] += episode.success
+            for k in {1, s.evaluate_repeats}:
+                shares = [pass_at_k(s.evaluate_repeats, wins, k) for wins in won.values()]
+                told[f"{task.config.task}/pass@{k}"] = sum(shares) / len(shares)
+        told["evaluate_seconds"] = time.monotonic() - started
+        return told
+
+    # -- playing -----------------------------------------------------------------------------------
+
+    def _play(self, specs: Sequence[EpisodeSpec]) -> list[Episode]:
+        """Plays episodes with the weights as they are; returns them in the order of `specs`."""
+        model = hf.of_live(
+            "policy", self.learner.model.actor, self.tokenizer, batch_size=self.settings.batch_size
+        )
+        if not model.capabilities.append_only:
+            raise InputError(
+                "rl: the chat template does not extend its own prefix, so trained tokens would not"
+                " be the sampled tokens; use another template"
+            )
+        found: dict[tuple[str, str, int], Episode] = {}
+
+        def keep(episode: Episode) -> None:
+            found[episode.task_hash, episode.instance, episode.repeat] = episode
+
+        async def all_of_it() -> None:
+            await model.start()
+            try:
+                await play_all(iter(specs), model, min(len(specs), 2 * model.concurrency), keep)
+            finally:
+                await model.close()
+
+        self.learner.model.eval()
+        asyncio.run(all_of_it())
+        self.learner.model.train()
+        return [
+            episode
+            for spec in specs
+            if (episode := found[spec.task.hash, spec.instance.id, spec.repeat]).status
+            == "complete"
+        ]
+
+    def _pool(self, task: Task) -> list[Any]:
+        boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
+        if not boards:
+            raise InputError(f"rl: no training board of {task.config.task} is left")
+        return boards
+
+    @property
+    def _device(self) -> Any:
+        return self.learner.model.actor.device
+
+    # -- what is kept ------------------------------------------------------------------------------
+
+    def _log(self, told: dict[str, Any]) -> None:
+        rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(rounded) + "\n")
+        self.say(console_line(rounded))
+
+    def _save(self, step: int) -> None:
+        partial = self.folder / "state.pt.partial"
+        state = {
+            "step": step,
+            "model": self.learner.model.state_dict(),
+            "optimizer": self.learner.optimizer.state_dict(),
+            "boards": sorted(self.boards_seen),
+        }
+        torch.save(state, partial)
+        partial.replace(self.folder / "state.pt")
+
+    def _resume(self) -> int:
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            (self.folder / "log.jsonl").unlink(missing_ok=True)
+            return 0
+        state = torch.load(path, weights_only=True, map_location=self._device)
+        self.learner.model.load_state_dict(state["model"])
+        self.learner.optimizer.load_state_dict(state["optimizer"])
+        self.boards_seen = {(i, k) for i, k in state["boards"]}
+        log = self.folder / "log.jsonl"
+        lines = [line for line in log.read_text().splitlines() if _step_of(line) <= state["step"]]
+        log.write_text("".join(f"{line}\n" for line in lines))
+        return state["step"]
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def console_line(told: dict[str, Any]) -> str:
+    """Returns a step as one short line."""
+    names = {"reward": "reward", "success": "solved", "format": "format", "entropy": "entropy"}
+    parts = [f"step {told['step']:4}"]
+    parts += [f"{label} {told[name]:.3f}" for name, label in names.items() if name in told]
+    parts += [f"{name} {value:.1%}" for name, value in told.items() if "/pass@" in name]
+    seconds = sum(told.get(f"{what}_seconds", 0.0) for what in ("rollout", "update", "evaluate"))
+    return "  ".join([*parts, f"{seconds:.1f} s"])

@@ -1,0 +1,146 @@
+"""From played episodes to tensors: which tokens the model wrote, and what it was rewarded for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spa_bench.runner.record import Episode
+from spa_trainers.rewards import RewardSettings, turn_rewards
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One episode as tokens.
+
+    Attributes:
+        ids: everything that was sent and sampled, first prompt to last reply.
+        turns: for each turn, the [start, end) of its sampled tokens in `ids`.
+        logprobs: of the sampled tokens when they were sampled, in order.
+        rewards: of each turn.
+        group: trajectories of one group began on the same board.
+    """
+
+    ids: tuple[int, ...]
+    turns: tuple[tuple[int, int], ...]
+    logprobs: tuple[float, ...]
+    rewards: tuple[float, ...]
+    group: str
+    episode: Episode
+
+    @property
+    def reward(self) -> float:
+        """Of the whole trajectory."""
+        return sum(self.rewards)
+
+
+def trajectory(task: Any, episode: Episode, settings: RewardSettings) -> Trajectory:
+    """Reads a trajectory out of an episode that was played with its tokens logged.
+
+    Raises:
+        ValueError: if a later prompt does not extend the tokens before it: the trained tokens
+            would not be the sampled tokens.
+    """
+    ids: tuple[int, ...] = ()
+    turns: list[tuple[int, int]] = []
+    logprobs: list[float] = []
+    for turn in episode.turns:
+        tokens = turn.tokens
+        if tokens is None or tokens.logprobs is None:
+            raise ValueError(f"{episode.instance}: played without tokens")
+        if tokens.prompt_ids[: len(ids)] != ids:
+            raise ValueError(f"{episode.instance}: a later prompt does not extend the earlier turns")
+        start = len(tokens.prompt_ids)
+        ids = tokens.prompt_ids + tokens.completion_ids
+        turns.append((start, len(ids)))
+        logprobs += [float("-inf") if p is None else p for p in tokens.logprobs]
+    return Trajectory(
+        ids=ids,
+        turns=tuple(turns),
+        logprobs=tuple(logprobs),
+        rewards=turn_rewards(task, episode, settings),
+        group=episode.instance,
+        episode=episode,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Trajectories as padded tensors of one device; B rows, T tokens, M sampled tokens at most.
+
+    Sampled tokens are numbered 0, 1, .. within a row, turns joined, environment tokens left out.
+
+    Attributes:
+        ids, attention: int64 (B, T), right-padded.
+        places: int64 (B, M), for each sampled token the place in `ids` that predicts it.
+        targets: int64 (B, M), the sampled token itself.
+        mask: bool (B, M), whether there is such a token.
+        turn: int64 (B, M), the number of its turn.
+        last: bool (B, M), whether it is the last of its turn.
+        rewards: float32 (B, M), on the last token of each turn.
+        sampled_logprobs: float32 (B, M), from when it was sampled.
+    """
+
+    ids: Tensor
+    attention: Tensor
+    places: Tensor
+    targets: Tensor
+    mask: Tensor
+    turn: Tensor
+    last: Tensor
+    rewards: Tensor
+    sampled_logprobs: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, index: Tensor) -> Batch:
+        """Returns some rows, without columns that are padding in all of them."""
+        tokens = int(self.attention[index].sum(1).max())
+        sampled = max(1, int(self.mask[index].sum(1).max()))
+        wide = {"ids": tokens, "attention": tokens}
+        return Batch(
+            **{
+                name: getattr(self, name)[index][:, : wide.get(name, sampled)]
+                for name in self.__dataclass_fields__
+            }
+        )
+
+
+def collate(trajectories: Sequence[Trajectory], device: Any = "cpu") -> Batch:
+    """Returns trajectories as tensors."""
+    rows = len(trajectories)
+    tokens = max(len(t.ids) for t in trajectories)
+    sampled = max(1, *(len(t.logprobs) for t in trajectories))
+    whole = {name: torch.zeros(rows, tokens, dtype=torch.int64) for name in ("ids", "attention")}
+    part = {
+        "places": torch.zeros(rows, sampled, dtype=torch.int64),
+        "targets": torch.zeros(rows, sampled, dtype=torch.int64),
+        "mask": torch.zeros(rows, sampled, dtype=torch.bool),
+        "turn": torch.zeros(rows, sampled, dtype=torch.int64),
+        "last": torch.zeros(rows, sampled, dtype=torch.bool),
+        "rewards": torch.zeros(rows, sampled),
+        "sampled_logprobs": torch.zeros(rows, sampled),
+    }
+    for row, t in enumerate(trajectories):
+        whole["ids"][row, : len(t.ids)] = torch.tensor(t.ids)
+        whole["attention"][row, : len(t.ids)] = 1
+        places = [i for start, end in t.turns for i in range(start, end)]
+        n = len(places)
+        part["places"][row, :n] = torch.tensor(places) - 1
+        part["targets"][row, :n] = torch.tensor([t.ids[i] for i in places])
+        part["mask"][row, :n] = True
+        part["sampled_logprobs"][row, :n] = torch.tensor(t.logprobs)
+        at = 0
+        for number, (start, end) in enumerate(t.turns):
+            part["turn"][row, at : at + end - start] = number
+            at += end - start
+            if end > start:
+                part["last"][row, at - 1] = True
+            # a turn without a token, where the window was full, gives its reward to the one before
+            part["rewards"][row, max(0, at - 1)] += t.rewards[number]
+    return Batch(**{name: tensor.to(device) for name, tensor in {**whole, **part}.items()})
