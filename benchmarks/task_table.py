@@ -35,6 +35,7 @@ _INTRODUCTION = """\
 
 Made by `make tasks`; do not edit. Where `spa-bench list tasks` has them, tasks also come as `_grid`
 (the grid alone), `_wm` (world-model format) and `_answer` (answer only), with the same bounds.
+Probes are in [world-model.md](world-model.md).
 
 *floor*: uniformly random play. *ceiling*: the best policy under all limits, which commits to the
 actions of a turn blind. *closed loop*: the best that looks before every action. All in percent,
@@ -61,6 +62,7 @@ def main() -> None:
     for group in [*arguments.groups.split(","), *rest]:
         tasks = [task for task in registry.resolve([group]) if task.name not in told]
         tasks = [task for task in tasks if not task.name.endswith(_SAME_BOUNDS)]
+        tasks = [task for task in tasks if task.config.kind == "episode"]
         told |= {task.name for task in tasks}
         if not tasks:
             continue

@@ -15,6 +15,7 @@ from typing import Any
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
+from spa_bench.probes.world import ProbeWorld
 from spa_bench.runner.log import write_atomically
 from spa_bench.task import Task, split_of
 
@@ -71,9 +72,18 @@ def _manifest(tasks: Sequence[Task]) -> Manifest:
                 for name in ("train", "validation", "test")
             },
             "skipped_seeds": [s.seed for s in skipped],
-            "boards": [[board.id, board.board_key] for board in boards],
+            **_contents(task),
         },
     )
+
+
+def _contents(task: Task) -> dict[str, Any]:
+    """Returns the boards of a task; of a probe, which asks about boards told elsewhere, a hash."""
+    boards, world = task.boards[0], task.environment
+    if isinstance(world, ProbeWorld):
+        asked = [board.state for board in boards]
+        return {"items": len(boards), "items_sha256": world.items_sha256(asked), "boards": []}
+    return {"boards": [[board.id, board.board_key] for board in boards]}
 
 
 def write_manifests(manifests: Sequence[Manifest], folder: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_published_manifests_are_the_boards_of_all_tasks() -> None:
 def test_boards_of_a_split_belong_to_it() -> None:
     for path in PUBLISHED.glob("*-test-*.json"):
         boards = json.loads(path.read_text())["boards"]
-        assert {split_of(key) for _, key in boards} == {"test"}, path.name
+        assert {split_of(key) for _, key in boards} <= {"test"}, path.name
 
 
 def test_what_was_written_checks(manifests: list[Manifest], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from spa_bench.metrics.interval import NOTHING, Estimate, clustered, difference
 from spa_bench.results.schema import Interval, Number, ResultModel
 from spa_bench.runner.record import Episode, facts_from_log
 from spa_bench.runner.replay import ReplayError, replay
-from spa_bench.task import Task
+from spa_bench.task import Instance, Task
 
 BELIEF = "belief"
 """What a task's `metrics` call it."""
@@ -77,6 +77,17 @@ class Belief(ResultModel):
     success_if_right: Interval
     success_if_wrong: Interval
     gain: Interval
+
+
+def belief_tally(task: Task, boards: Iterable[Instance]) -> BeliefTally | None:
+    """Returns what counts the beliefs of a task; None where it asks for none or none can be told.
+
+    Its format must state beliefs, and its world enumerate what may happen.
+    """
+    asked = BELIEF in task.config.metrics and task.format.believes
+    if not asked or not task.environment.enumerable:
+        return None
+    return BeliefTally(task, {board.id: board.state for board in boards})
 
 
 _Frozen: TypeAlias = tuple[tuple[str, frozenset[tuple[Position, str]]], ...]
@@ -153,6 +164,10 @@ class BeliefTally:
             self._ceiling += max(possible.values())
             self._probability += probability
             self._supported += probability > 0
+
+    def exact_predictions(self) -> Mapping[str, float]:
+        """Returns for each board the share of its turns with an exact prediction."""
+        return {name: board.expected.exact / board.turns for name, board in self._boards.items()}
 
     def result(self) -> Belief:
         """Returns what was counted."""

@@ -1,18 +1,26 @@
-"""Two runs side by side, paired by board: the same boards, with the same luck."""
+"""Two runs side by side, paired by board: the same boards, with the same luck.
+
+Besides scores, what the turns of the world-model format believed, and how success goes with it.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.paired import Paired, paired
 from spa_bench.metrics.success import pass_at_k, pass_hat_k
+from spa_bench.results.belief import BELIEF, Belief, BeliefTally, belief_tally
+from spa_bench.results.probe import ACCURACY
+from spa_bench.results.schema import Interval
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
 from spa_bench.runner.plan import Done
+from spa_bench.runner.rebuild import rebuild
 from spa_bench.yaml_file import flatten
 
 Counts = Mapping[str, tuple[int, int]]
@@ -21,11 +29,19 @@ Counts = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run as its folder tells it: what was played, and how often each board was solved."""
+    """A run as its folder tells it: what was played, and how often each board was solved.
+
+    Attributes:
+        counts: by task hash. boards: the board key of each instance; the items of a probe share
+            those of their boards.
+        beliefs: by task hash, of the tasks that ask for them and can be made again here.
+    """
 
     path: Path
     info: RunInfo
     counts: Mapping[str, Counts]
+    boards: Mapping[str, str]
+    beliefs: Mapping[str, BeliefTally]
 
     @classmethod
     def read(cls, path: Path) -> LoggedRun:
@@ -37,13 +53,26 @@ class LoggedRun:
         folder = RunFolder(path)
         info = folder.read_info()
         tallies: dict[str, dict[str, tuple[int, int]]] = {task.hash: {} for task in info.tasks}
+        beliefs = {task.hash: tally for task in info.tasks if (tally := _belief(task))}
+        keys: dict[str, str] = {}
         done = Done()
         for episode in folder.episodes():
             boards = tallies.get(episode.task_hash)
             if boards is not None and done.add(episode):
                 n, c = boards.get(episode.instance, (0, 0))
                 boards[episode.instance] = (n + 1, c + episode.success)
-        return cls(path, info, tallies)
+                keys[episode.instance] = episode.board_key
+                if episode.task_hash in beliefs:
+                    beliefs[episode.task_hash].add(episode)
+        return cls(path, info, tallies, keys, beliefs)
+
+
+def _belief(logged: RunTask) -> BeliefTally | None:
+    try:
+        task = rebuild(logged)
+    except InputError:  # a world that is not installed here, or means something else by now
+        return None
+    return belief_tally(task, task.boards[0])
 
 
 @dataclass(frozen=True)
@@ -52,6 +81,8 @@ class Comparison:
 
     Attributes:
         differences: settings in which the two tasks differ, as `key: first -> second`.
+        beliefs: of the first and of the second, for the metric `belief`, which itself is the share
+            of turns with an exact prediction.
     """
 
     first: str
@@ -62,6 +93,7 @@ class Comparison:
     second_score: Estimate
     result: Paired
     differences: tuple[str, ...]
+    beliefs: tuple[Belief, Belief] | None = None
 
 
 def compare(first: LoggedRun, second: LoggedRun) -> list[Comparison]:
@@ -99,25 +131,19 @@ def _counterparts(first: LoggedRun, second: LoggedRun) -> Iterator[tuple[RunTask
 def _compare_tasks(
     first: LoggedRun, one: RunTask, second: LoggedRun, other: RunTask
 ) -> Iterator[Comparison]:
-    one_counts, other_counts = first.counts[one.hash], second.counts[other.hash]
     name = one.task if one.task == other.task else f"{one.task} : {other.task}"
+    differences = tuple(_differences(one.config, other.config))
     for metric in one.config.get("metrics", []):
-        if not metric.startswith("pass"):
-            continue
-        k = int(metric[5:])
-        of = pass_at_k if metric.startswith("pass@") else pass_hat_k
-        boards = [
-            board
-            for board, (n, _) in one_counts.items()
-            if n >= k and other_counts.get(board, (0, 0))[0] >= k
-        ]
-        values = [
-            [of(*counts[board], k) for board in boards] for counts in (one_counts, other_counts)
-        ]
-        samples = [
-            sum(counts[board][0] for board in boards) for counts in (one_counts, other_counts)
-        ]
-        if boards:
+        beliefs = None
+        if metric == BELIEF:
+            tallies = first.beliefs.get(one.hash), second.beliefs.get(other.hash)
+            if tallies[0] is None or tallies[1] is None:
+                continue
+            beliefs = tallies[0].result(), tallies[1].result()
+            values, samples = _predictions(tallies[0], tallies[1], beliefs)
+        else:
+            values, samples = _scores(metric, first, one, second, other)
+        if values[0]:
             yield Comparison(
                 first=first.info.model.name,
                 second=second.info.model.name,
@@ -126,8 +152,55 @@ def _compare_tasks(
                 first_score=clustered(values[0], samples[0]),
                 second_score=clustered(values[1], samples[1]),
                 result=paired(values[0], values[1]),
-                differences=tuple(_differences(one.config, other.config)),
+                differences=differences,
+                beliefs=beliefs,
             )
+
+
+_Values: TypeAlias = tuple[tuple[list[float], list[float]], tuple[int, int]]
+"""For both runs: a value for each common board, and how many samples those are."""
+
+
+def _predictions(
+    first: BeliefTally, second: BeliefTally, beliefs: tuple[Belief, Belief]
+) -> _Values:
+    one, other = first.exact_predictions(), second.exact_predictions()
+    common = [board for board in one if board in other]
+    values = [one[board] for board in common], [other[board] for board in common]
+    return values, (beliefs[0].turns, beliefs[1].turns)
+
+
+def _scores(
+    metric: str, first: LoggedRun, one: RunTask, second: LoggedRun, other: RunTask
+) -> _Values:
+    if metric == ACCURACY:
+        return _accuracies(first, first.counts[one.hash], second.counts[other.hash])
+    k = int(metric[5:])
+    of = pass_at_k if metric.startswith("pass@") else pass_hat_k
+    one_counts, other_counts = first.counts[one.hash], second.counts[other.hash]
+    boards = [
+        board
+        for board, (n, _) in one_counts.items()
+        if n >= k and other_counts.get(board, (0, 0))[0] >= k
+    ]
+    both = one_counts, other_counts
+    values, samples = (
+        [[of(*counts[board], k) for board in boards] for counts in both],
+        [sum(counts[board][0] for board in boards) for counts in both],
+    )
+    return (values[0], values[1]), (samples[0], samples[1])
+
+
+def _accuracies(run: LoggedRun, one: Counts, other: Counts) -> _Values:
+    """Takes together the items that are about one board: they are not independent."""
+    sums: dict[str, list[int]] = {}
+    for item in (item for item in one if item in other):
+        board = sums.setdefault(run.boards[item], [0, 0, 0, 0])
+        for place, number in enumerate((*one[item], *other[item])):
+            board[place] += number
+    columns = list(sums.values())
+    values = [c / n for n, c, _, _ in columns], [c / n for _, _, n, c in columns]
+    return values, (sum(row[0] for row in columns), sum(row[2] for row in columns))
 
 
 _UNTOLD = {"task", "version", "description", "tag", "metrics", "repeats"}
@@ -168,7 +241,45 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
         differences = next(c.differences for c in comparisons if c.task == task)
         if differences:
             lines.append(f"\n{task} differ in: {'; '.join(differences)}")
+    believed = [c for c in comparisons if c.beliefs is not None]
+    if believed:
+        lines.append(f"\n{_BELIEF_LEGEND}\n\n{_format_beliefs(believed, style)}")
     return "\n".join(lines)
+
+
+_BELIEF_LEGEND = """\
+belief above is the share of turns with an exact prediction. Below: how often the episode succeeds,
+over turns with such a prediction and without, and the difference."""
+
+
+def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
+    from tabulate import tabulate
+
+    headers = ["task", "model", "turns", "prediction", "best", "if right", "if wrong", "gain"]
+    rows = [
+        [
+            comparison.task,
+            model,
+            belief.turns,
+            _of_interval(belief.prediction.exact),
+            _of_interval(belief.ceiling),
+            _of_interval(belief.success_if_right),
+            _of_interval(belief.success_if_wrong),
+            _of_interval(belief.gain, sign=True),
+        ]
+        for comparison in comparisons
+        for model, belief in zip(
+            (comparison.first, comparison.second), comparison.beliefs or (), strict=False
+        )
+    ]
+    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+
+
+def _of_interval(found: Interval | float | None, sign: bool = False) -> str:
+    if not isinstance(found, Interval):
+        found = Interval(value=found, low=None, high=None)
+    numbers = [math.nan if x is None else x for x in (found.value, found.low, found.high)]
+    return _percent(Estimate(*numbers), sign)
 
 
 def _percent(estimate: Estimate, sign: bool = False) -> str:

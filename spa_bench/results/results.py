@@ -13,7 +13,7 @@ from pydantic import Field
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import normalised, pass_at_k, pass_hat_k
 from spa_bench.probes.world import ProbeWorld
-from spa_bench.results.belief import BELIEF, Belief, BeliefTally
+from spa_bench.results.belief import Belief, BeliefTally, belief_tally
 from spa_bench.results.bounds import (
     BoardBounds,
     board_bounds,
@@ -176,7 +176,7 @@ def compute(
     beyond the plan's boards and repeats. Episodes of other tasks count as foreign lines.
     """
     tallies = {
-        task.hash: _Tally(_belief_tally(plan, task), _probe_tally(plan, task))
+        task.hash: _Tally(belief_tally(task, plan.boards(task)), _probe_tally(plan, task))
         for task in plan.tasks
     }
     planned = {
@@ -206,13 +206,6 @@ def compute(
         ],
         efficiency=efficiency.result(),
     )
-
-
-def _belief_tally(plan: Plan, task: Task) -> BeliefTally | None:
-    asked = BELIEF in task.config.metrics and task.format.believes
-    if not asked or not task.environment.enumerable:
-        return None
-    return BeliefTally(task, {board.id: board.state for board in plan.boards(task)})
 
 
 def _probe_tally(plan: Plan, task: Task) -> ProbeTally | None:

@@ -17,7 +17,11 @@ OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
 
-_OPTIONAL = ("tokens/turn", "s/turn", "cost $")
+_KNOWLEDGE = ("copied", "cells", "F1", "observed", "predicted")
+"""What probes and beliefs add: the accuracy of copying, agreement with the true state to the cell
+and to the object, and the shares of turns with an exact observation and an exact prediction."""
+
+_OPTIONAL = (*_KNOWLEDGE, "tokens/turn", "s/turn", "cost $")
 
 
 def format_results(results: Sequence[Results], output_format: OutputFormat) -> str:
@@ -37,6 +41,7 @@ def format_results(results: Sequence[Results], output_format: OutputFormat) -> s
         "floor",
         "ceiling",
         "normalised",
+        *_KNOWLEDGE,
         "failures",
         "tokens/turn",
         "s/turn",
@@ -85,10 +90,22 @@ def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
         " / ".join(_floor(score) for score in scores) or "-",
         " / ".join(_percent(score.ceiling) for score in scores) or "-",
         _number(first.normalised if first else None, 3),
+        *_knowledge(task),
         _failures(task),
         _tokens(task),
         _number(task.seconds / task.turns if task.turns and task.seconds else None, 2, least=0.01),
         _number(task.cost, 2),
+    ]
+
+
+def _knowledge(task: TaskResult) -> list[str]:
+    probe, belief = task.probe, task.belief
+    return [
+        _percent(probe and probe.copied),
+        _percent(probe and probe.cell_accuracy),
+        _percent(probe and probe.object_f1),
+        _percent(belief and belief.observation.exact.value),
+        _percent(belief and belief.prediction.exact.value),
     ]
 
 

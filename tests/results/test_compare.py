@@ -69,3 +69,37 @@ def test_a_metric_needs_enough_repeats_on_both_sides(
 def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         LoggedRun.read(tmp_path)
+
+
+def test_beliefs_are_compared_and_told_beside_success(tmp_path: Path) -> None:
+    for name in ("random", "oracle"):
+        tasks = "frozenlake_slippery_wm"
+        evaluate(f"baseline/{name}", tasks, limit=6, repeats=8, output=tmp_path / name)
+    first, second = (LoggedRun.read(tmp_path / name) for name in ("random", "oracle"))
+    found = compare(first, second)
+    assert [comparison.metric for comparison in found] == ["pass@1", "pass@8", "belief"]
+    belief = found[-1]
+    assert belief.beliefs is not None
+    assert belief.beliefs[0].observation.exact.value == 1
+    assert 0 < belief.first_score.value < 1
+    text = format_comparisons(found)
+    assert "if right" in text
+    assert text.count("baseline/") == 2
+
+
+def test_a_run_whose_world_is_unknown_is_compared_without_beliefs(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        output = tmp_path / name
+        evaluate("baseline/random", "sokoban_wm", limit=2, repeats=1, output=output)
+        info = output / "run.json"
+        info.write_text(info.read_text().replace('"name": "sokoban"', '"name": "sokobar"'))
+    found = compare(LoggedRun.read(tmp_path / "one"), LoggedRun.read(tmp_path / "other"))
+    assert [comparison.metric for comparison in found] == ["pass@1"]
+
+
+def test_probes_are_compared_board_by_board(tmp_path: Path) -> None:
+    for name in ("random", "oracle"):
+        evaluate(f"baseline/{name}", "sokoban_transition", limit=9, output=tmp_path / name)
+    first, second = (LoggedRun.read(tmp_path / name) for name in ("random", "oracle"))
+    (found,) = compare(first, second)
+    assert (found.metric, found.second_score.value, found.result.boards) == ("accuracy", 1, 4)

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spa_bench.evaluation import evaluate
 from spa_bench.results.results import Results, Score, TaskResult, Tokens
 from spa_bench.results.table import OUTPUT_FORMATS, format_results
 
@@ -188,3 +190,17 @@ def test_csv_keeps_names_with_commas_and_quotes_whole() -> None:
 def test_no_format_ends_in_an_empty_line(output_format: Any) -> None:
     text = format_results([a_result()], output_format)
     assert text == text.strip("\n") != ""
+
+
+def test_what_probes_and_beliefs_add_is_shown_where_there_is_some(tmp_path: Path) -> None:
+    plain = evaluate("baseline/oracle", "sokoban", limit=1, repeats=1, output=tmp_path / "plain")
+    assert not {"copied", "cells", "observed"} & set(cells(plain)[0])
+    names = "sokoban_wm,sokoban_transition,sokoban_legality"
+    wm, transition, legality = cells(
+        evaluate("baseline/oracle", names, limit=3, repeats=1, output=tmp_path / "run")
+    )
+    assert (wm["observed"], wm["predicted"], wm["cells"]) == ("100.0", "100.0", "-")
+    assert (transition["cells"], transition["F1"], transition["copied"]) == ("100.0",) * 2 + (
+        "33.3",
+    )
+    assert (legality["cells"], legality["Accuracy %"][:5]) == ("-", "100.0")
