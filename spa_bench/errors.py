@@ -29,6 +29,10 @@ class ModelError(SpaBenchError):
     """
 
 
+class OutOfBudgetError(ModelError):
+    """A request was not sent, because it could have cost more than the run may spend."""
+
+
 class ModelGoneError(ModelError):
     """The model cannot answer any request any more: the run stops and can be resumed."""
 

@@ -17,6 +17,7 @@ import pydantic
 
 import spa_bench
 from spa_bench.errors import InputError, nearest
+from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry, make_model, resolve_model
 from spa_bench.results.results import Results, compute
@@ -82,6 +83,8 @@ class Evaluation:
         salt: keys every stream of chance.
         resume: continue the run in `output`.
         price: of the model's tokens, for the cost in the results.
+        max_cost: US dollars that the run may cost, all its starts together; needs a price.
+        max_tokens_total: tokens that it may read and write.
     """
 
     model: Model
@@ -95,6 +98,8 @@ class Evaluation:
     concurrency: int | None = None
     log_tokens: bool = False
     price: Price | None = None
+    max_cost: float | None = None
+    max_tokens_total: int | None = None
 
     def plan(self) -> Plan:
         """Returns all episodes of this evaluation."""
@@ -117,6 +122,8 @@ async def evaluate_async(
     include_paths: Sequence[str | Path] = (),
     gen_kwargs: Mapping[str, str] | None = None,
     price: tuple[float, float] | None = None,
+    max_cost: float | None = None,
+    max_tokens_total: int | None = None,
     progress: Progress | None = None,
     **model_options: Any,
 ) -> Results:
@@ -131,6 +138,7 @@ async def evaluate_async(
         shard: `i/n`, such as `2/8`: the second of eight parts, to be put together by `merge`.
         gen_kwargs: `temperature`, `top_p` and `new_tokens` in place of the tasks' own.
         price: US dollars per million prompt tokens and per million completion tokens.
+        max_cost, max_tokens_total: as `Evaluation` says; what they leave over is owed.
         model_options: fields of `ModelOptions`, such as `device` or `base_urls`.
 
     Raises:
@@ -169,6 +177,8 @@ async def evaluate_async(
             concurrency=concurrency,
             log_tokens=log_tokens,
             price=None if price is None else Price(prompt=price[0], completion=price[1]),
+            max_cost=max_cost,
+            max_tokens_total=max_tokens_total,
         ),
         progress or Silent(),
     )
@@ -199,6 +209,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     folder = RunFolder(evaluation.output)
     _check_evaluation(evaluation, plan)
     check_folder(folder, evaluation.resume)
+    meter = _meter(evaluation, folder)
     try:
         await model.start()
         info = _run_info(evaluation, plan)
@@ -221,6 +232,8 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
             for episode in folder.episodes(bad):
                 if episode.task_hash in hashes:
                     done.add(episode)
+                if meter is not None:
+                    meter.spend(_spent(episode))
             bad.report()
             owed = plan.owed(done)
             progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
@@ -233,9 +246,49 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                 await play_all(owed, model, evaluation.concurrency or model.concurrency, keep)
             finally:
                 progress.stop()
+            if meter is not None:
+                stopped = "stopped at the budget: " if meter.refused else ""
+                progress.note(f"{stopped}the run has spent {meter}")
     finally:
         await model.close()
     return info
+
+
+def _meter(evaluation: Evaluation, folder: RunFolder) -> Meter | None:
+    """Gives the model a meter, if the evaluation has a budget; returns it.
+
+    Raises:
+        InputError: if the budget cannot be kept to.
+    """
+    cost, tokens, model = evaluation.max_cost, evaluation.max_tokens_total, evaluation.model
+    if cost is None and tokens is None:
+        if isinstance(model, Metered):
+            model.meter = None  # of an earlier evaluation
+        return None
+    for name, most in (("cost", cost), ("tokens-total", tokens)):
+        if most is not None and not most > 0:
+            raise InputError(f"--max-{name} must be more than 0, not {most:g}")
+    if not isinstance(model, Metered):
+        option = "--max-tokens-total" if cost is None else "--max-cost"
+        raise InputError(f"{option}: {model.name} cannot be limited; only models of openai/ can")
+    price = evaluation.price
+    if price is None and folder.exists():
+        price = folder.read_info().price
+    if cost is not None and price is None:
+        raise InputError("--max-cost needs --price, such as --price 0.15/0.60")
+    model.meter = Meter(
+        most_tokens=tokens, most_cost=cost, cost=(price or Price(prompt=0, completion=0)).of
+    )
+    return model.meter
+
+
+def _spent(episode: Episode) -> Spending:
+    """Returns the tokens of an episode of the log, as far as they were counted."""
+    usages = [turn.usage for turn in episode.turns]
+    return Spending(
+        sum(usage.prompt_tokens or 0 for usage in usages),
+        sum(usage.completion_tokens or 0 for usage in usages),
+    )
 
 
 def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:

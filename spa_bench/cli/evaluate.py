@@ -75,6 +75,13 @@ def evaluate(
             help="PROMPT/COMPLETION, US dollars per million tokens, such as 0.15/0.60; adds cost."
         ),
     ] = "",
+    max_cost: Annotated[
+        float | None,
+        typer.Option(help="US dollars that the run may cost; needs --price. The rest is owed."),
+    ] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that the run may read and write in all.")
+    ] = None,
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
     """Play tasks with a model and print a table.
@@ -123,6 +130,8 @@ def evaluate(
                 include_paths=include_path or (),
                 gen_kwargs=key_values(gen_kwargs, "--gen-kwargs"),
                 price=_price(price),
+                max_cost=max_cost,
+                max_tokens_total=max_tokens_total,
                 progress=progress,
                 **{k: v for k, v in options.items() if k != "concurrency"},
             )

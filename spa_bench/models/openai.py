@@ -30,6 +30,7 @@ from spa_bench.models import (
     openai_wire,
 )
 from spa_bench.models.limiter import Limiter, Sleep
+from spa_bench.models.meter import Meter, Spending
 from spa_bench.models.model import (
     Capabilities,
     Message,
@@ -37,6 +38,7 @@ from spa_bench.models.model import (
     Reply,
     Request,
     ScoredToken,
+    Usage,
 )
 from spa_bench.models.openai_failures import Failure, Kind
 from spa_bench.models.openai_settings import Settings, read_settings
@@ -174,6 +176,7 @@ class OpenAIModel:
         self._settings = settings
         self._patience = patience or Patience()
         self._sleep = sleep
+        self.meter: Meter | None = None
         self._answers = 0
         self._given_up = 0
         self._warned = False
@@ -184,6 +187,9 @@ class OpenAIModel:
 
     async def start(self) -> None:
         probe = self._call(openai_start.PROBE)
+        if self.meter is not None:
+            for _ in self._servers:
+                self.meter.spend(self._bound(openai_start.PROBE))
         checks = (openai_start.check(server, self._settings, probe) for server in self._servers)
         results = await asyncio.gather(*checks, return_exceptions=True)
         failed = [result for result in results if result is not None]
@@ -193,23 +199,40 @@ class OpenAIModel:
             raise min(failed, key=lambda error: isinstance(error, InputError))
 
     async def generate(self, request: Request) -> Reply:
-        result = await self._answer(self._call(request))
+        begun = any(message.role == "assistant" for message in request.messages)
+        result = await self._answer(self._call(request), self._bound(request), begun=begun)
         return self._own_limit(result) if isinstance(result, Failure) else result
 
     def _call(self, request: Request) -> Call[Reply]:
         return openai_chat.call(self._settings, request)
 
-    async def _answer(self, call: Call[T]) -> T | Failure:
+    def _bound(self, request: Request) -> Spending:
+        """Returns the most tokens that one call for a request can use."""
+        completion = request.sampling.new_tokens + self._settings.reasoning_tokens
+        return Spending(_most_tokens(request.messages, request.prefill), completion)
+
+    async def _answer(self, call: Call[T], bound: Spending, *, begun: bool) -> T | Failure:
         """Asks until there is an answer, or a failure that is the model's own doing.
 
+        Args:
+            bound: the most that one call can use.
+            begun: whether it is for an episode under way.
+
         Raises:
-            ModelError, ModelGoneError: if there will be none.
+            ModelError, ModelGoneError, OutOfBudgetError: if there will be none.
         """
         failures: Counter[Kind] = Counter()
         answers_before = 0
         while True:
-            server = self._choose()
-            result = await server.ask(call)
+            if self.meter is not None:
+                await self.meter.reserve(bound, begun=begun)
+            server, used = self._choose(), bound  # that much, as long as nobody tells
+            try:
+                result = await server.ask(call)
+                used = _used(result, bound)
+            finally:
+                if self.meter is not None:
+                    self.meter.settle(bound, used)
             if not isinstance(result, Failure) or result.kind in ("too_long", "filtered"):
                 self._answers += 1
                 self._given_up = 0
@@ -220,8 +243,8 @@ class OpenAIModel:
             silent = self._answers == answers_before
             refusals = server.limiter.overloads if result.kind == "overload" else 0
             hopeless = silent and refusals >= self._patience.overload_tries
-            bound = self._patience.tries(result.kind, self._settings.tries)
-            if hopeless or failures[result.kind] >= bound:
+            tries = self._patience.tries(result.kind, self._settings.tries)
+            if hopeless or failures[result.kind] >= tries:
                 raise self._final(server.url, result, failures.total(), silent, hopeless)
             if result.kind == "unreachable":
                 server.aside_until = asyncio.get_running_loop().time() + self._patience.aside
@@ -302,11 +325,38 @@ class CompletionsModel(OpenAIModel):
         if not text:
             return ()
         result = await self._answer(
-            openai_completions.score_call(self._settings, messages, prefill, text)
+            openai_completions.score_call(self._settings, messages, prefill, text),
+            Spending(_most_tokens(messages, prefill + text)),
+            begun=True,
         )
         if isinstance(result, Failure):
             raise ModelError(result.message)
         return result
+
+
+_MESSAGE_TOKENS, _TEMPLATE_TOKENS = 16, 256
+
+
+def _most_tokens(messages: Sequence[Message], prefill: str) -> int:
+    """Returns more tokens than any chat template makes of a conversation.
+
+    No tokenizer has tokens of less than a byte; templates add a few around each message, and some
+    begin with words of their own.
+    """
+    contents = [prefill, *(message.content for message in messages)]
+    size = sum(len(content.encode(errors="replace")) for content in contents)
+    return size + _MESSAGE_TOKENS * len(contents) + _TEMPLATE_TOKENS
+
+
+def _used(result: object, bound: Spending) -> Spending:
+    """Returns what a call used; what nobody tells is as much as it could be."""
+    if isinstance(result, Failure):
+        return bound if result.may_be_paid else Spending()
+    usage = result.usage if isinstance(result, Reply) else Usage()
+    return Spending(
+        bound.prompt if usage.prompt_tokens is None else usage.prompt_tokens,
+        bound.completion if usage.completion_tokens is None else usage.completion_tokens,
+    )
 
 
 def load(options: ModelOptions) -> OpenAIModel:

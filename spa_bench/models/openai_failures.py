@@ -49,6 +49,14 @@ class Failure:
     status: int | None = None
     retry_after: float | None = None
 
+    @property
+    def may_be_paid(self) -> bool:
+        """Whether the model may have written a reply, which was lost on its way or is unreadable.
+
+        Nobody asks money for a refusal, nor for a call that never arrived.
+        """
+        return self.status is None and self.kind != "unreachable"
+
 
 _WORDS = 300
 """Characters quoted of what a server says."""

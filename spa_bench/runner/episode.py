@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from spa_bench.errors import ModelError, ModelGoneError
+from spa_bench.errors import ModelError, ModelGoneError, OutOfBudgetError
 from spa_bench.models.model import Message, Model, Privileged, Reply, Request, Sampling
 from spa_bench.runner import chance
 from spa_bench.runner.record import Episode, TurnTokens, TurnUsage
@@ -26,6 +26,7 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
 
     Raises:
         ModelGoneError: if the backend cannot answer anything any more.
+        OutOfBudgetError: if not even the first call may be sent; the episode has not begun.
     """
     started, clock = time.time(), time.perf_counter()
     episode = await _played(spec, model)
@@ -47,6 +48,8 @@ async def _played(spec: EpisodeSpec, model: Model) -> Episode:
         except ModelGoneError:
             raise
         except ModelError as error:
+            if isinstance(error, OutOfBudgetError) and not rollout.turns:
+                raise
             return rollout.end(error=_storable(str(error)))
         seconds = time.perf_counter() - started
         rollout.answer(

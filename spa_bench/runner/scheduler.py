@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from spa_bench.errors import ModelGoneError
+from spa_bench.errors import ModelGoneError, OutOfBudgetError
 from spa_bench.models.model import Model
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import Episode
@@ -26,6 +26,8 @@ async def play_all(
 ) -> None:
     """Plays every owed episode, `concurrency` at a time, and hands over each as it ends.
 
+    Once the model may not be asked any more, for want of money, the rest stays owed.
+
     `on_episode` is called from one thread, never twice at once. Cancelling loses only the
     episodes in flight.
 
@@ -38,7 +40,10 @@ async def play_all(
     async def work() -> None:
         nonlocal broken_in_a_row
         for spec in owed:
-            episode = await play(spec, model)
+            try:
+                episode = await play(spec, model)
+            except OutOfBudgetError:
+                return
             on_episode(episode)
             broken_in_a_row = 0 if episode.status == "complete" else broken_in_a_row + 1
             if broken_in_a_row >= most_broken:
