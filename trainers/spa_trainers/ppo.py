@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from spa_bench.models import hf
 from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
-from spa_bench.task import Task
+from spa_bench.task import Instance, Task
 from spa_trainers.actor_critic import ActorCritic, Evaluated
 from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
 from spa_trainers.losses import kl_to, policy_loss, value_loss
@@ -265,7 +266,6 @@ class Ppo:
         """
         s = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._boards = [self._pool(task) for task in self.tasks]
         step, bad, started = self._resume(), 0, time.monotonic()
         totals = {"episodes": 0, "actions": 0, "tokens": 0}
         if step == 0:
@@ -390,11 +390,15 @@ class Ppo:
             == "complete"
         ]
 
-    def _pool(self, task: Task) -> list[Any]:
-        boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
-        if not boards:
-            raise InputError(f"rl: no training board of {task.config.task} is left")
-        return boards
+    @cached_property
+    def _boards(self) -> list[list[Instance]]:
+        """Of each task, the boards to train on."""
+        found: list[list[Instance]] = []
+        for task in self.tasks:
+            found.append([b for b in task.boards[0] if b.board_key not in self.left_out])
+            if not found[-1]:
+                raise InputError(f"rl: no training board of {task.config.task} is left")
+        return found
 
     @property
     def _device(self) -> Any:

@@ -1,0 +1,156 @@
+"""GAE against cases worked out by hand, and what masked places may not do."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
+from spa_trainers.losses import kl_to, policy_loss, value_loss
+
+
+def _t(*rows):
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+ALL = torch.ones(1, 3, dtype=torch.bool)
+
+
+def test_gae_worked_out_by_hand():
+    # gamma .5, lambda .5; V = 1, 2, 4; r = 0, 0, 8
+    # delta = 0+.5*2-1 = 0; 0+.5*4-2 = 0; 8-4 = 4; A = 4*.25*.25, 4*.25, 4
+    found, returns = gae(_t([0, 0, 8]), _t([1, 2, 4]), ALL, 0.5, 0.5)
+    assert found.tolist() == [[0.25, 1.0, 4.0]]
+    assert returns.tolist() == [[1.25, 3.0, 8.0]]
+
+
+def test_with_gamma_and_lambda_one_a_return_is_the_sum_of_what_follows():
+    _, returns = gae(_t([1, 2, 4]), _t([9, -3, 5]), ALL, 1.0, 1.0)
+    assert returns.tolist() == [[7.0, 6.0, 4.0]]
+
+
+def test_with_lambda_zero_an_advantage_is_one_step():
+    found, _ = gae(_t([1, 1, 1]), _t([5, 3, 2]), ALL, 1.0, 0.0)
+    assert found.tolist() == [[1 + 3 - 5, 1 + 2 - 3, 1 - 2]]
+
+
+def test_all_reward_can_be_put_on_the_last_token():
+    mask = torch.tensor([[True, True, True, False], [True, False, False, False]])
+    moved = returns_at_end(_t([1, 0, 2, 9], [5, 9, 9, 9]), mask)
+    assert moved.tolist() == [[0, 0, 3, 0], [5, 0, 0, 0]]
+
+
+def test_turn_gae_worked_out_by_hand():
+    # two turns of two tokens; V = 1, 2 | 3, 4; r_0 = 1, r_1 = 10; turn gamma 1, turn lambda .5
+    # turns: delta_1 = 10 - 3 = 7, A_1 = 7; delta_0 = 1 + 3 - 1 = 3, A_0 = 3 + .5*7 = 6.5
+    # tokens (gamma 1, lambda .5): last of turn 1: 7; before it: 4 - 3 + .5*7 = 4.5
+    #                              last of turn 0: 6.5; before it: 2 - 1 + .5*6.5 = 4.25
+    found, returns = turn_gae(
+        _t([0, 1, 0, 10]),
+        _t([1, 2, 3, 4]),
+        torch.ones(1, 4, dtype=torch.bool),
+        torch.tensor([[0, 0, 1, 1]]),
+        gamma=1.0,
+        lam=0.5,
+        turn_gamma=1.0,
+        turn_lam=0.5,
+    )
+    assert found.tolist() == [[4.25, 6.5, 4.5, 7.0]]
+    assert returns.tolist() == [[5.25, 8.5, 7.5, 11.0]]
+
+
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**31))
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHAPES, st.sampled_from(["token", "bilevel"]))
+def test_values_and_rewards_at_masked_places_change_nothing(shape, kind):
+    rows, width, seed = shape
+    g = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, width + 1, (rows, 1), generator=g)
+    mask = torch.arange(width)[None] < lengths
+    turn = torch.randint(0, 2, (rows, width), generator=g).cumsum(1)
+    turn = (turn - turn[:, :1]) * mask
+    rewards, values, noise = (
+        torch.randn(rows, width, generator=g, dtype=torch.float64) for _ in range(3)
+    )
+
+    def advantages(r, v):
+        if kind == "token":
+            return gae(r, v, mask, 0.9, 0.8)
+        more = {"gamma": 0.9, "lam": 0.8, "turn_gamma": 0.95, "turn_lam": 0.7}
+        return turn_gae(r, v, mask, turn, **more)
+
+    changed = [torch.where(mask, x, noise * 1e6) for x in (rewards, values)]
+    for one, other in zip(advantages(rewards, values), advantages(*changed), strict=True):
+        assert one.equal(other)
+        assert (one[~mask] == 0).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(SHAPES)
+def test_gae_equals_its_definition(shape):
+    rows, width, seed = shape
+    g = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, width + 1, (rows,), generator=g).tolist()
+    mask = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
+    rewards, values = (torch.randn(rows, width, generator=g, dtype=torch.float64) for _ in range(2))
+    found, _ = gae(rewards, values, mask, 0.9, 0.7)
+    for row, n in enumerate(lengths):
+        r, v = rewards[row, :n].tolist(), [*values[row, :n].tolist(), 0.0]
+        delta = [r[j] + 0.9 * v[j + 1] - v[j] for j in range(n)]
+        for j in range(n):
+            expected = sum((0.9 * 0.7) ** (i - j) * delta[i] for i in range(j, n))
+            assert float(found[row, j]) == pytest.approx(expected)
+
+
+def test_whitened_advantages_have_mean_zero_and_deviation_one():
+    values, mask = torch.randn(5, 7, dtype=torch.float64) * 3 + 2, torch.rand(5, 7) < 0.6
+    mask[0, :2] = True
+    chosen = whiten(values, mask)[mask]
+    assert float(chosen.mean()) == pytest.approx(0, abs=1e-9)
+    assert float(chosen.std()) == pytest.approx(1)
+    assert (whiten(values, mask)[~mask] == 0).all()
+
+
+def _policy(ratio, advantage):
+    new = torch.tensor(ratio, dtype=torch.float64).log()
+    return float(
+        policy_loss(
+            new,
+            torch.zeros_like(new),
+            torch.tensor(advantage, dtype=torch.float64),
+            clip_low=0.2,
+            clip_high=0.28,
+            dual_clip=3.0,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"),
+    [
+        (1.0, 2.0, -2.0),
+        (1.2, 2.0, -2.4),  # inside the upper clip
+        (2.0, 2.0, -2.56),  # 1.28 at most
+        (0.5, 2.0, -1.0),  # a good action that became rarer: no clip
+        (0.5, -2.0, 1.6),  # 0.8 at least
+        (2.0, -2.0, 4.0),  # a bad action that became likelier: no clip
+        (9.0, -2.0, 6.0),  # but three times its size at most
+    ],
+)
+def test_the_clipped_surrogate(ratio, advantage, loss):
+    assert _policy(ratio, advantage) == pytest.approx(loss)
+
+
+def test_value_loss_takes_the_worse_of_plain_and_clipped():
+    old, returns = _t([0.0]), _t([2.0])
+    assert float(value_loss(_t([1.5]), old, returns, 0.5)) == pytest.approx(0.5 * 1.5**2)
+    assert float(value_loss(_t([-1.0]), old, returns, 0.5)) == pytest.approx(0.5 * 3.0**2)
+
+
+def test_kl_is_never_negative_and_zero_for_equals():
+    g = torch.Generator().manual_seed(1)
+    one, other = (torch.randn(1000, generator=g) for _ in range(2))
+    assert (kl_to(one, other) >= 0).all()
+    assert (kl_to(one, one) == 0).all()

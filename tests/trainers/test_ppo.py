@@ -1,0 +1,325 @@
+"""Multi-turn PPO: trained ids are sampled ids, log-probabilities agree, runs go on exactly."""
+
+import asyncio
+import json
+import math
+from dataclasses import replace
+
+import hf_tiny
+import pytest
+import torch
+
+from spa_bench.checkpoint import read_boards, read_card
+from spa_bench.errors import InputError
+from spa_bench.evaluation import Silent
+from spa_bench.models import hf
+from spa_bench.models.hf_template import Template
+from spa_bench.registry import Registry
+from spa_bench.runner.episode import EpisodeSpec, play
+from spa_trainers import checkpoint, selfplay
+from spa_trainers.actor_critic import ActorCritic
+from spa_trainers.nano.model import NanoConfig, make_model
+from spa_trainers.nano.tokenizer import make_tokenizer
+from spa_trainers.pipeline import Pipeline
+from spa_trainers.ppo import Learner, Ppo, advantages_of, groups_kept
+from spa_trainers.ppo_settings import PpoSettings
+from spa_trainers.recipe import Recipe
+from spa_trainers.rewards import RewardSettings
+from spa_trainers.trajectories import collate, trajectory
+
+SMALL = {"tasks": ["frozenlake"], "steps": 3, "boards": 3, "repeats": 3, "keep": 1.0, "pool": 20}
+SMALL |= {"actor_lr": 1e-3, "critic_lr": 1e-3, "evaluate_every": 2, "evaluate_boards": 2}
+SMALL |= {"evaluate_repeats": 2, "save_every": 1, "microbatch": 4, "batch_size": 16}
+SMALL |= {"leave_out": []}
+
+
+@pytest.fixture(scope="module")
+def task():
+    found = Registry().resolve(["frozenlake"])[0]
+    limits = found.config.limits.model_copy(update={"new_tokens": 20, "turns": 3})
+    found = replace(found, config=found.config.model_copy(update={"limits": limits}))
+    return selfplay.training_task(found, seeds=selfplay.TRAINING_SEEDS, boards=20)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(task):
+    return make_tokenizer([task], 20, 1024)
+
+
+def _model(tokenizer, seed=0):
+    config = NanoConfig(
+        tasks=["frozenlake"], hidden=16, layers=2, heads=2, feed_forward=32, seed=seed, context=1024
+    )
+    return make_model(config, tokenizer).eval()
+
+
+def _settings(**changes):
+    return PpoSettings.model_validate({**SMALL, **changes})
+
+
+def _learner(tokenizer, settings, **options):
+    model = ActorCritic(_model(tokenizer), _model(tokenizer, seed=0))
+    return Learner.of(model, settings, **options)
+
+
+@pytest.fixture(scope="module")
+def trajectories(task, tokenizer):
+    model = hf.of_live("policy", _model(tokenizer), tokenizer)
+    specs = [EpisodeSpec(task, b, r, "s", log_tokens=True) for b in task.boards[0][:3] for r in (0, 1)]
+
+    async def all_of_it():
+        await model.start()
+        played = [await play(spec, model) for spec in specs]
+        await model.close()
+        return played
+
+    return [trajectory(task, e, RewardSettings()) for e in asyncio.run(all_of_it())]
+
+
+def test_trained_ids_are_the_sampled_ids(trajectories):
+    batch = collate(trajectories)
+    for row, t in enumerate(trajectories):
+        sampled = [i for turn in t.episode.turns for i in turn.tokens.completion_ids]
+        targets = batch.targets[row][batch.mask[row]].tolist()
+        assert targets == sampled
+        places = batch.places[row][batch.mask[row]]
+        assert batch.ids[row][places + 1].tolist() == sampled
+        # what the environment said is not among them
+        asked = len(t.ids) - len(sampled)
+        assert asked == sum(
+            len(turn.tokens.prompt_ids) for turn in t.episode.turns
+        ) - sum(
+            len(turn.tokens.prompt_ids) + len(turn.tokens.completion_ids)
+            for turn in t.episode.turns[:-1]
+        )
+
+
+def test_rewards_stand_on_the_last_token_of_their_turn(trajectories):
+    batch = collate(trajectories)
+    for row, t in enumerate(trajectories):
+        assert batch.last[row].sum() == len(t.turns)
+        assert batch.rewards[row][batch.last[row]].tolist() == pytest.approx(list(t.rewards))
+        assert float(batch.rewards[row].sum()) == pytest.approx(t.reward)
+
+
+def test_recomputed_logprobs_equal_the_rollouts(trajectories, tokenizer):
+    learner = _learner(tokenizer, _settings())
+    batch = collate(trajectories)
+    found = learner.evaluate(batch)
+    assert float((found.logprobs - batch.sampled_logprobs).abs()[batch.mask].max()) < 1e-4
+    # whatever they are batched with
+    alone = torch.cat(
+        [
+            learner.evaluate(collate([t])).logprobs[0]
+            for t in trajectories
+        ]
+    )
+    assert float((alone - found.logprobs[batch.mask]).abs().max()) < 1e-4
+
+
+def test_entropy_is_that_of_the_distribution(trajectories, tokenizer):
+    model = _model(tokenizer)
+    batch = collate(trajectories[:1])
+    with torch.no_grad():
+        found = ActorCritic(model, None)(batch)
+    assert found.values is None
+    spread = model(batch.ids).logits[0].detach().log_softmax(-1)
+    for j, place in enumerate(batch.places[0][batch.mask[0]].tolist()):
+        expected = -(spread[place].exp() * spread[place]).sum()
+        assert float(found.entropy[0, j]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_at_the_first_update_the_ratio_is_one(trajectories, tokenizer):
+    """Then the policy's gradient is that of -A log p, whatever the clip."""
+    settings = _settings(entropy=0.0, actor_lr=0.0, critic_lr=0.0, microbatch=100)
+    learner = _learner(tokenizer, settings)
+    batch = collate(trajectories)
+    told = learner.update(batch, 0)
+    assert told["clipped"] == 0
+    assert told["logprob_gap"] < 1e-4
+    advantages, _ = advantages_of(batch, learner.evaluate(batch).values, settings)
+    assert told["policy_loss"] == pytest.approx(
+        -float(advantages[batch.mask].mean()), abs=1e-5
+    )
+
+
+def test_microbatches_give_the_gradients_of_the_whole(trajectories, tokenizer):
+    def weights(microbatch):
+        learner = _learner(tokenizer, _settings(microbatch=microbatch))
+        learner.update(collate(trajectories), 0)
+        return [p.detach() for p in learner.model.parameters()]
+
+    for one, other in zip(weights(100), weights(1), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_learning_rate_zero_changes_nothing(trajectories, tokenizer):
+    learner = _learner(tokenizer, _settings(actor_lr=0.0, critic_lr=0.0))
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    learner.update(collate(trajectories), 0)
+    assert all(map(torch.equal, before, learner.model.parameters()))
+
+
+def test_while_the_critic_warms_up_the_actor_stands_still(trajectories, tokenizer):
+    learner = _learner(tokenizer, _settings(critic_warmup=1))
+    actor = [p.detach().clone() for p in learner.model.actor.parameters()]
+    value = learner.model.value.bias.detach().clone()
+    learner.update(collate(trajectories), 0)
+    assert all(map(torch.equal, actor, learner.model.actor.parameters()))
+    assert not value.equal(learner.model.value.bias)
+    learner.update(collate(trajectories), 1)
+    assert not all(map(torch.equal, actor, learner.model.actor.parameters()))
+
+
+def test_a_reference_holds_the_policy_back(trajectories, tokenizer):
+    settings = _settings(kl=0.1)
+    learner = _learner(tokenizer, settings, reference=ActorCritic(_model(tokenizer), None))
+    assert learner.update(collate(trajectories), 0)["kl"] == pytest.approx(0, abs=1e-5)
+    assert learner.update(collate(trajectories), 1)["kl"] > 0
+
+
+def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer):
+    good = [replace(t, rewards=(0.0,) * (len(t.turns) - 1) + (float(i % 2),)) for i, t in enumerate(trajectories)]
+    learner = _learner(tokenizer, _settings(microbatch=100))
+    batch = collate(good)
+    before = learner.evaluate(batch).logprobs
+    for step in range(5):
+        learner.update(batch, step)
+    change = (learner.evaluate(batch).logprobs - before)
+    gained = [float(change[row][batch.mask[row]].mean()) for row in range(len(good))]
+    assert sum(gained[1::2]) > sum(gained[::2])
+
+
+def test_groups_that_teach_nothing_are_left_out(trajectories):
+    def group(name, rewards):
+        t = trajectories[0]
+        return [replace(t, group=name, rewards=(*t.rewards[:-1], r - sum(t.rewards[:-1]))) for r in rewards]
+
+    wide, narrow, flat = group("a", [0, 10]), group("b", [0, 1]), group("c", [3, 3])
+    assert {t.group for t in groups_kept([*flat, *narrow, *wide], 0.34)} == {"a"}
+    assert {t.group for t in groups_kept([*flat, *narrow, *wide], 1.0)} == {"a", "b"}
+    assert groups_kept(flat, 1.0) == []
+
+
+def test_a_prompt_that_does_not_extend_the_last_is_refused(trajectories, task):
+    episode = trajectories[0].episode
+    assert len(episode.turns) > 1
+    second = episode.turns[1]
+    broken = replace(second.tokens, prompt_ids=(1, *second.tokens.prompt_ids[1:]))
+    turns = (episode.turns[0], replace(second, tokens=broken), *episode.turns[2:])
+    with pytest.raises(ValueError, match="does not extend"):
+        trajectory(task, replace(episode, turns=turns), RewardSettings())
+
+
+def _ppo(tokenizer, task, folder, settings):
+    said = []
+    held_out = selfplay.held_out_task(task, boards=2)
+    learner = _learner(tokenizer, settings)
+    return Ppo(settings, learner, tokenizer, [task], [held_out], frozenset(), folder, said.append), said
+
+
+def _untimed(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.endswith("_seconds")} for line in lines]
+
+
+def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path):
+    whole, said = _ppo(tokenizer, task, tmp_path / "whole", _settings())
+    assert whole.run()["steps"] == 3
+    assert len(said) == 4
+
+    class Cut(Exception):
+        pass
+
+    first, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings())
+    step = first.step
+
+    def cut(number):
+        if number == 2:
+            raise Cut
+        return step(number)
+
+    first.step = cut
+    with pytest.raises(Cut):
+        first.run()
+    second, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings())
+    second.run()
+    for one, other in zip(
+        whole.learner.model.parameters(), second.learner.model.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+    assert _untimed(tmp_path / "whole") == _untimed(tmp_path / "cut")
+
+
+def test_rewards_that_are_all_equal_teach_nothing_and_say_so(tokenizer, task, tmp_path, monkeypatch):
+    monkeypatch.setattr("spa_trainers.trajectories.turn_rewards", lambda *_: (0.0,) * 3)
+    ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
+    before = [p.detach().clone() for p in ppo.learner.model.parameters()]
+    told = ppo.step(0)
+    assert told["kept"] == 0
+    assert all(map(torch.equal, before, ppo.learner.model.parameters()))
+
+
+def test_gradients_that_are_no_numbers_are_skipped(trajectories, tokenizer):
+    learner = _learner(tokenizer, _settings())
+    learner.model.value.weight.register_hook(lambda g: g * math.nan)
+    before = [p.detach().clone() for p in learner.model.parameters()]
+    assert learner.update(collate(trajectories), 0)["skipped"] == 1
+    assert all(map(torch.equal, before, learner.model.parameters()))
+
+
+def test_a_template_that_is_not_append_only_is_refused(task, tmp_path, tokenizer):
+    stripping = make_tokenizer([task], 20, 1024)
+    stripping.chat_template = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.role != 'assistant' or loop.last %}"
+        "{{ m.content }}{% endif %}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    assert not Template(stripping).append_only
+    ppo, _ = _ppo(tokenizer, task, tmp_path, _settings())
+    ppo.tokenizer = stripping
+    with pytest.raises(InputError, match="does not extend its own prefix"):
+        ppo.run()
+
+
+def test_a_recipe_with_rl_ends_in_a_checkpoint(tmp_path):
+    nano = {"tasks": ["frozenlake"], "boards": 20, "hidden": 16, "layers": 1, "heads": 2}
+    recipe = Recipe.model_validate(
+        {
+            "recipe": "tiny-rl",
+            "method": "vanilla",
+            "nano": {**nano, "feed_forward": 32},
+            "selfplay": {"tasks": ["frozenlake"], "player": "random", "boards": 4, "repeats": 1},
+            "sft": {"rows": "episode", "epochs": 1, "batch_size": 4},
+            "rl": {**SMALL, "steps": 1},
+        }
+    )
+    said = []
+    made = Pipeline(recipe, tmp_path, Registry(), Silent(), said.append).run()
+    card = read_card(made)
+    assert [s["stage"] for s in card.stages] == [
+        f"tiny-rl/{stage}" for stage in ("selfplay", "sft", "rl")
+    ]
+    assert card.parent == "tiny-rl-sft"
+    assert read_boards(made)
+    assert (tmp_path / "tiny-rl-sft" / "config.json").is_file()
+    again = []
+    assert Pipeline(recipe, tmp_path, Registry(), Silent(), again.append).run() == made
+    assert all("done already" in line for line in again)
+
+
+def test_lora_trains_its_layers_alone_and_merges(trajectories, tokenizer):
+    from spa_trainers.sft import Lora, lora_layers, merged
+
+    actor = lora_layers(_model(tokenizer), Lora(rank=2))
+    learner = Learner.of(ActorCritic(actor, _model(tokenizer)), _settings())
+    frozen = actor.get_input_embeddings().weight.detach().clone()
+    batch = collate(trajectories)
+    for step in range(2):
+        learner.update(batch, step)
+    assert frozen.equal(actor.get_input_embeddings().weight)
+    before = learner.evaluate(batch).logprobs
+    whole = merged(actor)
+    assert not any("lora" in name for name, _ in whole.named_parameters())
+    found = ActorCritic(whole, None)(batch).logprobs.detach()
+    torch.testing.assert_close(found, before, rtol=1e-4, atol=1e-4)
