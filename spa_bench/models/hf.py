@@ -15,8 +15,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+from spa_bench.checkpoint import read_boards
 from spa_bench.errors import InputError, ModelError, ModelGoneError
 from spa_bench.models import hf_load
 from spa_bench.models.hf_batcher import Batcher, Job
@@ -75,6 +77,7 @@ def load(options: ModelOptions) -> HFModel:
         if options.batch_size is None
         else options.batch_size,
         concurrency=options.concurrency,
+        trained_boards=read_boards(Path(source.place)) if Path(source.place).is_dir() else {},
     )
 
 
@@ -117,6 +120,7 @@ class HFModel:
         batch_size: the most replies written at a time.
         concurrency: requests in flight; None takes a few more than `batch_size`, so that some
             always wait when others end.
+        trained_boards: as `Trained` says.
     """
 
     def __init__(
@@ -129,10 +133,12 @@ class HFModel:
         context: int,
         batch_size: int,
         concurrency: int | None = None,
+        trained_boards: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"--batch-size {batch_size}: at least 1")
         self.name = name
+        self.trained_boards = trained_boards or {}
         self.capabilities = Capabilities(
             prefill=True, seed=True, logprobs=True, tokens=True, append_only=template.append_only
         )

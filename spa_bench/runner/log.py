@@ -34,7 +34,11 @@ class RunModel(BaseModel):
 
 
 class RunTask(BaseModel):
-    """One task of a run, resolved: its file and includes as they were, and what they mean."""
+    """One task of a run, resolved: its file and includes as they were, and what they mean.
+
+    Attributes:
+        trained_on: how many of the boards the model was trained on; None where it does not say.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,6 +48,7 @@ class RunTask(BaseModel):
     boards: int
     skipped_seeds: list[int]
     config: dict[str, Any]
+    trained_on: int | None = None
 
 
 class Price(BaseModel):

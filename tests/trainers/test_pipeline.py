@@ -201,3 +201,19 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys):
         said = capsys.readouterr().err
         assert says in said
         assert len(said.strip().splitlines()) == 1
+
+
+def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):
+    made, _ = trained
+    notes = []
+
+    class Notes(Silent):
+        def note(self, message):
+            notes.append(message)
+
+    task = selfplay.training_tasks(_recipe().selfplay, Registry())[0]
+    spa_bench.evaluate(str(made), [task], output=tmp_path / "a", limit=3, repeats=1, progress=Notes())
+    assert notes == ["frozenlake_wm*: the model was trained on 3 of these 3 boards"]
+    spa_bench.evaluate(str(made), "frozenlake", output=tmp_path / "b", limit=3, repeats=1)
+    run = json.loads((tmp_path / "b" / "run.json").read_text())
+    assert run["tasks"][0]["trained_on"] == 0
