@@ -18,7 +18,8 @@ import pydantic
 import spa_bench
 from spa_bench.errors import InputError, nearest
 from spa_bench.models.meter import Meter, Metered, Spending
-from spa_bench.models.model import Model
+from spa_bench.models.model import Model, Trained
+from spa_bench.models.ranking import can_rank
 from spa_bench.registry import Registry, make_model, resolve_model
 from spa_bench.results.results import Results, compute
 from spa_bench.runner.log import (
@@ -402,6 +403,12 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
 
 def check_folder(folder: RunFolder, resume: bool) -> None:
     """Refuses a folder that cannot be written, or holds a run that is not to be continued.
+        if task.environment.choices(whole.boards(task)[0].state) and not can_rank(evaluation.model):
+            raise InputError(
+                f"task {task.name!r} ranks answers by log-probability, of which"
+                f" {evaluation.model.name} returns none: leave it out, or take a local checkpoint"
+                " (hf/) or a server's completions (--model-args api=completions)"
+            )
 
     Raises:
         InputError: with what to do.

@@ -120,6 +120,8 @@ def make_probe_world(
 ) -> AnyEnvironment:
     """Builds the world of a probe from a mapping with its `name`, `question` and parameters.
 
+    Beside these, `ranking: true` has a model choose among given answers.
+
     Raises:
         InputError: for an unknown name or parameter, a missing question, or one with a placeholder
             that the probe does not fill.
@@ -127,16 +129,19 @@ def make_probe_world(
     """
     parameters = dict(settings)
     name, question = parameters.pop("name", None), parameters.pop("question", None)
+    ranking = parameters.pop("ranking", False)
     if not isinstance(name, str) or not isinstance(question, str):
         missing = "question" if isinstance(name, str) else "name"
         raise InputError(f"probe needs a {missing}")
+    if not isinstance(ranking, bool):
+        raise InputError(f"probe.ranking must be true or false, not {ranking!r}")
     kind: type[Any] = load_plugin("probes", name)
     fields = {field.name for field in dataclasses.fields(kind)}
     for key in parameters:
         if key not in fields:
             raise InputError(f"probe {name!r} has no parameter {key!r}{nearest(key, fields)}")
     probe = _strictly(pydantic.TypeAdapter(kind), parameters)
-    return cast(AnyEnvironment, probe.world(base, question, observation))
+    return cast(AnyEnvironment, probe.world(base, question, observation, ranking))
 
 
 def make_task(name: str, config: TaskConfig) -> Task:

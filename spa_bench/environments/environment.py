@@ -96,6 +96,13 @@ class Environment(ABC, Generic[S, A]):
     def actions(self, state: S) -> Sequence[A]:
         """Returns every syntactically valid action, whether or not it changes anything."""
 
+    def choices(self, state: S) -> Sequence[str]:
+        """Returns the answers among which a model is to choose, by log-probability.
+
+        Empty, the default: it is to write its answer.
+        """
+        return ()
+
     def effective_actions(self, state: S) -> Sequence[int]:
         """Returns the numbers, in `actions(state)`, of the actions that may change something.
 

@@ -71,6 +71,8 @@ class Request:
         episode: equal for all turns of one episode, so that a backend may keep its cache.
         token_prefix: the token ids of all earlier turns as they were sent and sampled; only for
             backends with `tokens`.
+        choices: where a model ranks and does not write: whole replies, prefill included, of which
+            the likeliest is its answer; see `models.ranking`.
         privileged: None for every model but a baseline.
     """
 
@@ -80,6 +82,7 @@ class Request:
     seed: int
     episode: str = ""
     token_prefix: tuple[int, ...] | None = None
+    choices: tuple[str, ...] = ()
     privileged: Privileged | None = None
 
 
@@ -109,6 +112,7 @@ class Reply:
         prompt_ids, completion_ids, logprobs: token ids, and the log-probability of each
             completion token under the model (natural logarithm, temperature 1, before top_p);
             only from backends with `tokens` and `logprobs`.
+        choice_logprobs: of each of the request's `choices`, where there were some to rank.
     """
 
     text: str
@@ -119,6 +123,7 @@ class Reply:
     prompt_ids: tuple[int, ...] | None = None
     completion_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
+    choice_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

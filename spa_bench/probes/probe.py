@@ -89,7 +89,9 @@ class Probe(ABC):
     name: ClassVar[str]
     placeholders: ClassVar[frozenset[str]]
 
-    def world(self, base: AnyEnvironment, question: str, observation: str) -> AnyEnvironment:
+    def world(
+        self, base: AnyEnvironment, question: str, observation: str, ranking: bool
+    ) -> AnyEnvironment:
         """Returns the world whose boards are this probe's questions about `base`.
 
         Raises:
@@ -97,7 +99,7 @@ class Probe(ABC):
         """
         from spa_bench.probes.world import ProbeWorld  # which asks probes, so not at import
 
-        return ProbeWorld(base, self, question, observation)
+        return ProbeWorld(base, self, question, observation, ranking)
 
     @abstractmethod
     def items(self, view: View, board: Board) -> Iterator[Item]:

@@ -50,16 +50,19 @@ class ProbeWorld(Environment[Asked, Answer]):
         probe: which questions.
         question: their text, with the probe's placeholders.
         observation: the style in which states are shown.
+        ranking: whether a model chooses among the plausible answers by log-probability, instead of
+            writing one.
     """
 
     name: ClassVar[str] = "probe"
-    presentation: ClassVar[frozenset[str]] = frozenset({"question", "observation"})
+    presentation: ClassVar[frozenset[str]] = frozenset({"question", "observation", "ranking"})
     whole_answer: ClassVar[bool] = True
 
     base: AnyEnvironment
     probe: Probe
     question: str
     observation: str
+    ranking: bool = False
 
     def __post_init__(self) -> None:
         if not self.base.enumerable:
@@ -95,6 +98,9 @@ class ProbeWorld(Environment[Asked, Answer]):
     def actions(self, state: Asked) -> Sequence[Answer]:
         """Returns the plausible answers: what chance chooses from."""
         return state.item.candidates
+
+    def choices(self, state: Asked) -> Sequence[Answer]:
+        return state.item.candidates if self.ranking else ()
 
     def outcomes(self, state: Asked, action: Answer) -> tuple[Outcome[Asked], ...]:
         """Returns the one outcome: answered. The reward is the probability of the answer."""
@@ -166,6 +172,7 @@ class ProbeWorld(Environment[Asked, Answer]):
             "base": self.base.shown_as(),
             "question": self.question,
             "observation": self.observation,
+            **({"ranking": True} if self.ranking else {}),
         }
 
     def items_sha256(self, instances: Sequence[Asked]) -> str:

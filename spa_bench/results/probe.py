@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from spa_bench.metrics.belief import NO_AGREEMENT
+from spa_bench.metrics.calibration import calibration_error
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.probes.probe import Item, Scored
 from spa_bench.probes.world import Asked, ProbeWorld
@@ -28,6 +29,25 @@ class Stratum(ResultModel):
     copied: Number
 
 
+class Ranking(ResultModel):
+    """What log-probabilities say, where a model ranked given answers.
+
+    A model's distribution over an item's answers is the softmax of their log-probabilities.
+
+    Attributes:
+        mass: mean probability that it gives to right answers.
+        distance: mean total variation distance between it and the kernel's distribution.
+        confidence: mean probability of the answer chosen.
+        calibration_error: expected calibration error of the confidence, in ten bins of equal width
+            (Naeini et al. 2015, AAAI 29).
+    """
+
+    mass: Number
+    distance: Number
+    confidence: Number
+    calibration_error: Number
+
+
 class ProbeResult(ResultModel):
     """How the items of a probe were answered.
 
@@ -44,6 +64,7 @@ class ProbeResult(ResultModel):
             most probable ones, `chance_probability` and `copied_probability` of those policies.
         cell_accuracy, object_f1: agreement with the nearest right state; null for answers that
             are no states.
+        ranking: where the model ranked given answers and wrote none; else null.
         strata: by kind of case, such as `blocked`, or the number of actions of a roll-out.
     """
 
@@ -57,6 +78,7 @@ class ProbeResult(ResultModel):
     copied_probability: Number
     cell_accuracy: Number
     object_f1: Number
+    ranking: Ranking | None = None
     strata: dict[str, Stratum]
 
 
@@ -66,6 +88,7 @@ class _Answered:
     item: Item
     scored: Scored
     references: _References
+    distribution: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +127,8 @@ class ProbeTally:
         ]
         scored = self._world.scored(asked.item, answers[0]) if answers else Scored.nothing()
         references = self._references[episode.instance]
-        self._rows.append(_Answered(asked.board_key, asked.item, scored, references))
+        distribution = _distribution(asked.item, episode)
+        self._rows.append(_Answered(asked.board_key, asked.item, scored, references, distribution))
 
     def accuracy(self) -> Estimate:
         """Returns the accuracy over all items."""
@@ -133,6 +157,7 @@ class ProbeTally:
             copied_probability=_mean(row.references.copied_probability for row in rows),
             cell_accuracy=_mean(agrees.cell_accuracy for agrees in agreements),
             object_f1=_mean(agrees.object_f1 for agrees in agreements),
+            ranking=_ranking([row for row in rows if row.distribution is not None]),
             strata={
                 name: Stratum(
                     items=len(some),
@@ -162,6 +187,38 @@ def _references(world: ProbeWorld, item: Item) -> _References:
         copied=copied,
         copied_probability=copied_probability,
         best=float(item.right[0][1]),
+    )
+
+
+def _distribution(item: Item, episode: Episode) -> tuple[float, ...] | None:
+    """Returns the model's distribution over the plausible answers, if the log has it."""
+    logprobs = next((turn.choice_logprobs for turn in episode.turns[:1]), None)
+    if logprobs is None or len(logprobs) != len(item.candidates):
+        return None
+    highest = max(logprobs)
+    weights = [math.exp(logprob - highest) for logprob in logprobs]
+    whole = math.fsum(weights)
+    return tuple(weight / whole for weight in weights)
+
+
+def _ranking(rows: _Rows) -> Ranking | None:
+    if not rows:
+        return None
+    masses, distances, confidences = list[float](), list[float](), list[float]()
+    for row in rows:
+        found, right = row.distribution or (), len(row.item.right)
+        true = [float(p) for _, p in row.item.right] + [0.0] * (len(found) - right)
+        whole = math.fsum(true)  # where several answers are right for certain, more than 1
+        masses.append(math.fsum(found[:right]))
+        distances.append(
+            math.fsum(abs(q - p / whole) for q, p in zip(found, true, strict=True)) / 2
+        )
+        confidences.append(max(found))
+    return Ranking(
+        mass=_mean(masses),
+        distance=_mean(distances),
+        confidence=_mean(confidences),
+        calibration_error=calibration_error(confidences, [row.scored.accepted for row in rows]),
     )
 
 

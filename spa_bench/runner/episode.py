@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from spa_bench.errors import ModelError, ModelGoneError, OutOfBudgetError
 from spa_bench.models.model import Message, Model, Privileged, Reply, Request, Sampling
+from spa_bench.models.ranking import likeliest
 from spa_bench.runner import chance
 from spa_bench.runner.record import Episode, TurnTokens, TurnUsage
 from spa_bench.runner.rollout import Answer, EpisodeSpec, Rollout
@@ -44,7 +45,7 @@ async def _played(spec: EpisodeSpec, model: Model) -> Episode:
         request = _request(rollout, rollout.ask(), model, token_prefix)
         started = time.perf_counter()
         try:
-            reply = await model.generate(request)
+            reply = await _reply(model, request)
         except ModelGoneError:
             raise
         except ModelError as error:
@@ -60,12 +61,18 @@ async def _played(spec: EpisodeSpec, model: Model) -> Episode:
                 usage=_usage(reply),
                 seconds=round(seconds, 6),
                 tokens=_tokens(reply) if spec.log_tokens else None,
+                choice_logprobs=reply.choice_logprobs,
             )
         )
         token_prefix = None
         if extends and reply.prompt_ids is not None and reply.completion_ids is not None:
             token_prefix = reply.prompt_ids + reply.completion_ids
     return rollout.end()
+
+
+async def _reply(model: Model, request: Request) -> Reply:
+    ranks = request.choices and not model.capabilities.privileged
+    return await (likeliest(model, request) if ranks else model.generate(request))
 
 
 def _request(
@@ -93,6 +100,7 @@ def _request(
         ),
         episode=f"{task.name}/{spec.instance.id}/{spec.repeat}",
         token_prefix=token_prefix,
+        choices=rollout.choices(),
         privileged=Privileged(
             environment=environment,
             start=spec.instance.state,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, FiniteFloat, TypeAdapter
 
 from spa_bench.environments.environment import Facts
 from spa_bench.task import MOST_REPEATS
@@ -83,6 +83,8 @@ class Turn:
         facts_observed, facts_predicted: what the reply says about the state before and after;
             None where it says nothing readable.
         seconds: wall time of the model call.
+        choice_logprobs: where the model ranked given replies and wrote none: the log-probability
+            of each, in the order of the kernel's actions.
     """
 
     state: str
@@ -100,6 +102,7 @@ class Turn:
     usage: TurnUsage = field(default_factory=TurnUsage)
     seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     tokens: TurnTokens | None = None
+    choice_logprobs: tuple[FiniteFloat, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

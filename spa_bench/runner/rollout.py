@@ -11,7 +11,7 @@ from typing import Any
 
 from spa_bench.environments.bounds import can_succeed
 from spa_bench.environments.environment import AnyEnvironment, Outcome
-from spa_bench.formats.format import ParsedReply, Span, split_actions
+from spa_bench.formats.format import Content, ParsedReply, Span, split_actions
 from spa_bench.models.model import Message
 from spa_bench.runner import chance
 from spa_bench.runner.conversation import Conversation
@@ -48,6 +48,7 @@ class Answer:
     usage: TurnUsage
     seconds: float = 0.0
     tokens: TurnTokens | None = None
+    choice_logprobs: tuple[float, ...] | None = None
 
 
 class Rollout:
@@ -91,6 +92,12 @@ class Rollout:
         self._conversation.show(shown, self.actions_left)
         return self._conversation.messages()
 
+    def choices(self) -> tuple[str, ...]:
+        """Returns the replies among which a model is to choose now; none where it is to write."""
+        task = self.spec.task
+        answers = task.environment.choices(self.state)
+        return tuple(task.format.compose(Content(answer=answer)) for answer in answers)
+
     def answer(self, answer: Answer) -> Turn:
         """Reads an answer, executes its actions one by one, and returns the turn."""
         task, environment = self.spec.task, self.spec.task.environment
@@ -126,6 +133,7 @@ class Rollout:
             usage=answer.usage,
             seconds=answer.seconds,
             tokens=answer.tokens,
+            choice_logprobs=answer.choice_logprobs,
         )
         self.turns.append(turn)
         return turn

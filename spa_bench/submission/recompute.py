@@ -45,6 +45,7 @@ def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode
                 usage=turn.usage,
                 seconds=turn.seconds,
                 tokens=turn.tokens,
+                choice_logprobs=turn.choice_logprobs,
             )
         )
         if made != turn or turn.stop_reason not in _STOP_REASONS:

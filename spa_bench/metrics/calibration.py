@@ -1,0 +1,28 @@
+"""Whether confidence is earned: expected calibration error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def calibration_error(
+    confidences: Sequence[float], correct: Sequence[bool], bins: int = 10
+) -> float:
+    """Returns the expected calibration error, in bins of equal width.
+
+    The mean over answers of |accuracy - mean confidence| of the bin an answer falls in (Naeini et
+    al. 2015, AAAI 29, Obtaining well calibrated probabilities using Bayesian binning). NaN without
+    answers.
+
+    Args:
+        confidences: in [0, 1], of each answer.
+        correct: whether it was right.
+        bins: of equal width over [0, 1].
+    """
+    filled: dict[int, list[float]] = {}
+    for confidence, right in zip(confidences, correct, strict=True):
+        bin_of = min(int(confidence * bins), bins - 1)
+        filled.setdefault(bin_of, []).append(right - confidence)
+    gaps = math.fsum(abs(math.fsum(errors)) for errors in filled.values())
+    return gaps / len(confidences) if confidences else math.nan

@@ -1,0 +1,50 @@
+"""Choosing instead of writing: the likeliest of some given replies, by a model that can score.
+
+A reply's score is the sum of the log-probabilities of its tokens, its end included, so that no
+length is favoured by a rule of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from spa_bench.errors import ModelError
+from spa_bench.models.model import Model, Reply, Request, Scorer
+
+
+def can_rank(model: Model) -> bool:
+    """Returns whether a model can choose: it can score a text, or is a baseline."""
+    return model.capabilities.privileged or isinstance(model, Scorer)
+
+
+async def likeliest(model: Model, request: Request) -> Reply:
+    """Answers a request with the one of its `choices` that the model finds likeliest.
+
+    Of equally likely ones the first.
+
+    Raises:
+        ModelError: if the model cannot score, or not this.
+        ModelGoneError: if it can score nothing any more.
+    """
+    if not isinstance(model, Scorer):
+        raise ModelError(f"{model.name} returns no log-probabilities of a given text")
+    # a task group would wrap the first error; gather raises it as it is, and the rest may end
+    scores = await asyncio.gather(
+        *(
+            model.score_text(
+                request.messages, request.prefill, choice.removeprefix(request.prefill)
+            )
+            for choice in request.choices
+        )
+    )
+    logprobs = [math.fsum(token.logprob for token in tokens) for tokens in scores]
+    if not all(map(math.isfinite, logprobs)):
+        raise ModelError("a log-probability is no finite number")
+    best = max(range(len(logprobs)), key=lambda i: logprobs[i])
+    return Reply(
+        text=request.choices[best].removeprefix(request.prefill),
+        stop_reason="stop",
+        prefilled=request.choices[best].startswith(request.prefill),
+        choice_logprobs=tuple(round(logprob, 6) for logprob in logprobs),
+    )
