@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import spa_bench
 from spa_bench.environments.environment import AnyEnvironment
@@ -64,9 +65,14 @@ def _played(task: Task, model: Model) -> list[Episode]:
 
     async def all_of_them() -> list[Episode]:
         specs = [EpisodeSpec(task, board, 0, _SALT) for board in task.boards[0][:_BOARDS]]
-        return [await play(spec, model) for spec in specs]
+        return [_timeless(await play(spec, model)) for spec in specs]
 
     try:
         return asyncio.run(all_of_them())
     except ModelGoneError:
         return []
+
+
+def _timeless(episode: Episode) -> Episode:
+    """Returns the episode without wall times, so that a page is the same whenever it is made."""
+    return replace(episode, turns=tuple(replace(turn, seconds=0.0) for turn in episode.turns))

@@ -1,20 +1,30 @@
-"""Runs to look at, played for real once a session."""
+"""A run and a leaderboard to look at, made for real once a session."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from believer import Believer
+from pages import REPORTED, make_submissions, play_run
 
-import spa_bench
-
-TASKS = "sokoban_wm,frozenlake_slippery_wm,sudoku_wm"
+from spa_bench.site.build import build
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run whose model believes much that is wrong, and writes markup."""
-    folder = tmp_path_factory.mktemp("run")
-    spa_bench.evaluate(Believer(), TASKS, limit=3, repeats=2, output=folder)
+    return play_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of four submissions, of which three are verified."""
+    return make_submissions(tmp_path_factory.mktemp("submissions"))
+
+
+@pytest.fixture(scope="session")
+def site(submissions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The leaderboard of these submissions."""
+    folder = tmp_path_factory.mktemp("site")
+    assert build(submissions, folder, REPORTED, most=64).problems == []
     return folder

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from believer import MARKUP, Believer
+from pages import Elements
 
 import spa_bench
 from spa_bench.cli import main
@@ -19,23 +19,6 @@ from spa_bench.results.results import Results
 from spa_bench.runner.log import RunFolder
 from spa_bench.site.pages import unpacked
 from spa_bench.site.view import run_page
-
-
-class Elements(HTMLParser):
-    """The elements of a page, as a browser reads it: name, attributes and text of each."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None], str]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs), ""))
-
-    def handle_data(self, data: str) -> None:
-        if self.found:
-            tag, attrs, text = self.found[-1]
-            self.found[-1] = (tag, attrs, text + data)
 
 
 def index_of(page: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@
 
   const strip = (differences) => {
     const sorted = [...differences].sort((x, y) => y - x);
-    const picture = svg("svg", { class: "strip", viewBox: `0 0 ${sorted.length} 40`, preserveAspectRatio: "none", role: "img",
+    const picture = svg("svg", { class: "strip", viewBox: `0 -1 ${sorted.length} 42`, preserveAspectRatio: "none", role: "img",
       "aria-label": `${sorted.filter((d) => d > 0).length} boards better for the first, ${sorted.filter((d) => d < 0).length} for the second` });
     sorted.forEach((d, i) => {
       if (d) picture.append(svg("rect", { class: d > 0 ? "first" : "second", x: i + 0.1, width: 0.8, y: d > 0 ? 20 - 20 * d : 20, height: 20 * Math.abs(d) }));
@@ -71,7 +71,7 @@
       return;
     }
     const name = (select) => select.selectedOptions[0].textContent;
-    const head = html("tr", {}, ...["task", "boards", name(first), name(second), "difference", "boards better : equal : worse", "board by board"].map((text, i) => html("th", { scope: "col", class: i ? "" : "left", text })));
+    const head = html("tr", {}, ...["task", "boards", name(first), name(second), "difference", "better : equal : worse", "board by board"].map((text, i) => html("th", { scope: "col", class: i ? "" : "left", text })));
     const lines = tasks.map((task) => {
       const boards = Object.keys(one[task]).filter((b) => other[task][b] && one[task][b][0] >= k && other[task][b][0] >= k);
       if (boards.length < 2) return html("tr", {}, html("th", { scope: "row", class: "left", text: task }), html("td", { colspan: 6, text: "too few boards with enough samples" }));

@@ -239,8 +239,8 @@
   const showStep = () => {
     const { scene } = episode;
     const now = episode.turns[turn];
-    const boards = part("boards");
-    boards.hidden = part("said").hidden = !now;
+    part("played").hidden = !now;
+    part("played").classList.toggle("plain", !index.tasks[entry.task].believes);
     if (!now) return;
     const done = now.moves[step - 1];
     const label = step ? `after ${done.action}, action ${step} of ${now.moves.length}` : "before the turn";

@@ -1,0 +1,250 @@
+"""The leaderboard: what is in it, where its links lead, and what is kept out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urldefrag
+
+import pytest
+from pages import REPORTED, Elements
+
+from spa_bench.cli import main
+from spa_bench.errors import InputError
+from spa_bench.results.results import Results
+from spa_bench.site.build import build
+from spa_bench.site.entries import read_entries, read_reported
+from spa_bench.site.pages import unpacked
+
+
+def rows(site: Path) -> list[dict[str, Any]]:
+    return json.loads((site / "leaderboard.json").read_text())["rows"]
+
+
+def row(site: Path, name: str) -> dict[str, Any]:
+    return next(row for row in rows(site) if row["name"] == name)
+
+
+def pages(site: Path) -> list[Path]:
+    return sorted(site.rglob("*.html"))
+
+
+def test_every_link_leads_somewhere(site: Path) -> None:
+    seen = 0
+    for page in pages(site):
+        for tag, attrs, _ in Elements(page.read_text()).found:
+            target = attrs.get("href") or attrs.get("src")
+            if target is None or (tag == "a" and target.startswith("https://")):
+                continue
+            path, _ = urldefrag(target)
+            assert not path or (page.parent / path).is_file(), f"{page}: {target}"
+            seen += 1
+    assert seen > 100
+
+
+def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
+    for page in pages(site):
+        found = Elements(page.read_text()).found
+        policy = next(a["content"] for _, a, _ in found if "http-equiv" in a)
+        assert policy is not None
+        assert policy.startswith("default-src 'none'")
+        for tag, attrs, _ in found:
+            if tag != "a":
+                assert "//" not in (attrs.get("src") or "") + (attrs.get("href") or "")
+
+
+def test_the_table_holds_submissions_reported_figures_and_bounds(site: Path) -> None:
+    kinds = [row["kind"] for row in rows(site)]
+    assert kinds == ["submission"] * 4 + ["reported"] * 22 + ["bound"] * 2
+
+
+def test_scores_are_those_of_the_results(site: Path, submissions: Path) -> None:
+    results = Results.model_validate_json((submissions / "strong" / "results.json").read_bytes())
+    values = row(site, "strong")["values"]
+    for task in results.tasks:
+        score, cell = task.metrics["pass@1"], values[f"{task.task}:pass@1"]
+        assert (cell["value"], cell["low"], cell["high"]) == (score.value, score.low, score.high)
+        assert cell["floor"] == pytest.approx(score.floor)
+        assert cell["ceiling"] == pytest.approx(score.ceiling)
+
+
+def test_overall_is_the_mean_normalised_score_of_the_main_tasks(
+    site: Path, submissions: Path
+) -> None:
+    results = Results.model_validate_json((submissions / "strong" / "results.json").read_bytes())
+    main_tasks = ("sokoban", "frozenlake", "frozenlake_slippery", "sudoku")
+    own = [t.metrics["pass@1"].normalised or 0 for t in results.tasks if t.task in main_tasks]
+    assert row(site, "strong")["values"]["overall"]["value"] == pytest.approx(sum(own) / 4)
+
+
+def test_ranks_go_by_what_was_replayed(site: Path) -> None:
+    assert row(site, "strong")["ranks"]["overall"] == {"best": 1, "worst": 1}
+    assert row(site, "random")["ranks"]["overall"] == {"best": 3, "worst": 3}
+    assert row(site, "unchecked")["ranks"] == {}
+    assert all(row["ranks"] == {} for row in rows(site) if row["kind"] != "submission")
+
+
+def test_what_nobody_replayed_shows_no_episodes_and_cannot_be_compared(site: Path) -> None:
+    page = (site / "submissions" / "unchecked" / "index.html").read_text()
+    assert "Nobody has replayed this submission" in page
+    assert 'id="viewer"' not in page
+    assert "unchecked" not in (site / "compare.html").read_text()
+
+
+def test_reported_figures_carry_their_note(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    assert "On slippery ice the best possible policy gets 46.6% Pass@1" in page
+    assert re.search(r"46\.0% where up to five actions.*: 5 of these FrozenLake figures", page)
+    spa = next(
+        r for r in rows(site) if r["model"] == "Qwen2.5-1.5B-Instruct" and r["method"] == "SPA"
+    )
+    assert spa["values"]["frozenlake:pass@1"]["value"] == pytest.approx(0.709)
+    assert spa["badge"] == "reported"
+
+
+def test_the_downloads_agree_with_each_other(site: Path) -> None:
+    lines = list(csv.DictReader((site / "leaderboard.csv").open()))
+    for line, told in zip(lines, rows(site), strict=True):
+        assert line["model"] == told["model"]
+        value = told["values"].get("sokoban:pass@1")
+        assert (float(line["sokoban:pass@1"]) if line["sokoban:pass@1"] else None) == (
+            value and value["value"]
+        )
+
+
+def test_boards_of_a_submission_add_up_to_its_scores(site: Path, submissions: Path) -> None:
+    results = Results.model_validate_json((submissions / "middling" / "results.json").read_bytes())
+    lines = list(csv.DictReader((site / "submissions" / "middling" / "boards.csv").open()))
+    for task in results.tasks:
+        own = [line for line in lines if line["task"] == task.task]
+        assert sum(int(line["successes"]) for line in own) == task.successes
+        assert sum(int(line["episodes"]) for line in own) == task.episodes
+
+
+def test_episodes_of_a_submission_lie_beside_its_page(site: Path) -> None:
+    folder = site / "submissions" / "strong"
+    found = Elements((folder / "index.html").read_text()).found
+    index = json.loads(next(t for _, a, t in found if a.get("id") == "viewer-index"))
+    assert [sum(e[0] == i for e in index["episodes"]) for i in range(5)] == [64] * 5
+    chunks: list[Any] = []
+    for number in range(index["episodes"][-1][4] + 1):
+        text = (folder / "episodes" / f"{number}.js").read_text()
+        match = re.fullmatch(r'spa\.chunk\(\d+,"([A-Za-z0-9+/=]*)"\);\n', text)
+        assert match is not None
+        chunks.append(unpacked(match[1]))
+    for _, board, repeat, _, chunk, place in index["episodes"]:
+        episode = chunks[chunk][place]
+        assert (episode["instance"], episode["repeat"], episode.get("note")) == (
+            board,
+            repeat,
+            None,
+        )
+
+
+def test_a_second_build_makes_the_same_files_and_keeps_unchanged_pages(
+    site: Path, submissions: Path
+) -> None:
+    before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
+    kept = site / "submissions" / "strong" / "index.html"
+    made = kept.stat().st_mtime_ns
+    build(submissions, site, REPORTED, most=64)
+    assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
+    assert kept.stat().st_mtime_ns == made
+
+
+@pytest.fixture
+def copies(submissions: Path, tmp_path: Path) -> Path:
+    """Submissions that a test may spoil: two of them."""
+    for name in ("strong", "random"):
+        shutil.copytree(submissions / name, tmp_path / "submissions" / name)
+    return tmp_path / "submissions"
+
+
+def test_a_broken_submission_keeps_no_other_out(copies: Path, tmp_path: Path) -> None:
+    (copies / "strong" / "README.md").write_text("altered")
+    built = build(copies, tmp_path / "site", REPORTED, most=8)
+    assert built.submissions == 1
+    assert "README.md" in built.problems[0]
+    assert not (tmp_path / "site" / "submissions" / "strong").exists()
+
+
+def test_a_submission_that_is_gone_is_gone_from_the_site(copies: Path, tmp_path: Path) -> None:
+    build(copies, tmp_path / "site", REPORTED, most=8)
+    shutil.rmtree(copies / "strong")
+    build(copies, tmp_path / "site", REPORTED, most=8)
+    assert [row["name"] for row in rows(tmp_path / "site") if row["kind"] == "submission"] == [
+        "random"
+    ]
+    assert not (tmp_path / "site" / "submissions" / "strong").exists()
+
+
+def test_a_verification_of_other_files_is_no_badge(copies: Path) -> None:
+    path = copies / "strong" / "verification.json"
+    stated = json.loads(path.read_text()) | {"submission": "0" * 64}
+    path.write_text(json.dumps(stated))
+    entries = {entry.slug: entry.badge for entry in read_entries(copies).entries}
+    assert entries == {"strong": "reported", "random": "replayed"}
+
+
+@pytest.mark.parametrize("value", [7.0, -3.0, 1e300])
+def test_figures_that_no_run_can_have_are_refused(
+    copies: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    path = copies / "strong" / "results.json"
+    results = json.loads(path.read_text())
+    results["tasks"][0]["metrics"]["pass@1"]["value"] = value
+    path.write_text(json.dumps(results))
+    monkeypatch.setattr("spa_bench.submission.folder.SubmissionFolder.check", lambda self: None)
+    assert "which no share can be" in read_entries(copies).problems[0]
+
+
+def test_a_name_that_is_a_formula_is_none_in_the_table_for_spreadsheets(site: Path) -> None:
+    from spa_bench.site.rows import Row, Table, as_lines
+
+    table = Table([], [Row("submission", "=1+1", "@spa", "reported", None)], {})
+    assert list(as_lines(table))[1][2:4] == ["'=1+1", "'@spa"]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(copies: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="not a site made here"):
+        build(copies, tmp_path / "mine", REPORTED, most=8)
+
+
+def test_no_folder_of_submissions_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        build(tmp_path / "nowhere", tmp_path / "site", REPORTED, most=8)
+
+
+def test_a_site_without_submissions_still_shows_the_bounds(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    build(tmp_path / "none", tmp_path / "site", tmp_path / "unreported", most=8)
+    assert [row["model"] for row in rows(tmp_path / "site")] == [
+        "best possible",
+        "uniformly random",
+    ]
+
+
+def test_a_file_that_reports_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"schema": "spa-bench/reported/1"}')
+    with pytest.raises(InputError, match=r"bad\.json: source"):
+        read_reported(tmp_path)
+
+
+def test_the_command_says_what_was_left_out(
+    copies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copies / "random" / "extra.sh").write_text("")
+    arguments = [str(copies), "--output", str(tmp_path / "site"), "--reported", str(REPORTED)]
+    with pytest.raises(SystemExit) as exit_:
+        main(["leaderboard", "build", *arguments])
+    assert exit_.value.code == 1
+    told = capsys.readouterr()
+    assert "left out" in told.err
+    assert "extra.sh" in told.err
+    assert "(1 submissions)" in told.out
