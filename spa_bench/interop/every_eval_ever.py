@@ -29,10 +29,13 @@ def export(
     Args:
         digest: of the submission; names the file.
         registry: of its tasks.
+
+    Raises:
+        InputError: for a task that this version does not know.
     """
     model_id = _model_id(submission)
     made = str(int(datetime.combine(submission.date, datetime.min.time(), UTC).timestamp()))
-    tasks = {task.task: registry.load(task.task) for task in submission.run.tasks}
+    tasks = {task.task: registry.resolve([task.task])[0] for task in submission.run.tasks}
     record: dict[str, Any] = {
         "schema_version": VERSION,
         "evaluation_id": f"spa-bench/{model_id}/{digest[:16]}",
