@@ -73,7 +73,9 @@ def trajectories(task, tokenizer):
         await model.close()
         return played
 
-    return [trajectory(task, e, RewardSettings()) for e in asyncio.run(all_of_it())]
+    starts = [spec.instance.state for spec in specs]
+    played = zip(starts, asyncio.run(all_of_it()), strict=True)
+    return [trajectory(task, start, e, RewardSettings()) for start, e in played]
 
 
 def test_trained_ids_are_the_sampled_ids(trajectories):
@@ -208,7 +210,7 @@ def test_a_prompt_that_does_not_extend_the_last_is_refused(trajectories, task):
     broken = replace(second.tokens, prompt_ids=(1, *second.tokens.prompt_ids[1:]))
     turns = (episode.turns[0], replace(second, tokens=broken), *episode.turns[2:])
     with pytest.raises(ValueError, match="does not extend"):
-        trajectory(task, replace(episode, turns=turns), RewardSettings())
+        trajectory(task, None, replace(episode, turns=turns), RewardSettings())
 
 
 def _ppo(tokenizer, task, folder, settings):

@@ -327,9 +327,10 @@ class Ppo:
             self.boards_seen.add((board.id, board.board_key))
             salt = f"rl/{s.seed}/{step}"
             specs += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in range(s.repeats)]
-        by_hash = {task.hash: task for task in self.tasks}
+        of_task = {task.hash: task for task in self.tasks}
+        starts = {spec.instance.id: spec.instance.state for spec in specs}
         return [
-            trajectory(by_hash[e.task_hash], e, s.reward)
+            trajectory(of_task[e.task_hash], starts[e.instance], e, s.reward)
             for e in self._play(specs)
             if any(turn.tokens and turn.tokens.completion_ids for turn in e.turns)
         ]

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from spa_bench.canonical import sha256_hex
 from spa_bench.formats.format import ParsedReply, Span
 from spa_bench.runner.record import Episode
+from spa_bench.runner.replay import replay
 from spa_bench.task import Task
-from spa_trainers.replay import replay
 
 Beliefs = Literal["truth", "own"]
 Coordinates = Literal["true", "random"]
@@ -119,14 +119,16 @@ class RowMaker:
     def _episode(self, episode: Episode) -> Iterator[Row]:
         task, format_ = self.task, self.task.format
         conversation = [("system", task.config.prompt.system)]
-        played = list(replay(task, episode, self.board(episode.instance)))
+        played = list(replay(task, self.board(episode.instance), episode))
+        left = task.limits.actions
         for index, here in enumerate(played):
             shown = self._shown(episode, index, here.before)
             if index == 0:
-                user = task.opening_message(shown, 1, here.actions_left)
+                user = task.opening_message(shown, 1, left)
             else:
                 reward = played[index - 1].turn.reward
-                user = task.later_message(shown, index + 1, here.actions_left, reward)
+                user = task.later_message(shown, index + 1, left, reward)
+            left -= here.turn.executed
             conversation.append(("user", user))
             parsed = format_.parse(here.turn.reply, task.config.parse)
             problem = self._problem(here.turn.reply, here.turn.parse, parsed)

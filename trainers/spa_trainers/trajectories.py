@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spa_bench.runner.record import Episode
+from spa_bench.task import Task
 from spa_trainers.rewards import RewardSettings, turn_rewards
 
 
@@ -38,8 +39,10 @@ class Trajectory:
         return sum(self.rewards)
 
 
-def trajectory(task: Any, episode: Episode, settings: RewardSettings) -> Trajectory:
-    """Reads a trajectory out of an episode that was played with its tokens logged.
+def trajectory(
+    task: Task, start: Any, episode: Episode, settings: RewardSettings
+) -> Trajectory:
+    """Reads a trajectory out of an episode that began in `start`, played with its tokens logged.
 
     Raises:
         ValueError: if a later prompt does not extend the tokens before it: the trained tokens
@@ -54,15 +57,15 @@ def trajectory(task: Any, episode: Episode, settings: RewardSettings) -> Traject
             raise ValueError(f"{episode.instance}: played without tokens")
         if tokens.prompt_ids[: len(ids)] != ids:
             raise ValueError(f"{episode.instance}: a later prompt does not extend the earlier turns")
-        start = len(tokens.prompt_ids)
+        begin = len(tokens.prompt_ids)
         ids = tokens.prompt_ids + tokens.completion_ids
-        turns.append((start, len(ids)))
+        turns.append((begin, len(ids)))
         logprobs += [float("-inf") if p is None else p for p in tokens.logprobs]
     return Trajectory(
         ids=ids,
         turns=tuple(turns),
         logprobs=tuple(logprobs),
-        rewards=turn_rewards(task, episode, settings),
+        rewards=turn_rewards(task, start, episode, settings),
         group=episode.instance,
         episode=episode,
     )

@@ -1,0 +1,66 @@
+"""What a turn is rewarded with in training."""
+
+import asyncio
+
+import pytest
+from scripted import Scripted
+
+from spa_bench.registry import Registry
+from spa_bench.runner.episode import EpisodeSpec, play
+from spa_trainers.rewards import RewardSettings, turn_rewards
+
+SETTINGS = RewardSettings(beliefs=0.5)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return Registry().resolve(["sokoban_wm"])[0]
+
+
+def _rewards(task, reply, settings=SETTINGS):
+    board = task.boards[0][0]
+    episode = asyncio.run(play(EpisodeSpec(task, board, 0, "s"), Scripted([reply])))
+    return turn_rewards(task, board.state, episode, settings)[0], episode.turns[0].reward
+
+
+def _reply(observation, prediction, answer="Down"):
+    return (
+        f"<think><observation>\n{observation}\n</observation>"
+        f"<prediction>\n{prediction}\n</prediction></think><answer>{answer}</answer>"
+    )
+
+
+def _states(task):
+    environment, board = task.environment, task.boards[0][0]
+    after = environment.outcomes(board.state, environment.parse_action("Down"))[0].state
+    return [environment.observe(state, "grid+coordinates") for state in (board.state, after)]
+
+
+def test_right_beliefs_gain_all_there_is(task):
+    before, after = _states(task)
+    gained, world = _rewards(task, _reply(before, after))
+    assert gained == pytest.approx(world + 0.5 * 3)
+
+
+def test_a_wrong_prediction_gains_less(task):
+    before, after = _states(task)
+    assert before != after
+    gained, world = _rewards(task, _reply(before, before))
+    assert world + 0.5 * 2 <= gained < world + 0.5 * 3
+    unreadable, _ = _rewards(task, _reply(before, "I do not know"))
+    assert unreadable == pytest.approx(world + 0.5 * 2)
+
+
+def test_beliefs_count_only_in_a_turn_that_follows_the_format(task):
+    before, after = _states(task)
+    gained, world = _rewards(task, _reply(before, after, "Down || Jump"))
+    assert gained == pytest.approx(world - 0.1)
+    missing, world = _rewards(task, "<think></think><answer>Up</answer>")
+    assert missing == pytest.approx(world)
+
+
+def test_by_default_beliefs_are_not_rewarded(task):
+    gained, world = _rewards(task, _reply(*_states(task)), RewardSettings())
+    assert gained == world
+    nothing, world = _rewards(task, "?", RewardSettings())
+    assert (nothing, world) == (-0.1, 0.0)
