@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import spa_bench
@@ -68,7 +69,8 @@ def _played(task: Task, model: Model) -> list[Episode]:
         return [_timeless(await play(spec, model)) for spec in specs]
 
     try:
-        return asyncio.run(all_of_them())
+        with ThreadPoolExecutor(1) as thread:  # this one may run a loop, as in a notebook
+            return thread.submit(asyncio.run, all_of_them()).result()
     except ModelGoneError:
         return []
 
