@@ -133,13 +133,13 @@ def from_exception(error: Exception, key: str | None) -> Failure:
     import httpx2
     import openai
 
-    from spa_bench.models.openai_transport import TooLargeError
+    from spa_bench.models.openai_transport import UnboundedError
 
     if isinstance(error, openai.APIStatusError):
         return from_status(error.status_code, error.body, error.response.headers, key)
     chain = _chain(error)
     for cause in chain:
-        if isinstance(cause, TooLargeError):
+        if isinstance(cause, UnboundedError):
             return Failure("refused", str(cause))
     for cause in chain:
         if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):

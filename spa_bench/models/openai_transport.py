@@ -12,11 +12,8 @@ LARGEST_ANSWER = 20_000_000
 """Bytes of one answer; a reply of 100,000 tokens has about half a million."""
 
 
-class TooLargeError(Exception):
-    """A server sends more than any reply can be."""
-
-    def __init__(self) -> None:
-        super().__init__(f"the answer is larger than {LARGEST_ANSWER // 1_000_000} MB")
+class UnboundedError(Exception):
+    """A server sends more than any reply can be, or what may become that; its text says which."""
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -28,7 +25,7 @@ class _Bounded(httpx2.AsyncByteStream):
         async for chunk in self._stream:
             received += len(chunk)
             if received > LARGEST_ANSWER:
-                raise TooLargeError
+                raise UnboundedError(f"the answer is larger than {LARGEST_ANSWER // 1_000_000} MB")
             yield chunk
 
     async def aclose(self) -> None:
@@ -36,6 +33,9 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _bound(response: httpx2.Response) -> None:
+    if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        # A megabyte may unpack to a thousand; nobody asked for it.
+        raise UnboundedError("the answer is compressed, though the request asks for it as it is")
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     response.stream = _Bounded(response.stream)
 

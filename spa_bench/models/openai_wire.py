@@ -166,9 +166,10 @@ def as_text(value: object) -> str:
 
 
 def as_count(value: object) -> int | None:
-    """Returns a whole number of at least 0."""
-    # A bool is an int, too.
-    return value if isinstance(value, int) and type(value) is int and value >= 0 else None
+    """Returns a number of tokens: whole, at least 0, and no larger than the log can hold."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 2**53 else None
 
 
 def as_mapping(value: object) -> Mapping[str, object]:

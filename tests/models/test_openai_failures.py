@@ -58,7 +58,7 @@ def test_a_prompt_that_a_filter_refuses_is_the_models_own_doing(status: int, mes
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(429, "overload"), (503, "overload"), (529, "overload")]
-    + [(code, "transient") for code in (408, 409, 500, 502, 504)]
+    + [(code, "transient") for code in (408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524)]
     + [(code, "gone") for code in (301, 308, 401, 402, 403, 404, 405)]
     + [(code, "refused") for code in (400, 413, 422, 418, 501)],
 )

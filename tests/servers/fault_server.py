@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import re
 import threading
@@ -133,6 +134,70 @@ def reset() -> Fault:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
+
+    return act
+
+
+def cut(body: bytes = b'{"choices": [') -> Fault:
+    """The connection is torn down in the middle of the answer."""
+
+    async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = len(body) + 1000
+        await response.prepare(request)
+        await response.write(body)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    return act
+
+
+def no_http(line: bytes = b"SSH-2.0-server\r\n") -> Fault:
+    """Something other than a web server answers."""
+
+    async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
+        assert isinstance(request.transport, asyncio.Transport)
+        request.transport.write(line)
+        request.transport.close()
+        return web.Response()
+
+    return act
+
+
+def drip(seconds: float = 0.01) -> Fault:
+    """A blank now and then, for ever: never silent for long, never done."""
+
+    async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while not server.stopping.is_set():
+                await response.write(b" ")
+                await asyncio.sleep(seconds)
+        return response
+
+    return act
+
+
+def bomb(size: int) -> Fault:
+    """Blanks that were packed to a thousandth of their size, though nobody asked for that."""
+    body = gzip.compress(b" " * size)
+
+    async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        return web.Response(body=body, headers=headers)
+
+    return act
+
+
+def headers_of(size: int) -> Fault:
+    """A good answer under a header of so many bytes."""
+
+    async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
+        response = await reply()(server, request)
+        response.headers["X-Noise"] = "x" * size
+        return response
 
     return act
 
