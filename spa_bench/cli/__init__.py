@@ -18,6 +18,7 @@ from spa_bench.cli.instances import app as instances_app
 from spa_bench.cli.leaderboard import app as leaderboard_app
 from spa_bench.cli.list import app as list_app
 from spa_bench.cli.merge import merge
+from spa_bench.cli.perplexity import perplexity
 from spa_bench.cli.play import play
 from spa_bench.cli.show import show
 from spa_bench.cli.train import train
@@ -68,7 +69,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     pass
 
 
-for _command in (evaluate, show, play, compare, merge, view, train, validate):
+for _command in (evaluate, show, play, compare, merge, perplexity, view, train, validate):
     app.command(context_settings=_CONTEXT)(_command)
 app.add_typer(list_app, name="list", context_settings=_CONTEXT)
 app.add_typer(leaderboard_app, name="leaderboard", context_settings=_CONTEXT)

@@ -1,0 +1,133 @@
+"""State perplexity: how unlikely a model finds the text of a world's states.
+
+As table 1 of the paper (arXiv 2510.15047): the grid alone, and the grid with coordinates. The
+paper does not say after which text its states stand. Here a state is a reply to the one word
+`State:`, so that nothing explains the world; compare models with each other, and both styles of
+one model, before comparing with published numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.errors import InputError
+from spa_bench.models.model import Message, Model, Scorer
+from spa_bench.probes.board import Board
+from spa_bench.task import Instance, Task
+
+STYLES = ("grid", "grid+coordinates")
+
+_CONTEXT = (Message("user", "State:"),)
+
+
+class StylePerplexity(BaseModel):
+    """The states of some boards in one style.
+
+    Attributes:
+        tokens, characters: of all of them. logprob: natural logarithm of their probability.
+        per_token, per_character: the perplexities, exp(-logprob / tokens) and
+            exp(-logprob / characters).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: int
+    characters: int
+    logprob: float
+
+    @computed_field
+    @property
+    def per_token(self) -> float:
+        return math.exp(-self.logprob / self.tokens) if self.tokens else math.nan
+
+    @computed_field
+    @property
+    def per_character(self) -> float:
+        return math.exp(-self.logprob / self.characters) if self.characters else math.nan
+
+
+class Perplexity(BaseModel):
+    """What a model makes of the states of one task's boards.
+
+    Attributes:
+        symbols: different ones that a cell of the grid may hold: the perplexity, per cell, of
+            guessing uniformly.
+        styles: by style, `grid` and `grid+coordinates`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    boards: int
+    symbols: int
+    styles: dict[str, StylePerplexity]
+
+
+def check_scores(model: Model) -> Scorer:
+    """Returns the model as one that scores texts.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if not isinstance(model, Scorer):
+        raise InputError(
+            f"perplexity needs the log-probabilities of a given text, which {model.name} does not"
+            " return: take a local checkpoint (hf/), or a server's completions that echo prompts"
+            " (openai/ with --model-args api=completions)"
+        )
+    return model
+
+
+async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perplexity:
+    """Measures the starting states of a task's boards, or of the first `limit` of them.
+
+    Raises:
+        InputError: if the model cannot score a text.
+        ModelError: if it cannot score one of these.
+        ModelGoneError: if it can score nothing any more.
+    """
+    scorer, boards = check_scores(model), task.boards[0][:limit]
+    in_flight = asyncio.Semaphore(max(1, model.concurrency))
+
+    async def score(text: str) -> tuple[int, float]:
+        async with in_flight:
+            tokens = await scorer.score_text(_CONTEXT, "", text)
+        return len(tokens), math.fsum(token.logprob for token in tokens)
+
+    styles: dict[str, StylePerplexity] = {}
+    for style in STYLES:
+        texts = [task.environment.observe(board.state, style) for board in boards]
+        scores = await asyncio.gather(*map(score, texts))
+        styles[style] = StylePerplexity(
+            tokens=sum(count for count, _ in scores),
+            characters=sum(map(len, texts)),
+            logprob=math.fsum(logprob for _, logprob in scores),
+        )
+    symbols = count_symbols(task.environment, boards)
+    return Perplexity(task=task.name, boards=len(boards), symbols=symbols, styles=styles)
+
+
+def count_symbols(environment: AnyEnvironment, boards: Sequence[Instance]) -> int:
+    """Returns how many different symbols the cells of a grid may hold.
+
+    Counted over the states of a random walk and a solution of each board, at the places where
+    grids differ: what all grids share, such as bars between rows, is layout.
+    """
+    grids = {environment.render(state) for board in boards for state in _states(environment, board)}
+    longest = max(map(len, grids), default=0)
+    columns = [{grid[at : at + 1] for grid in grids} for at in range(longest)]
+    return len(set(chain.from_iterable(c for c in columns if len(c) > 1)) - {""})
+
+
+def _states(environment: AnyEnvironment, board: Instance) -> Sequence[Any]:
+    if not environment.enumerable:
+        return (board.state,)
+    drawn = Board(environment, board.state, board.seed)
+    return (board.state, *drawn.strolled("walk", 24), *drawn.solution)
