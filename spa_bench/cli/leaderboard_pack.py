@@ -11,7 +11,7 @@ import typer
 _ASKED = {
     "model": "the model's name, as a table shows it",
     "method": "how it was made to play, such as prompting, spa, baseline",
-    "training": "boards it was trained on: none, listed (then give --training-boards) or unknown",
+    "training": "boards it was trained on: none, listed (then give --checkpoint) or unknown",
     "submitted_by": "your name or your group's",
 }
 """What nobody can know from a run, and how it is asked for."""
@@ -41,8 +41,9 @@ def pack(
     training: Annotated[
         str | None, typer.Option(help="Boards it was trained on: none, listed or unknown.")
     ] = None,
-    training_boards: Annotated[
-        Path | None, typer.Option(help="JSON of those boards, or a checkpoint's spa_bench.json.")
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The model's folder: its training_boards.json.gz and its own card."),
     ] = None,
     submitted_by: Annotated[str | None, typer.Option(help="A person or a group.")] = None,
     link: Annotated[
@@ -55,13 +56,15 @@ def pack(
     Keys, local paths and names of machines are taken out. What cannot be known from the run comes
     from options, from --details or, in a terminal, by asking.
     """
+    from spa_bench.checkpoint import read_boards, read_card
     from spa_bench.cli.evaluate import key_values
     from spa_bench.registry import Registry
     from spa_bench.runner.log import RunFolder
     from spa_bench.submission.about import check, known, read_details
     from spa_bench.submission.pack import pack as pack_run
-    from spa_bench.submission.pack import read_training_boards
 
+    boards = read_boards(checkpoint) if checkpoint else {}
+    card = read_card(checkpoint) if checkpoint else None
     given: dict[str, Any] = {
         "name": name,
         "model": model,
@@ -69,19 +72,18 @@ def pack(
         "method": method,
         "parameters": parameters,
         "base_model": base_model,
-        "training": training or ("listed" if training_boards else None),
+        "training": training or ("listed" if boards else None),
         "submitted_by": submitted_by,
         "links": key_values(",".join(link or ()), "--link") or None,
         "notes": notes,
     }
     folder = RunFolder(run)
-    said = known(folder.read_info()) | (read_details(details) if details else {})
+    said = known(folder.read_info(), card) | (read_details(details) if details else {})
     said |= {key: value for key, value in given.items() if value is not None}
     for key, question in _ASKED.items():
         if key not in said and sys.stdin.isatty():
             said[key] = typer.prompt(question, err=True)
     checked = check(said)
-    boards = read_training_boards(training_boards) if training_boards else None
     submission = pack_run(
         folder, checked, output or Path("submissions") / checked.name, Registry(), boards
     )

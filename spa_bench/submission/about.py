@@ -12,13 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from spa_bench import yaml_file
+from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError, nearest
 from spa_bench.runner.log import RunInfo
 from spa_bench.submission.schema import About
 
 
-def known(info: RunInfo) -> dict[str, Any]:
-    """Returns what a run itself says: provider, the model's name (of baselines only) and today."""
+def known(info: RunInfo, card: CheckpointCard | None = None) -> dict[str, Any]:
+    """Returns what is known without asking: from the run, and from a checkpoint's own card."""
     provider, _, model = info.model.name.partition("/")
     said: dict[str, Any] = {
         "provider": provider if model else "hf",  # a checkpoint is named by its folder alone
@@ -26,7 +27,9 @@ def known(info: RunInfo) -> dict[str, Any]:
     }
     if provider == "baseline":
         said |= {"model": model, "method": "baseline", "training": "none"}
-    return said
+    if card is not None:
+        said |= {"model": card.name, "method": card.method, "base_model": card.parent}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def read_details(path: Path) -> dict[str, Any]:

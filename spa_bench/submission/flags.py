@@ -7,11 +7,9 @@ import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from spa_bench.canonical import sha256_hex
 from spa_bench.results.results import Results, Score
 from spa_bench.runner.record import Episode
 from spa_bench.submission.schema import Flag, Submission
-from spa_bench.task import Task
 
 USUAL_SALT = "0"
 
@@ -78,16 +76,6 @@ def share_in(sample: Sequence[str], other: Sequence[str]) -> float:
     reach = min((s[-1] for s in (sample, other) if len(s) >= _SAMPLE), default="~")
     ours = [number for number in sample if number <= reach]
     return len(set(ours) & set(other)) / len(ours) if ours else 0.0
-
-
-def overlap(task: Task, training: Mapping[str, frozenset[str]]) -> float:
-    """Returns the share of a task's boards that are among the training boards."""
-    boards = task.boards[0]
-    seen = sum(
-        sha256_hex(board.board_key)[:16] in training.get(board.id.rpartition("/")[0], ())
-        for board in boards
-    )
-    return seen / len(boards)
 
 
 def flags(

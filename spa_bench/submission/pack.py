@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias
 
 from pydantic import ValidationError
 
@@ -80,22 +80,6 @@ def pack(
     folder = SubmissionFolder(output)
     folder.check()
     return folder
-
-
-def read_training_boards(path: Path) -> dict[str, frozenset[str]]:
-    """Reads training boards, world -> short keys, from a JSON file of them or a checkpoint's own.
-
-    Raises:
-        InputError: if it is none.
-    """
-    try:
-        data = cast(dict[str, Any], json.loads(path.read_bytes()))
-        boards = cast(dict[str, list[str]], data.get("training_boards", data))
-        return {str(world): frozenset(map(str, keys)) for world, keys in boards.items()}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, AttributeError, TypeError):
-        raise InputError(f"{path}: no training boards: a world and its keys, as JSON") from None
 
 
 def _plan(run: RunFolder, info: RunInfo, registry: Registry) -> Plan:

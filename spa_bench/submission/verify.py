@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from spa_bench.checkpoint import overlap
 from spa_bench.errors import InputError, nearest
 from spa_bench.registry import Registry
 from spa_bench.results.results import Results, compute
@@ -20,7 +21,7 @@ from spa_bench.runner.log import write_atomically
 from spa_bench.runner.plan import Plan
 from spa_bench.submission import THIS_VERSION
 from spa_bench.submission.differences import Differences, EnoughError
-from spa_bench.submission.flags import flags, overlap
+from spa_bench.submission.flags import flags
 from spa_bench.submission.folder import VERIFICATION, SubmissionFolder
 from spa_bench.submission.replayed_log import ReplayedLog
 from spa_bench.submission.schema import Submission, SubmittedTask, Verification
@@ -216,5 +217,12 @@ def _name_of(item: Any, index: int) -> str:
 def _shares(
     plan: Plan, submission: Submission, training: Mapping[str, frozenset[str]]
 ) -> dict[str, float | None]:
-    known = submission.training != "unknown"
-    return {task.name: overlap(task, training) if known else None for task in plan.tasks}
+    """Returns the share of each task's boards among the training boards; None where unknown."""
+    if submission.training == "unknown":
+        return {task.name: None for task in plan.tasks}
+    shares: dict[str, float | None] = {}
+    for task in plan.tasks:
+        boards = plan.boards(task)
+        seen = overlap(((board.id, board.board_key) for board in boards), training)
+        shares[task.name] = seen / len(boards)
+    return shares

@@ -13,12 +13,12 @@ import pytest
 from submissions import ABOUT, NOBODY, FewBoards, evaluated, moody
 from worlds import changed
 
-from spa_bench.canonical import sha256_hex
+from spa_bench.checkpoint import short_key
 from spa_bench.errors import InputError
 from spa_bench.models.model import Reply
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.folder import CHECKSUMS, EPISODES, SubmissionFolder
-from spa_bench.submission.pack import pack, read_training_boards
+from spa_bench.submission.pack import pack
 from spa_bench.submission.scrub import Scrubber
 from spa_bench.submission.verify import verify
 from spa_bench.task import Task
@@ -79,7 +79,7 @@ def test_listed_training_boards_are_packed_and_their_overlap_is_found(
 ) -> None:
     task = FewBoards().load("sokoban")
     board = task.boards[0][0]
-    listed = {"sokoban/6x6-1/ragen": frozenset({sha256_hex(board.board_key)[:16]})}
+    listed = {"sokoban/6x6-1/ragen": frozenset({short_key(board.board_key)})}
     about = ABOUT.model_copy(update={"training": "listed"})
     folder = pack(played, about, tmp_path / "tiny", FewBoards(), listed, NOBODY)
     report = verify(folder, FewBoards())
@@ -97,22 +97,6 @@ def test_a_submission_with_unknown_training_has_no_overlap(
     report = verify(folder, FewBoards())
     assert report.verification is not None
     assert set(report.verification.overlap.values()) == {None}
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_training_boards_are_read_alone_or_from_a_checkpoint(tmp_path: Path, wrapped: bool) -> None:
-    boards = {"sokoban/6x6-1/ragen": ["00", "11"]}
-    path = tmp_path / "boards.json"
-    path.write_text(json.dumps({"training_boards": boards} if wrapped else boards))
-    assert read_training_boards(path) == {"sokoban/6x6-1/ragen": frozenset({"00", "11"})}
-
-
-@pytest.mark.parametrize("text", ["", "[]", '"x"', '{"a": 1}', "\xff"])
-def test_what_are_no_training_boards_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "boards.json"
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match="no training boards"):
-        read_training_boards(path)
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -1,0 +1,174 @@
+"""`spa-bench leaderboard pack | verify | export | publish`, as users type it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spa_bench.cli import main
+from spa_bench.evaluation import evaluate
+from spa_bench.submission.folder import SubmissionFolder
+
+WHO = ("--submitted-by", "a group")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "run"
+    evaluate("baseline/random", "frozenlake", output=path, repeats=1)
+    return path
+
+
+@pytest.fixture
+def packed(run: Path, tmp_path: Path) -> Path:
+    output = tmp_path / "random-baseline"
+    assert spa_bench("pack", run, *WHO, "--output", output) == 0
+    return output
+
+
+def spa_bench(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["leaderboard", *map(str, arguments)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_pack_and_verify(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spa_bench("verify", packed) == 0
+    said = capsys.readouterr().out
+    assert "128 episodes" in said
+    assert "badge: replayed" in said
+    verification = SubmissionFolder(packed).verification()
+    assert verification is not None
+    assert verification.badge == "replayed"
+
+
+def test_a_dry_run_of_verify_writes_nothing(packed: Path) -> None:
+    assert spa_bench("verify", packed, "--dry-run") == 0
+    assert not (packed / "verification.json").exists()
+
+
+def test_what_does_not_verify_is_told_and_loses_its_badge(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("verify", packed) == 0
+    moved = Path(shutil.move(packed, packed.with_name("other")))
+    assert spa_bench("verify", moved) == 1
+    said = capsys.readouterr().out
+    assert "does not verify: 1 difference(s)" in said
+    assert "submission.json: name is 'random-baseline', the folder's is 'other'" in said
+    assert not (moved / "verification.json").exists()
+
+
+def test_what_is_no_submission_is_refused_and_the_others_are_verified(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("verify", tmp_path, packed) == 2
+    said = capsys.readouterr()
+    assert "refused" in said.err
+    assert "badge: replayed" in said.out
+
+
+def test_a_folder_that_is_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("verify", tmp_path / "none") == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_pack_asks_by_its_options_for_what_nobody_can_know(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("pack", run, "--output", tmp_path / "x") == 2
+    assert "submitted_by cannot be known from the run: say it with --submitted-by" in (
+        capsys.readouterr().err
+    )
+
+
+def test_pack_takes_details_from_a_file_and_options_win(run: Path, tmp_path: Path) -> None:
+    details = tmp_path / "details.yaml"
+    details.write_text(
+        "submitted_by: a file\nmodel: Chance\ndate: 2026-10-01\nlinks: {code: https://a.example}\n"
+    )
+    output = tmp_path / "chance-baseline"
+    assert spa_bench("pack", run, "--details", details, "--model", "Luck", "--output", output) == 0
+    said = SubmissionFolder(output).submission()
+    assert (said.model, said.submitted_by, said.name) == ("Luck", "a file", "luck-baseline")
+    assert said.date.isoformat() == "2026-10-01"
+    assert said.links == {"code": "https://a.example"}
+
+
+@pytest.mark.parametrize(
+    ("details", "says"),
+    [
+        ("modle: x", "details.yaml:1: unknown key 'modle' (did you mean model"),
+        ("- x", "details.yaml"),
+        ("links: {code: 'javascript:x'}", "--links"),
+        ("parameters: -1", "--parameters"),
+        ("training: some", "--training"),
+        ("model: '\u202ea'", "--model: must be one line of printable characters"),
+    ],
+)
+def test_details_that_cannot_be_are_refused(
+    run: Path, tmp_path: Path, details: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "details.yaml"
+    file.write_text(details)
+    code = spa_bench("pack", run, *WHO, "--details", file, "--output", tmp_path / "x")
+    said = capsys.readouterr().err
+    assert code == 2
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_checkpoint_says_what_it_is_and_what_it_saw(run: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    card = {"schema": "spa-bench/checkpoint/1", "name": "nano", "method": "spa", "tasks": []}
+    (checkpoint / "spa_bench.json").write_text(json.dumps({**card, "parent": "b", "recipe": "r"}))
+    boards = gzip.compress(json.dumps({"frozenlake/4x4/ragen": ["0" * 16]}).encode())
+    (checkpoint / "training_boards.json.gz").write_bytes(boards)
+    output = tmp_path / "nano-spa"
+    assert spa_bench("pack", run, *WHO, "--checkpoint", checkpoint, "--output", output) == 0
+    folder = SubmissionFolder(output)
+    said = folder.submission()
+    assert (said.model, said.method, said.base_model) == ("nano", "spa", "b")
+    assert said.training == "listed"
+    assert folder.training_boards() == {"frozenlake/4x4/ragen": frozenset({"0" * 16})}
+
+
+@pytest.mark.parametrize("form", ["every-eval-ever", "hf-model-index"])
+def test_export_prints(packed: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert spa_bench("export", packed, "--as", form) == 0
+    assert "frozenlake" in capsys.readouterr().out
+
+
+def test_export_writes_to_the_place_where_the_file_belongs(packed: Path, tmp_path: Path) -> None:
+    options = ("--as", "hf-eval-results", "--benchmark", "a/b", "--output", tmp_path)
+    assert spa_bench("export", packed, *options) == 0
+    assert (tmp_path / ".eval_results" / "spa-bench-random-baseline.yaml").is_file()
+
+
+def test_an_unknown_form_is_refused(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spa_bench("export", packed, "--as", "every_eval") == 2
+    assert "did you mean every-eval-ever" in capsys.readouterr().err
+
+
+def test_publish_says_what_it_would_send(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spa_bench("publish", packed, "--to", "github:a/b", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "spa-bench: random, baseline" in said
+    assert "leaderboard/submissions/random-baseline/episodes.jsonl.gz" in said
+
+
+def test_publish_sends_nothing_that_does_not_verify(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = Path(shutil.move(packed, packed.with_name("other")))
+    assert spa_bench("publish", moved, "--to", "github:a/b", "--dry-run") == 2
+    assert "does not verify" in capsys.readouterr().err
