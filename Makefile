@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format claims tasks schemas first-results clean
+.PHONY: help demo test lint format claims tasks schemas first-results rows clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -56,6 +56,9 @@ schemas: $(VENV)/dev.stamp  ## write the published schemas
 
 first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (long; on a quiet machine)
 	@$(BIN)/python -m benchmarks.first_results
+
+rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the leaderboard
+	@$(BIN)/python -m benchmarks.leaderboard_rows
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .hypothesis

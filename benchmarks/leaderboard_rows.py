@@ -1,0 +1,116 @@
+"""Plays, packs and verifies the leaderboard's own rows.
+
+    python -m benchmarks.leaderboard_rows [ROW ..]
+
+Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf` and `smollm2-server`,
+SmolLM2-135M-Instruct through two backends, take hours on two cores; any other row is the path of a
+checkpoint with a card, such as checkpoints/nano-base. Every row is the group `spa`, all boards, the
+tasks' own repeats. Interrupt it at will: started again it goes on, from runs/rows/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.llama_server import serving
+from benchmarks.smollm2 import fetch
+from spa_bench.checkpoint import read_boards, read_card
+from spa_bench.evaluation import evaluate
+from spa_bench.registry import Registry
+from spa_bench.runner.log import RunFolder
+from spa_bench.submission.about import check, known
+from spa_bench.submission.pack import pack
+from spa_bench.submission.verify import samples_beside, verify, write_verification
+
+TASKS = "spa"
+RUNS = Path("runs/rows")
+SUBMISSIONS = Path("leaderboard/submissions")
+
+SMOLLM2: Mapping[str, Any] = {
+    "model": "SmolLM2-135M-Instruct",
+    "notes": "quantised weights: Q4_1, through hf/ dequantised from it",
+    "method": "prompting",
+    "parameters": 134_515_008,
+    "training": "none",
+    "links": {"weights": "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct"},
+}
+
+
+@dataclass(frozen=True)
+class Player:
+    """A model to evaluate, and what to say about it."""
+
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    about: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    checkpoint: Path | None = None
+
+
+@contextmanager
+def player(row: str) -> Iterator[Player]:
+    """Makes a row's model ready, and its server if it needs one."""
+    if row in ("random", "oracle"):
+        yield Player(f"baseline/{row}")
+    elif row == "smollm2-hf":
+        _, folder = fetch()
+        yield Player(str(folder), about={**SMOLLM2, "name": row})
+    elif row == "smollm2-server":
+        weights, _ = fetch()
+        with serving(weights, parallel=16, context=8192) as server:
+            options = {
+                "base_urls": (server.base_url,),
+                "args": {"prefill": "true"},
+                "concurrency": 16,
+            }
+            about = {**SMOLLM2, "name": row, "provider": "llama.cpp"}
+            yield Player(f"openai/{server.model}", options, about)
+    else:
+        folder = Path(row)
+        if not folder.is_dir():
+            sys.exit(f"{row!r} is no row and no folder of a checkpoint")
+        yield Player(f"./{folder}", checkpoint=folder)
+
+
+def make(row: str) -> Path:
+    """Plays what a row owes, and returns the folder of its verified submission."""
+    run = RUNS / Path(row).name
+    with player(row) as chosen:
+        evaluate(chosen.model, TASKS, output=run, resume=run.exists(), **chosen.options)
+        card = boards = None
+        if chosen.checkpoint:
+            card, boards = read_card(chosen.checkpoint), read_boards(chosen.checkpoint)
+    info = RunFolder(run).read_info()
+    said = {
+        **known(info, card),
+        "submitted_by": "the maintainers of spa-bench",
+        **({"training": "listed"} if boards else {}),
+        **chosen.about,
+    }
+    about = check(said)
+    output = SUBMISSIONS / about.name
+    shutil.rmtree(output, ignore_errors=True)
+    folder = pack(RunFolder(run), about, output, Registry(), boards)
+    report = verify(folder, Registry(), samples_beside(folder))
+    write_verification(folder, report.verification)
+    if report.verification is None:
+        sys.exit(f"{output} does not verify: {report.differences[0]}")
+    return output
+
+
+def main() -> None:
+    """Makes rows, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("rows", nargs="*", default=["random", "oracle"])
+    for row in parser.parse_args().rows:
+        print(make(row))
+
+
+if __name__ == "__main__":
+    main()
