@@ -73,6 +73,8 @@ class SubmissionFolder:
         Raises:
             InputError: for a file that is missing, foreign, no plain file, too large or altered.
         """
+        if self.path.is_symlink():
+            raise InputError(f"{self.path}: a link; a submission is a folder of plain files")
         try:
             entries = sorted(os.listdir(self.path))
         except OSError as error:

@@ -85,6 +85,12 @@ def test_a_bomb_is_refused_in_little_memory(copy: Copy) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
+def test_a_link_to_a_folder_is_refused(copy: Copy, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(copy.path)
+    assert "a link" in said(link, FewBoards())
+
+
 # -- the badge -------------------------------------------------------------------------------------
 
 
