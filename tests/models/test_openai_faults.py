@@ -151,16 +151,17 @@ SCORED: dict[str, tuple[Fault, Scored]] = {
 }  # fmt: skip
 
 
-def _waits(fault: str) -> str:
-    """Seconds for an answer: short where the fault is that there is none."""
-    slow = ("never answers", "hangs", "sends a byte")
-    return "0.2" if fault.startswith(slow) else "30"
+def _patience(fault: str, seconds: str) -> str:
+    """How long to wait for an answer: not long where the fault is that there is none."""
+    silent = fault.startswith(("never answers", "hangs", "sends a byte"))
+    return seconds if silent else "30"
 
 
 @pytest.mark.parametrize("name", AGAIN)
 def test_what_may_pass_is_asked_again(name: str):
     async def scenario() -> None:
-        async with _served(AGAIN[name], reply("Up"), timeout=_waits(name)) as (model, server):
+        timeout = _patience(name, "0.5")
+        async with _served(AGAIN[name], reply("Up"), timeout=timeout) as (model, server):
             assert (await model.generate(REQUEST)).text == "Up"
             assert len(server.requests) == 2
 
@@ -170,8 +171,8 @@ def test_what_may_pass_is_asked_again(name: str):
 @pytest.mark.parametrize("name", AGAIN)
 def test_what_does_not_pass_is_one_clear_line_after_a_bounded_number_of_tries(name: str):
     async def scenario() -> None:
-        fault = AGAIN[name]
-        async with _served(default=fault, tries="3", timeout=_waits(name)) as (model, server):
+        fault, timeout = AGAIN[name], _patience(name, "0.1")
+        async with _served(default=fault, tries="3", timeout=timeout) as (model, server):
             with pytest.raises(ModelError, match=r"after \d+ tries") as error:
                 await model.generate(REQUEST)
             assert 2 <= len(server.requests) <= 16

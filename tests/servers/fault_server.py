@@ -182,7 +182,7 @@ def drip(seconds: float = 0.01) -> Fault:
 
 def bomb(size: int) -> Fault:
     """Blanks that were packed to a thousandth of their size, though nobody asked for that."""
-    body = gzip.compress(b" " * size)
+    body = gzip.compress(b" " * size, compresslevel=1)
 
     async def act(server: FaultServer, request: web.Request) -> web.StreamResponse:
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
