@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import pydantic
 
 import spa_bench
+from spa_bench.checkpoint import overlap
 from spa_bench.errors import InputError, nearest
 from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model, Trained
@@ -36,7 +37,7 @@ from spa_bench.runner.record import Episode
 from spa_bench.runner.resume import check_same_run
 from spa_bench.runner.scheduler import play_all
 from spa_bench.runner.shard import Shard
-from spa_bench.task import MOST_REPEATS, Task
+from spa_bench.task import MOST_REPEATS, Instance, Task
 
 T = TypeVar("T")
 
@@ -227,6 +228,12 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                     f"removed {writer.torn_bytes} bytes of a line that was never finished"
                 )
             folder.write_info(info)
+            for task in info.tasks:
+                if task.trained_on:
+                    progress.note(
+                        f"{task.task}: the model was trained on {task.trained_on}"
+                        f" of these {task.boards} boards"
+                    )
             done = Done()
             bad = _BadLines(progress, folder.episodes_path)
             hashes = {task.hash for task in plan.tasks}
@@ -396,6 +403,12 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
     for task in _each_once(plan.tasks):
         if not whole.boards(task):
             raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+        if task.environment.choices(whole.boards(task)[0].state) and not can_rank(evaluation.model):
+            raise InputError(
+                f"task {task.name!r} ranks answers by log-probability, of which"
+                f" {evaluation.model.name} returns none: leave it out, or take a local checkpoint"
+                " (hf/) or a server's completions (--model-args api=completions)"
+            )
     boards = sum(len(whole.boards(task)) for task in plan.tasks)
     if plan.shard is not None and plan.shard.count > boards:
         raise InputError(f"--shard {plan.shard}: there are only {boards} boards to deal out")
@@ -403,12 +416,6 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
 
 def check_folder(folder: RunFolder, resume: bool) -> None:
     """Refuses a folder that cannot be written, or holds a run that is not to be continued.
-        if task.environment.choices(whole.boards(task)[0].state) and not can_rank(evaluation.model):
-            raise InputError(
-                f"task {task.name!r} ranks answers by log-probability, of which"
-                f" {evaluation.model.name} returns none: leave it out, or take a local checkpoint"
-                " (hf/) or a server's completions (--model-args api=completions)"
-            )
 
     Raises:
         InputError: with what to do.
@@ -449,11 +456,19 @@ def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
                 boards=len(plan.boards(task)),
                 skipped_seeds=[skipped.seed for skipped in task.boards[1]],
                 config=task.config.model_dump(mode="json"),
+                trained_on=_overlap(model, plan.boards(task)),
             )
             for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
         ],
         versions=_versions(),
     )
+
+
+def _overlap(model: Model, boards: Sequence[Instance]) -> int | None:
+    """Returns how many boards the model says it was trained on; None where it does not say."""
+    if not isinstance(model, Trained) or not model.trained_boards:
+        return None
+    return overlap(((board.id, board.board_key) for board in boards), model.trained_boards)
 
 
 def _versions() -> dict[str, str]:

@@ -197,6 +197,18 @@ class ScoredToken(NamedTuple):
 
 
 @runtime_checkable
+class Trained(Protocol):
+    """A model that says which boards it was trained on; `isinstance` tells which does.
+
+    Attributes:
+        trained_boards: world -> short keys, as `spa_bench.checkpoint` has them; empty if it was
+            trained on none or does not say.
+    """
+
+    trained_boards: Mapping[str, frozenset[str]]
+
+
+@runtime_checkable
 class Scorer(Protocol):
     """A model that can also say how likely a given reply is; `isinstance` tells which can."""
 

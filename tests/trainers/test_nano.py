@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spa_trainers.nano.model import NanoConfig, make_model
+from spa_trainers.nano.tokenizer import make_tokenizer
+from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 from spa_bench.models.hf_template import Template
 from spa_bench.models.model import Message
 from spa_bench.registry import Registry
-from spa_trainers.nano.model import NanoConfig, make_model
-from spa_trainers.nano.tokenizer import make_tokenizer
-from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,4 @@ def test_weights_are_those_of_the_seed(tokenizer):
     other = make_model(config.model_copy(update={"seed": 1}), tokenizer)
     for a, b in zip(one.parameters(), same.parameters(), strict=True):
         assert a.equal(b)
-    assert any(
-        not a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
-    )
+    assert any(not a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))

@@ -4,6 +4,9 @@ import json
 
 import pytest
 from datasets import load_dataset
+from spa_trainers import selfplay, sft
+from spa_trainers.pipeline import Pipeline
+from spa_trainers.recipe import Recipe
 
 import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
@@ -11,9 +14,6 @@ from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.evaluation import Silent
 from spa_bench.registry import Registry
-from spa_trainers import selfplay, sft
-from spa_trainers.pipeline import Pipeline
-from spa_trainers.recipe import Recipe
 
 NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "heads": 2}
 NANO |= {"feed_forward": 32}
@@ -119,7 +119,10 @@ def test_a_child_keeps_its_parents_boards_and_stages(trained, tmp_path):
 def test_a_model_that_never_follows_the_format_is_explained(tmp_path, trained):
     fresh = trained[0].parent / "start"
     recipe = _recipe(
-        recipe="wild", nano=None, model=str(fresh), selfplay={**PLAY, "player": "model", "boards": 2}
+        recipe="wild",
+        nano=None,
+        model=str(fresh),
+        selfplay={**PLAY, "player": "model", "boards": 2},
     )
     tasks = selfplay.training_tasks(recipe.selfplay, Registry())
     with pytest.raises(InputError) as raised:
@@ -161,7 +164,6 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch):
 
 def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_path):
     import torch
-
     from spa_trainers import checkpoint
     from spa_trainers.tokens import Example
 
@@ -212,7 +214,9 @@ def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):
             notes.append(message)
 
     task = selfplay.training_tasks(_recipe().selfplay, Registry())[0]
-    spa_bench.evaluate(str(made), [task], output=tmp_path / "a", limit=3, repeats=1, progress=Notes())
+    spa_bench.evaluate(
+        str(made), [task], output=tmp_path / "a", limit=3, repeats=1, progress=Notes()
+    )
     assert notes == ["frozenlake_wm*: the model was trained on 3 of these 3 boards"]
     spa_bench.evaluate(str(made), "frozenlake", output=tmp_path / "b", limit=3, repeats=1)
     run = json.loads((tmp_path / "b" / "run.json").read_text())

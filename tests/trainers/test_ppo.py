@@ -5,18 +5,9 @@ import json
 import math
 from dataclasses import replace
 
-import hf_tiny
 import pytest
 import torch
-
-from spa_bench.checkpoint import read_boards, read_card
-from spa_bench.errors import InputError
-from spa_bench.evaluation import Silent
-from spa_bench.models import hf
-from spa_bench.models.hf_template import Template
-from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
-from spa_trainers import checkpoint, selfplay
+from spa_trainers import selfplay
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
@@ -26,6 +17,14 @@ from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.recipe import Recipe
 from spa_trainers.rewards import RewardSettings
 from spa_trainers.trajectories import collate, trajectory
+
+from spa_bench.checkpoint import read_boards, read_card
+from spa_bench.errors import InputError
+from spa_bench.evaluation import Silent
+from spa_bench.models import hf
+from spa_bench.models.hf_template import Template
+from spa_bench.registry import Registry
+from spa_bench.runner.episode import EpisodeSpec, play
 
 SMALL = {"tasks": ["frozenlake"], "steps": 3, "boards": 3, "repeats": 3, "keep": 1.0, "pool": 20}
 SMALL |= {"actor_lr": 1e-3, "critic_lr": 1e-3, "evaluate_every": 2, "evaluate_boards": 2}
@@ -65,7 +64,9 @@ def _learner(tokenizer, settings, **options):
 @pytest.fixture(scope="module")
 def trajectories(task, tokenizer):
     model = hf.of_live("policy", _model(tokenizer), tokenizer)
-    specs = [EpisodeSpec(task, b, r, "s", log_tokens=True) for b in task.boards[0][:3] for r in (0, 1)]
+    specs = [
+        EpisodeSpec(task, b, r, "s", log_tokens=True) for b in task.boards[0][:3] for r in (0, 1)
+    ]
 
     async def all_of_it():
         await model.start()
@@ -88,9 +89,7 @@ def test_trained_ids_are_the_sampled_ids(trajectories):
         assert batch.ids[row][places + 1].tolist() == sampled
         # what the environment said is not among them
         asked = len(t.ids) - len(sampled)
-        assert asked == sum(
-            len(turn.tokens.prompt_ids) for turn in t.episode.turns
-        ) - sum(
+        assert asked == sum(len(turn.tokens.prompt_ids) for turn in t.episode.turns) - sum(
             len(turn.tokens.prompt_ids) + len(turn.tokens.completion_ids)
             for turn in t.episode.turns[:-1]
         )
@@ -110,12 +109,7 @@ def test_recomputed_logprobs_equal_the_rollouts(trajectories, tokenizer):
     found = learner.evaluate(batch)
     assert float((found.logprobs - batch.sampled_logprobs).abs()[batch.mask].max()) < 1e-4
     # whatever they are batched with
-    alone = torch.cat(
-        [
-            learner.evaluate(collate([t])).logprobs[0]
-            for t in trajectories
-        ]
-    )
+    alone = torch.cat([learner.evaluate(collate([t])).logprobs[0] for t in trajectories])
     assert float((alone - found.logprobs[batch.mask]).abs().max()) < 1e-4
 
 
@@ -140,9 +134,7 @@ def test_at_the_first_update_the_ratio_is_one(trajectories, tokenizer):
     assert told["clipped"] == 0
     assert told["logprob_gap"] < 1e-4
     advantages, _ = advantages_of(batch, learner.evaluate(batch).values, settings)
-    assert told["policy_loss"] == pytest.approx(
-        -float(advantages[batch.mask].mean()), abs=1e-5
-    )
+    assert told["policy_loss"] == pytest.approx(-float(advantages[batch.mask].mean()), abs=1e-5)
 
 
 def test_microbatches_give_the_gradients_of_the_whole(trajectories, tokenizer):
@@ -181,13 +173,16 @@ def test_a_reference_holds_the_policy_back(trajectories, tokenizer):
 
 
 def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer):
-    good = [replace(t, rewards=(0.0,) * (len(t.turns) - 1) + (float(i % 2),)) for i, t in enumerate(trajectories)]
+    good = [
+        replace(t, rewards=(0.0,) * (len(t.turns) - 1) + (float(i % 2),))
+        for i, t in enumerate(trajectories)
+    ]
     learner = _learner(tokenizer, _settings(microbatch=100))
     batch = collate(good)
     before = learner.evaluate(batch).logprobs
     for step in range(5):
         learner.update(batch, step)
-    change = (learner.evaluate(batch).logprobs - before)
+    change = learner.evaluate(batch).logprobs - before
     gained = [float(change[row][batch.mask[row]].mean()) for row in range(len(good))]
     assert sum(gained[1::2]) > sum(gained[::2])
 
@@ -195,7 +190,10 @@ def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer):
 def test_groups_that_teach_nothing_are_left_out(trajectories):
     def group(name, rewards):
         t = trajectories[0]
-        return [replace(t, group=name, rewards=(*t.rewards[:-1], r - sum(t.rewards[:-1]))) for r in rewards]
+        return [
+            replace(t, group=name, rewards=(*t.rewards[:-1], r - sum(t.rewards[:-1])))
+            for r in rewards
+        ]
 
     wide, narrow, flat = group("a", [0, 10]), group("b", [0, 1]), group("c", [3, 3])
     assert {t.group for t in groups_kept([*flat, *narrow, *wide], 0.34)} == {"a"}
@@ -217,7 +215,9 @@ def _ppo(tokenizer, task, folder, settings):
     said = []
     held_out = selfplay.held_out_task(task, boards=2)
     learner = _learner(tokenizer, settings)
-    return Ppo(settings, learner, tokenizer, [task], [held_out], frozenset(), folder, said.append), said
+    return Ppo(
+        settings, learner, tokenizer, [task], [held_out], frozenset(), folder, said.append
+    ), said
 
 
 def _untimed(folder):
@@ -253,7 +253,9 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path):
     assert _untimed(tmp_path / "whole") == _untimed(tmp_path / "cut")
 
 
-def test_rewards_that_are_all_equal_teach_nothing_and_say_so(tokenizer, task, tmp_path, monkeypatch):
+def test_rewards_that_are_all_equal_teach_nothing_and_say_so(
+    tokenizer, task, tmp_path, monkeypatch
+):
     monkeypatch.setattr("spa_trainers.trajectories.turn_rewards", lambda *_: (0.0,) * 3)
     ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
     before = [p.detach().clone() for p in ppo.learner.model.parameters()]

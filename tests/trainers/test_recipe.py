@@ -1,9 +1,9 @@
 """Recipes: what is wrong with one is said with file and line, before any work."""
 
 import pytest
+from spa_trainers.recipe import find_recipe, load_recipe, recipes_folder
 
 from spa_bench.errors import InputError
-from spa_trainers.recipe import find_recipe, load_recipe, recipes_folder
 
 GOOD = """\
 recipe: mine
@@ -34,7 +34,12 @@ def test_defaults_are_the_papers(tmp_path):
     recipe = load_recipe(_file(tmp_path, GOOD.replace("  epochs: 1\n", "  labels: paper\n")))
     play, sft = recipe.selfplay, recipe.sft
     assert (play.boards * play.repeats, play.seeds.split("-")[0]) == (1280, "10000")
-    assert (sft.epochs, sft.learning_rate, sft.betas, sft.weight_decay) == (5, 1e-4, (0.9, 0.95), 0.01)
+    assert (sft.epochs, sft.learning_rate, sft.betas, sft.weight_decay) == (
+        5,
+        1e-4,
+        (0.9, 0.95),
+        0.01,
+    )
     assert (sft.warmup, sft.schedule, sft.clip, sft.batch_size) == (0.1, "cosine", 1.0, 16)
     assert (sft.max_length, sft.rows) == (2048, "turn")
 

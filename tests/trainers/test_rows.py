@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import Scripted
+from spa_trainers.players import RandomPlayer
+from spa_trainers.rows import RowMaker, corrected
+from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 from spa_bench.formats.world_model import WorldModel
 from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
-from spa_trainers.players import RandomPlayer
-from spa_trainers.rows import RowMaker, corrected
-from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 WORLDS = ["sokoban_wm", "frozenlake_wm", "frozenlake_slippery_wm", "sudoku_wm"]
 
@@ -123,9 +123,7 @@ def test_random_coordinates_change_nothing_but_coordinates():
     other = list(_maker(task, filtered=False, coordinates="random").rows(episodes))
     different = 0
     for a, b in zip(true, other, strict=True):
-        grid_a, grid_b = (
-            _between(row.reply, "observation").split("\nPlayer")[0] for row in (a, b)
-        )
+        grid_a, grid_b = (_between(row.reply, "observation").split("\nPlayer")[0] for row in (a, b))
         assert grid_a == grid_b
         different += a.reply != b.reply
     assert different > len(true) / 2

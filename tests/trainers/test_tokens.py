@@ -4,15 +4,15 @@ import asyncio
 
 import hf_tiny
 import pytest
-
-from spa_bench.models.hf_template import Template
-from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.players import RandomPlayer
 from spa_trainers.rows import RowMaker
 from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 from spa_trainers.tokens import IGNORED, Encoder
+
+from spa_bench.models.hf_template import Template
+from spa_bench.registry import Registry
+from spa_bench.runner.episode import EpisodeSpec, play
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,9 @@ def _encoder(tokenizer, labels):
 
 
 def _said(tokenizer, example):
-    ids = [i for i, label in zip(example.input_ids, example.labels, strict=True) if label != IGNORED]
+    ids = [
+        i for i, label in zip(example.input_ids, example.labels, strict=True) if label != IGNORED
+    ]
     return tokenizer.decode(ids, skip_special_tokens=True)
 
 
@@ -101,7 +103,9 @@ def test_merged_rows_train_the_same_tokens_each_once(tokenizer, rows):
     single = list(encoder.examples(rows, "turn", 100_000))
     assert len(single) == len(rows)
     assert len(merged) == len({row.instance for row in rows})
-    trained = [sum(label != IGNORED for e in some for label in e.labels) for some in (merged, single)]
+    trained = [
+        sum(label != IGNORED for e in some for label in e.labels) for some in (merged, single)
+    ]
     assert trained[0] == trained[1]
     # a merged sequence begins with the tokens of each of its rows
     for example in merged:
@@ -117,6 +121,4 @@ def test_rows_that_are_too_long_are_left_out(tokenizer, rows):
     kept = list(encoder.examples(rows, "turn", limit))
     assert 0 < len(kept) < len(rows)
     assert max(len(e.input_ids) for e in kept) <= limit
-    assert all(
-        len(e.input_ids) <= limit for e in encoder.examples(rows, "episode", limit)
-    )
+    assert all(len(e.input_ids) <= limit for e in encoder.examples(rows, "episode", limit))

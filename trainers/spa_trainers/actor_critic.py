@@ -57,7 +57,9 @@ class ActorCritic(nn.Module):
         values = None
         if self.critic is not None:
             seen = self._hidden(self.critic, batch)[batch.mask]
-            values = _spread(batch, self.value(seen.to(self.value.weight.dtype)).squeeze(-1).float())
+            values = _spread(
+                batch, self.value(seen.to(self.value.weight.dtype)).squeeze(-1).float()
+            )
         return Evaluated(_spread(batch, chosen), _spread(batch, entropy), values)
 
     @staticmethod

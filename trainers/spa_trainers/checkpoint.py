@@ -1,9 +1,9 @@
 """Checkpoints: a plain Hugging Face folder that says what it is.
 
-    config.json, model.safetensors, tokenizer..   any tool of transformers reads them
-    spa_bench.json                                 how it was made, from what, by which recipe
-    training_boards.json.gz                        the boards it was trained on, its parents' too
-    README.md                                      a model card
+config.json, model.safetensors, tokenizer..   any tool of transformers reads them
+spa_bench.json                                 how it was made, from what, by which recipe
+training_boards.json.gz                        the boards it was trained on, its parents' too
+README.md                                      a model card
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def fingerprint(name: str) -> str:
     """Returns what identifies a model's weights: of a folder its files, else the hub's revision."""
     from spa_bench.models.hf_files import find
 
-    return hashlib.sha256(json.dumps(dict(find(name).identity), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(dict(find(name).identity), sort_keys=True).encode()
+    ).hexdigest()
 
 
 def save(
@@ -123,6 +125,7 @@ def _readme(card: CheckpointCard, boards: Mapping[str, frozenset[str]], model: A
         + ", ".join(f"{key} {value}" for key, value in stage.items() if key != "stage")
         for stage in card.stages
     )
+    parent = card.parent or "none, made from nothing"
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -132,7 +135,7 @@ tags: [spa-bench, world-model]
 
 {card.description}
 
-{parameters:,} parameters. Method: {card.method}. Parent: {card.parent or "none, made from nothing"}.
+{parameters:,} parameters. Method: {card.method}. Parent: {parent}.
 
     spa-bench evaluate --model ./{card.name} --tasks spa
 
@@ -150,4 +153,3 @@ Boards of the training split only, up to symmetry (their keys are in `{BOARDS}`)
 |---|---|
 {trained_on or "| none | 0 |"}
 """
-

@@ -1,12 +1,12 @@
 """Runs the stages of a recipe, one after the other, each skipped when it is done and unchanged.
 
-    OUTPUT/recipe.json      the recipe as it was resolved
-    OUTPUT/start/           the fresh model of a `nano` recipe
-    OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
-    OUTPUT/sft/             log.jsonl, checkpoints to resume from
-    OUTPUT/rl/              log.jsonl, state to resume from
-    OUTPUT/NAME/            the checkpoint: `spa-bench evaluate --model OUTPUT/NAME`
-    OUTPUT/NAME-sft/        what it was between fine-tuning and reinforcement learning
+OUTPUT/recipe.json      the recipe as it was resolved
+OUTPUT/start/           the fresh model of a `nano` recipe
+OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
+OUTPUT/sft/             log.jsonl, checkpoints to resume from
+OUTPUT/rl/              log.jsonl, state to resume from
+OUTPUT/NAME/            the checkpoint: `spa-bench evaluate --model OUTPUT/NAME`
+OUTPUT/NAME-sft/        what it was between fine-tuning and reinforcement learning
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Pipeline:
         made: Path | None = None
         for stage in recipe.stages():
             if only in (None, stage):
-                made = {"selfplay": self._selfplay, "sft": self._sft, "rl": self._rl}[stage]() or made
+                made = {"selfplay": self._selfplay, "sft": self._sft, "rl": self._rl}[
+                    stage
+                ]() or made
         return made
 
     def _check_names(self) -> None:
@@ -107,11 +109,16 @@ class Pipeline:
     def _sft(self) -> Path:
         recipe = self.recipe
         settings = recipe.sft
-        assert settings is not None and recipe.selfplay is not None
+        assert settings is not None
+        assert recipe.selfplay is not None
         tasks = selfplay.training_tasks(recipe.selfplay, self.registry)
         folder, dataset = self.output / "sft", self.output / "selfplay" / "dataset"
         made = self._sft_checkpoint()
-        inputs = [settings.model_dump(), self._done(self.output / "selfplay"), self._start_fingerprint()]
+        inputs = [
+            settings.model_dump(),
+            self._done(self.output / "selfplay"),
+            self._start_fingerprint(),
+        ]
         if self._is_done(folder, inputs) and made.is_dir():
             self.say(f"sft: done already, in {made}")
             return made
@@ -119,10 +126,14 @@ class Pipeline:
         start = checkpoint.load(self._start_path())
         formats = {task.format.prefill for task in tasks}
         if len(formats) > 1:
-            raise InputError("sft: tasks whose replies begin differently cannot be trained together")
+            raise InputError(
+                "sft: tasks whose replies begin differently cannot be trained together"
+            )
         from spa_bench.models.hf_template import Template
 
-        encoder = Encoder(start.tokenizer, Template(start.tokenizer), formats.pop(), settings.labels)
+        encoder = Encoder(
+            start.tokenizer, Template(start.tokenizer), formats.pop(), settings.labels
+        )
         rows = list(selfplay.read_dataset(dataset))
         examples = list(encoder.examples(rows, settings.rows, settings.max_length))
         if not examples:
@@ -217,7 +228,9 @@ class Pipeline:
             from spa_trainers.nano.tokenizer import make_tokenizer
 
             tasks = [
-                selfplay.training_task(task, seeds=selfplay.TRAINING_SEEDS, boards=recipe.nano.boards)
+                selfplay.training_task(
+                    task, seeds=selfplay.TRAINING_SEEDS, boards=recipe.nano.boards
+                )
                 for task in self.registry.resolve(recipe.nano.tasks)
             ]
             tokenizer = make_tokenizer(tasks, recipe.nano.boards, recipe.nano.context)

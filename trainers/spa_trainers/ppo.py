@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,7 +35,6 @@ from spa_trainers.losses import kl_to, policy_loss, value_loss
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.sft import TrainingError
 from spa_trainers.trajectories import Batch, Trajectory, collate, trajectory
-
 
 # -- one step -------------------------------------------------------------------------------------
 
@@ -77,6 +76,25 @@ def advantages_of(batch: Batch, values: Tensor, s: PpoSettings) -> tuple[Tensor,
     return whiten(found, batch.mask), returns
 
 
+class Targets(NamedTuple):
+    """What an update of a batch aims at; float32 (B, M).
+
+    Attributes:
+        logprobs, values: before the update. reference: log-probabilities of the model that
+            training began with, where its divergence is weighed.
+    """
+
+    logprobs: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+    reference: Tensor | None
+
+    def rows(self, index: Tensor, width: int) -> Targets:
+        """Returns some rows, cut to `width` columns."""
+        return Targets(*(None if t is None else t[index][:, :width] for t in self))  # pyright: ignore[reportArgumentType]
+
+
 @dataclasses.dataclass
 class Learner:
     """Actor, critic and their optimizer."""
@@ -100,10 +118,11 @@ class Learner:
 
     def evaluate(self, batch: Batch, model: ActorCritic | None = None) -> Evaluated:
         """Returns what actor and critic say now, without gradients."""
-        parts: list[tuple[Tensor, Evaluated]] = []
         with torch.no_grad():
-            for index in _microbatches(batch, self.settings.microbatch):
-                parts.append((index, self._forward(batch.rows(index), model)))
+            parts = [
+                (index, self._forward(batch.rows(index), model))
+                for index in _microbatches(batch, self.settings.microbatch)
+            ]
         logprobs, entropy, values = (torch.zeros(batch.mask.shape) for _ in range(3))
         for index, found in parts:
             width = found.logprobs.shape[1]
@@ -124,6 +143,7 @@ class Learner:
             reference = self.evaluate(batch, self.reference).logprobs
         assert old.values is not None
         advantages, returns = advantages_of(batch, old.values, s)
+        targets = Targets(old.logprobs, old.values, advantages, returns, reference)
         seconds = time.monotonic() - started
         gap = (old.logprobs - batch.sampled_logprobs).abs()[batch.mask]
         told: dict[str, float] = {
@@ -144,14 +164,8 @@ class Learner:
                 tokens = int(batch.mask[rows].sum())
                 for index in _microbatches(batch, s.microbatch, rows):
                     part = batch.rows(index)
-                    loss = self._loss(
-                        part,
-                        *(t[index][:, : part.mask.shape[1]] for t in (old.logprobs, old.values)),
-                        *(t[index][:, : part.mask.shape[1]] for t in (advantages, returns)),
-                        None if reference is None else reference[index][:, : part.mask.shape[1]],
-                        sums,
-                        actor=step >= s.critic_warmup,
-                    )
+                    aims = targets.rows(index, part.mask.shape[1])
+                    loss = self._loss(part, aims, sums, actor=step >= s.critic_warmup)
                     (loss / tokens).backward()
                 norms = self._clip()
                 told["actor_gradient"], told["critic_gradient"] = norms
@@ -174,11 +188,7 @@ class Learner:
     def _loss(
         self,
         part: Batch,
-        old_logprobs: Tensor,
-        old_values: Tensor,
-        advantages: Tensor,
-        returns: Tensor,
-        reference: Tensor | None,
+        aims: Targets,
         sums: dict[str, float],
         *,
         actor: bool,
@@ -187,24 +197,24 @@ class Learner:
         s, mask = self.settings, part.mask
         now = self._forward(part)
         assert now.values is not None
-        value = value_loss(now.values, old_values, returns, s.value_clip)[mask].sum()
+        value = value_loss(now.values, aims.values, aims.returns, s.value_clip)[mask].sum()
         sums["value_loss"] += float(value.detach())
         if not actor:
             return value
         policy = policy_loss(
             now.logprobs,
-            old_logprobs,
-            advantages,
+            aims.logprobs,
+            aims.advantages,
             clip_low=s.clip_low,
             clip_high=s.clip_high,
             dual_clip=s.dual_clip,
         )[mask].sum()
         loss = policy + value - s.entropy * now.entropy[mask].sum()
-        if reference is not None:
-            divergence = kl_to(now.logprobs, reference)[mask].sum()
+        if aims.reference is not None:
+            divergence = kl_to(now.logprobs, aims.reference)[mask].sum()
             sums["kl"] += float(divergence.detach())
             loss = loss + s.kl * divergence
-        ratio = (now.logprobs - old_logprobs).detach().exp()[mask]
+        ratio = (now.logprobs - aims.logprobs).detach().exp()[mask]
         sums["clipped"] += float(((ratio < 1 - s.clip_low) | (ratio > 1 + s.clip_high)).sum())
         sums["policy_loss"] += float(policy.detach())
         return loss
@@ -279,7 +289,8 @@ class Ppo:
             if bad >= 3:
                 raise TrainingError(
                     f"rl: 3 steps in a row had gradients that are no numbers (step {step}); a"
-                    f" smaller actor_lr may help. {self.folder / 'state.pt'} holds the last good state"
+                    " smaller actor_lr may help. The last good state is in"
+                    f" {self.folder / 'state.pt'}"
                 )
             if step % s.evaluate_every == 0 or step == s.steps:
                 told |= self.evaluate(step)

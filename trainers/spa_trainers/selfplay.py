@@ -66,9 +66,7 @@ class SelfPlaySettings(BaseModel):
     salt: str = "selfplay"
 
 
-def training_task(
-    task: Task, *, seeds: str, boards: int, observation: str | None = None
-) -> Task:
+def training_task(task: Task, *, seeds: str, boards: int, observation: str | None = None) -> Task:
     """Returns a task on training boards: the same in all else, with a hash of its own."""
     instances = TaskInstances(split="train", seeds=seeds, count=boards)
     changed: dict[str, Any] = {"instances": instances}
@@ -108,7 +106,11 @@ def training_tasks(settings: SelfPlaySettings, registry: Registry) -> list[Task]
 
 
 async def play(
-    model: Model, settings: SelfPlaySettings, tasks: Sequence[Task], folder: Path, progress: Progress
+    model: Model,
+    settings: SelfPlaySettings,
+    tasks: Sequence[Task],
+    folder: Path,
+    progress: Progress,
 ) -> None:
     """Plays what a self-play owes into the run folder `folder`."""
     await play_owed(
@@ -127,7 +129,7 @@ async def play(
 def make_rows(
     settings: SelfPlaySettings, tasks: Sequence[Task], played: Path, registry: Registry
 ) -> tuple[list[Row], dict[str, Kept]]:
-    """Returns the rows of a played folder, in the order of its plan, and what was kept of each task.
+    """Returns the rows of a played folder, in the order of its plan, and what was kept.
 
     Raises:
         InputError: if no row is left.
@@ -190,9 +192,9 @@ configs:
 ---
 # World-model rows of spa-bench
 
-{rows} turns of self-play, one a row. `messages` is the conversation up to the turn, `reply` what the
-assistant should say, `spans` the characters of `reply` that hold the observation, the prediction
-and the answer. Beliefs: {beliefs}. Boards: training split only, none of {leave_out}.
+{rows} turns of self-play, one a row. `messages` is the conversation up to the turn, `reply` what
+the assistant should say, `spans` the characters of `reply` that hold the observation, the
+prediction and the answer. Beliefs: {beliefs}. Boards: training split only, none of {leave_out}.
 
 | task | turns played | kept |
 |---|---|---|
@@ -233,7 +235,9 @@ def write_dataset(
         for start in range(0, len(rows), 10_000):
             part = [_as_record(row) for row in rows[start : start + 10_000]]
             writer.write_table(pyarrow.Table.from_pylist(part, schema))
-    counts = {task: {"turns": k.turns, "rows": k.rows, "why": dict(k.why)} for task, k in kept.items()}
+    counts = {
+        task: {"turns": k.turns, "rows": k.rows, "why": dict(k.why)} for task, k in kept.items()
+    }
     (folder / "kept.json").write_text(json.dumps(counts, indent=2) + "\n")
     table = "\n".join(f"| {t} | {k.turns} | {k.rows} ({k.rate:.1%}) |" for t, k in kept.items())
     card = _CARD.format(

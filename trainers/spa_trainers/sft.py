@@ -159,7 +159,7 @@ def fine_tune(
             f" {done.global_step}); a smaller learning_rate or dtype float32 may help. The last"
             f" good checkpoint is in {folder / 'checkpoints'}"
         )
-    trained = trainer.model
+    trained: Any = trainer.model
     if lora is not None:
         trained = trained.merge_and_unload()
     tokens = sum(len(e.input_ids) for e in examples)

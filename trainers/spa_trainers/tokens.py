@@ -112,9 +112,10 @@ class Encoder:
 
 def _extends(row: Row, last: Row) -> bool:
     """Returns whether a row continues the conversation of the row before it."""
-    return row.messages[: len(last.messages) + 1] == (*last.messages, ("assistant", last.reply)) and (
-        len(row.messages) == len(last.messages) + 2
-    )
+    return row.messages[: len(last.messages) + 1] == (
+        *last.messages,
+        ("assistant", last.reply),
+    ) and (len(row.messages) == len(last.messages) + 2)
 
 
 def _overlap(row: Row, parts: Sequence[str], start: int, end: int) -> bool:

@@ -39,9 +39,7 @@ class Trajectory:
         return sum(self.rewards)
 
 
-def trajectory(
-    task: Task, start: Any, episode: Episode, settings: RewardSettings
-) -> Trajectory:
+def trajectory(task: Task, start: Any, episode: Episode, settings: RewardSettings) -> Trajectory:
     """Reads a trajectory out of an episode that began in `start`, played with its tokens logged.
 
     Raises:
@@ -56,7 +54,9 @@ def trajectory(
         if tokens is None or tokens.logprobs is None:
             raise ValueError(f"{episode.instance}: played without tokens")
         if tokens.prompt_ids[: len(ids)] != ids:
-            raise ValueError(f"{episode.instance}: a later prompt does not extend the earlier turns")
+            raise ValueError(
+                f"{episode.instance}: a later prompt does not extend the earlier turns"
+            )
         begin = len(tokens.prompt_ids)
         ids = tokens.prompt_ids + tokens.completion_ids
         turns.append((begin, len(ids)))
