@@ -17,6 +17,7 @@ from spa_bench.cli.evaluate import evaluate
 from spa_bench.cli.instances import app as instances_app
 from spa_bench.cli.leaderboard import app as leaderboard_app
 from spa_bench.cli.list import app as list_app
+from spa_bench.cli.lm_eval import lm_eval_export, lm_eval_path
 from spa_bench.cli.merge import merge
 from spa_bench.cli.perplexity import perplexity
 from spa_bench.cli.play import play
@@ -70,6 +71,8 @@ def _root(  # pyright: ignore[reportUnusedFunction]
 
 
 for _command in (evaluate, show, play, compare, merge, perplexity, view, train, validate):
+    app.command(context_settings=_CONTEXT)(_command)
+for _command in (lm_eval_path, lm_eval_export):
     app.command(context_settings=_CONTEXT)(_command)
 app.add_typer(list_app, name="list", context_settings=_CONTEXT)
 app.add_typer(leaderboard_app, name="leaderboard", context_settings=_CONTEXT)

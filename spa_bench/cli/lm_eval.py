@@ -1,0 +1,26 @@
+"""`spa-bench lm-eval-path` and `lm-eval-export`: our probes in lm-eval, our runs as lm-eval's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def lm_eval_path() -> None:
+    """Print the folder of our task files for lm-eval's --include_path."""
+    from spa_bench.interop.lm_eval_probe import TASKS
+
+    typer.echo(TASKS)
+
+
+def lm_eval_export(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    output: Annotated[Path, typer.Option(help="Where to write; a folder of the model's name.")],
+) -> None:
+    """Write a run's results and samples as lm-eval writes its own."""
+    from spa_bench.interop.lm_eval_export import export
+
+    for path in export(run, output):
+        typer.echo(path)

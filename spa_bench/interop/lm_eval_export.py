@@ -1,0 +1,167 @@
+"""A run as lm-eval writes its own: `results_*.json` and `samples_*.jsonl`, for what reads those.
+
+One sample an episode. Prompts are not in our log, only their hashes, which stand in their place.
+lm-eval prints standard errors and we print intervals: the standard error given is half the width
+of the 95% interval divided by 1.96.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spa_bench.canonical import sha256_hex
+from spa_bench.errors import InputError
+from spa_bench.results.results import Results, Score, TaskResult
+from spa_bench.results.schema import Number
+from spa_bench.runner.log import RunFolder, RunInfo, RunTask, write_atomically
+from spa_bench.runner.plan import Done
+from spa_bench.runner.record import Episode
+
+_FILTER = "none"
+_WIDTH = 2 * 1.959963984540054
+"""Of a 95% interval, in standard errors."""
+
+
+def export(run: Path, output: Path) -> list[Path]:
+    """Writes the files into a folder below `output` named by the model; returns their paths.
+
+    Raises:
+        InputError: if `run` holds no run with results.
+    """
+    folder = RunFolder(run)
+    info, results = folder.read_info(), _results(folder)
+    target = output / "".join(c if c.isalnum() or c in "-_." else "_" for c in info.model.name)
+    target.mkdir(parents=True, exist_ok=True)
+    date = info.created.removesuffix("Z").replace(":", "-")
+    written = [target / f"results_{date}.json"]
+    text = json.dumps(_aggregated(info, results), indent=2, ensure_ascii=False)
+    write_atomically(written[0], f"{text}\n".encode())
+    samples: dict[str, list[str]] = {task.hash: [] for task in info.tasks}
+    done = Done()
+    metric = {task.hash: _first_metric(task) for task in info.tasks}
+    for episode in folder.episodes():
+        lines = samples.get(episode.task_hash)
+        if lines is not None and done.add(episode):
+            sample = _sample(episode, len(lines), metric[episode.task_hash])
+            lines.append(json.dumps(sample, ensure_ascii=False) + "\n")
+    for task in info.tasks:
+        written.append(target / f"samples_{task.task}_{date}.jsonl")
+        write_atomically(written[-1], "".join(samples[task.hash]).encode())
+    return written
+
+
+def _results(folder: RunFolder) -> Results:
+    try:
+        return Results.model_validate_json(folder.results_path.read_bytes())
+    except (OSError, ValidationError):
+        raise InputError(
+            f"{folder.results_path}: no results that this version reads;"
+            f" evaluate .. --resume --output {folder.path} makes them"
+        ) from None
+
+
+def _aggregated(info: RunInfo, results: Results) -> dict[str, Any]:
+    tasks = {task.task: task for task in info.tasks}
+    found = {result.task: _numbers(result) for result in results.tasks}
+    return {
+        "results": found,
+        "group_subtasks": {name: [] for name in found},
+        "configs": {name: _config(task) for name, task in tasks.items()},
+        "versions": {name: task.config.get("version") for name, task in tasks.items()},
+        "n-shot": dict.fromkeys(found, 0),
+        "higher_is_better": {
+            name: {key.partition(",")[0]: True for key in numbers if _is_value(key)}
+            for name, numbers in found.items()
+        },
+        "n-samples": {
+            result.task: {
+                "original": tasks[result.task].boards * result.repeats,
+                "effective": result.episodes,
+            }
+            for result in results.tasks
+            if result.task in tasks
+        },
+        "config": {
+            "model": info.model.name,
+            "model_args": dict(info.model.identity),
+            "limit": info.limit,
+            "random_seed": info.salt,
+        },
+        "task_hashes": {name: task.hash for name, task in tasks.items()},
+        "date": info.created,
+        "model_name": info.model.name,
+        "spa_bench_version": info.versions.get("spa_bench"),
+    }
+
+
+def _numbers(result: TaskResult) -> dict[str, Any]:
+    numbers: dict[str, Any] = {"alias": result.task, "sample_len": result.episodes}
+    for metric, score in result.metrics.items():
+        numbers |= _with_error(metric, score)
+    if result.probe is not None:
+        probe = result.probe
+        more = {
+            "probability": probe.probability,
+            "cell_accuracy": probe.cell_accuracy,
+            "object_f1": probe.object_f1,
+        }
+        for metric, value in more.items():
+            if value is not None:
+                numbers |= {f"{metric},{_FILTER}": value, f"{metric}_stderr,{_FILTER}": "N/A"}
+    return numbers
+
+
+def _with_error(metric: str, score: Score) -> dict[str, Any]:
+    error: Number | str = "N/A"
+    if score.low is not None and score.high is not None:
+        error = (score.high - score.low) / _WIDTH
+    return {f"{metric},{_FILTER}": score.value, f"{metric}_stderr,{_FILTER}": error}
+
+
+def _is_value(key: str) -> bool:
+    name, comma, _ = key.partition(",")
+    return bool(comma) and not name.endswith("_stderr")
+
+
+def _config(task: RunTask) -> dict[str, Any]:
+    config = task.config
+    sampling: Mapping[str, Any] = config.get("sampling", {})
+    limits: Mapping[str, Any] = config.get("limits", {})
+    return {
+        "task": task.task,
+        "tag": config.get("tag", []),
+        "output_type": "generate_until",
+        "repeats": task.repeats,
+        "generation_kwargs": {**sampling, "max_gen_toks": limits.get("new_tokens")},
+        "metadata": {"version": config.get("version")},
+    }
+
+
+def _first_metric(task: RunTask) -> str:
+    """Returns what the success of one episode is called: accuracy for probes, else pass@1."""
+    return "accuracy" if task.config.get("kind") == "probe" else "pass@1"
+
+
+def _sample(episode: Episode, number: int, metric: str) -> dict[str, Any]:
+    doc = {"instance": episode.instance, "board_key": episode.board_key, "repeat": episode.repeat}
+    replies = [turn.reply for turn in episode.turns]
+    prompts = [turn.prompt_sha256 for turn in episode.turns]
+    return {
+        "doc_id": number,
+        "doc": doc,
+        "target": "",
+        "arguments": {f"gen_args_{i}": {"arg_0": f"sha256:{p}"} for i, p in enumerate(prompts)},
+        "resps": [[reply] for reply in replies],
+        "filtered_resps": replies,
+        "filter": _FILTER,
+        "metrics": [metric],
+        "doc_hash": sha256_hex(doc),
+        "prompt_hash": prompts[0] if prompts else sha256_hex(""),
+        "target_hash": sha256_hex(""),
+        metric: float(episode.success),
+    }
