@@ -22,7 +22,6 @@ from spa_bench.runner.rebuild import rebuild
 from spa_bench.runner.record import Episode, to_line
 from spa_bench.runner.resume import Difference, differences, shortened
 from spa_bench.runner.shard import Shard
-from spa_bench.task import Task
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def merge(
     parts = _parts(runs)
     first = min((part.info for part in parts), key=lambda info: info.created)
     tasks = [rebuild(task) for task in first.tasks]
-    info = _whole(first, tasks)
+    info = _whole(first, parts)
     if len({frozenset(part.info.versions.items()) for part in parts}) > 1:
         note("the runs were played with different versions of spa-bench, Python or libraries")
     plan = Plan(tasks, [task.repeats for task in info.tasks], info.salt, info.limit)
@@ -134,11 +133,25 @@ def _differences(first: RunInfo, second: RunInfo) -> list[Difference]:
     return found
 
 
-def _whole(part: RunInfo, tasks: Sequence[Task]) -> RunInfo:
-    """Returns what the run is that this is a part of."""
-    boards = {task.hash: len(task.boards[0][: part.limit]) for task in tasks}
-    logged = [task.model_copy(update={"boards": boards[task.hash]}) for task in part.tasks]
-    return part.model_copy(update={"shard": None, "tasks": logged})
+def _whole(first: RunInfo, parts: Sequence[_Part]) -> RunInfo:
+    """Returns what the run is that all of them are parts of."""
+    unsharded = [part.info for part in parts if part.info.shard is None]
+    counted = unsharded[:1] or list({part.info.shard: part.info for part in parts}.values())
+
+    def total(field: str, task_hash: str) -> int | None:
+        numbers = [
+            getattr(task, field)
+            for info in counted
+            for task in info.tasks
+            if task.hash == task_hash
+        ]
+        return None if None in numbers else sum(numbers)
+
+    tasks = [
+        task.model_copy(update={name: total(name, task.hash) for name in ("boards", "trained_on")})
+        for task in first.tasks
+    ]
+    return first.model_copy(update={"shard": None, "tasks": tasks})
 
 
 def _merge_logs(

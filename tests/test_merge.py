@@ -93,6 +93,21 @@ def test_the_order_of_the_runs_does_not_matter(thirds: list[Path], tmp_path: Pat
     assert len(logs) == 1
 
 
+def test_what_shards_say_of_their_boards_adds_up(thirds: list[Path], tmp_path: Path) -> None:
+    parts: list[Path] = []
+    for number, folder in enumerate(thirds):
+        copy = tmp_path / str(number)
+        copy.mkdir()
+        (copy / "episodes.jsonl").write_bytes((folder / "episodes.jsonl").read_bytes())
+        info = RunFolder(folder).read_info()
+        tasks = [task.model_copy(update={"trained_on": number}) for task in info.tasks]
+        RunFolder(copy).write_info(info.model_copy(update={"tasks": tasks}))
+        parts.append(copy)
+    merge(parts, tmp_path / "merged")
+    merged = RunFolder(tmp_path / "merged").read_info()
+    assert [(task.boards, task.trained_on) for task in merged.tasks] == [(5, 3), (5, 3)]
+
+
 def test_a_shard_is_partial_and_owes_nothing_of_the_others(thirds: list[Path]) -> None:
     results = Results.model_validate_json((thirds[0] / "results.json").read_bytes())
     assert results.partial
