@@ -60,11 +60,12 @@ def build(submissions: Path, output: Path, reported: Path, most: int) -> Built:
     sources = read_reported(reported)
     _prepare(output)
     tasks = measured_tasks(_task_names(found.entries, sources), MAIN)
+    by_name = {task.name: task.task for task in tasks}
     entries: list[Entry] = []
     counts: dict[str, Counts] = {}
     for entry in found.entries:
         try:
-            own = write_submission(entry, output / "submissions" / entry.slug, most)
+            own = write_submission(entry, output / "submissions" / entry.slug, by_name, most)
         except InputError as error:
             found.problems.append(str(error))
             continue

@@ -7,13 +7,13 @@ import hashlib
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import spa_bench
 from spa_bench.canonical import sha256_hex
-from spa_bench.registry import Registry
 from spa_bench.runner.plan import Done
 from spa_bench.runner.record import Episode
 from spa_bench.site.entries import Counts, Entry
@@ -22,15 +22,17 @@ from spa_bench.site.pages import SITE_POLICY, json_block, render
 from spa_bench.site.view import told
 from spa_bench.site.world_model import belief_charts, believing
 from spa_bench.submission.folder import EPISODES
+from spa_bench.task import Task
 
 _STAMP = "stamp.json"
 
 
-def write_submission(entry: Entry, folder: Path, most: int) -> Counts:
+def write_submission(entry: Entry, folder: Path, tasks: Mapping[str, Task], most: int) -> Counts:
     """Writes the page of a submission, unless what is there is the same.
 
     Args:
         folder: of the page, which is made.
+        tasks: the built-in ones that are on the leaderboard, by name.
         most: episodes a task to step through.
 
     Returns:
@@ -42,7 +44,7 @@ def write_submission(entry: Entry, folder: Path, most: int) -> Counts:
         return made
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "episodes").mkdir(parents=True)
-    counts, view = _read_log(entry, most)
+    counts, view = _read_log(entry, tasks, most)
     for number, chunk in enumerate(view.chunks):
         script = f'spa.chunk({number},"{chunk}");\n'
         (folder / "episodes" / f"{number}.js").write_text(script, encoding="ascii")
@@ -84,16 +86,17 @@ def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
     )
 
 
-def _read_log(entry: Entry, most: int) -> tuple[dict[str, dict[str, tuple[int, int]]], Shown]:
+def _read_log(
+    entry: Entry, tasks: Mapping[str, Task], most: int
+) -> tuple[dict[str, dict[str, tuple[int, int]]], Shown]:
     """Returns successes by task and board, and the episodes to show; of a verified log only."""
     counts: dict[str, dict[str, tuple[int, int]]] = {}
     if entry.verification is None:
         return counts, Shown({"tasks": [], "episodes": [], "folder": ""})
-    registry, done = Registry.with_paths(()), Done()
-    known = registry.task_names()
+    done = Done()
     groups: dict[str, tuple[Group, dict[str, int], list[Episode]]] = {}
     for submitted in entry.submission.run.tasks:
-        task = registry.load(submitted.task) if submitted.task in known else None
+        task = tasks.get(submitted.task)
         if task is not None and task.hash == submitted.hash:  # else of another version of it
             order = {board.id: place for place, board in enumerate(task.boards[0])}
             chosen: list[Episode] = []
