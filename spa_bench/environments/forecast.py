@@ -29,8 +29,10 @@ def forecast(
                     if outcome.probability is CERTAIN
                     else probability * outcome.probability
                 )
-                into[outcome.state] = into.get(outcome.state, Fraction(0)) + share
+                known = into.get(outcome.state)
+                into[outcome.state] = share if known is None else known + share
         going = further
     for there, probability in going.items():
-        ended[there] = ended.get(there, Fraction(0)) + probability
+        known = ended.get(there)
+        ended[there] = probability if known is None else known + probability
     return ended

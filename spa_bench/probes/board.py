@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 from spa_bench.environments.environment import AnyEnvironment, Outcome
@@ -111,6 +112,8 @@ class Board:
 
     def can_succeed(self, state: Any, most_transitions: int) -> bool | None:
         """Returns whether success can be reached from a state; None if that took too long."""
+        if _planned(self.environment, state):
+            return True
         found = _search(self.environment, state, most_transitions)
         return None if found is None else bool(found)
 
@@ -119,11 +122,18 @@ class Board:
         return self.environment.is_success(state) or self.environment.loss(state) is not None
 
 
-def shuffled(chance: Keyed, options: Sequence[Any]) -> list[Any]:
-    """Returns the options in random order."""
+def shuffled(chance: Keyed, options: Sequence[Any]) -> Iterator[Any]:
+    """Yields the options in random order, drawn as far as they are asked for."""
     items = list(options)
-    chance.shuffle(items)
-    return items
+    while items:
+        at = chance.below(len(items))
+        items[at], items[-1] = items[-1], items[at]
+        yield items.pop()
+
+
+def sampled(chance: Keyed, options: Sequence[Any], most: int) -> Iterator[Any]:
+    """Yields so many of the options, in random order, or all if they are fewer."""
+    return islice(shuffled(chance, options), most)
 
 
 def _drawn(chance: Keyed, outcomes: tuple[Outcome[Any], ...]) -> Outcome[Any]:

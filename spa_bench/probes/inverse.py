@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -47,7 +47,7 @@ class Inverse(ChoiceProbe):
         return None if action is None else view.environment.format_action(action)
 
 
-def _item(view: View, stratum: str, transition: Transition, actions: Sequence[Any]) -> Item:
+def _item(view: View, stratum: str, transition: Transition, actions: Iterable[Any]) -> Item:
     environment = view.environment
     state, _, outcomes = transition
     after = outcomes[0].state

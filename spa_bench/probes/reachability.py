@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from spa_bench.probes.board import Board, shuffled
+from spa_bench.probes.board import Board, sampled
 from spa_bench.probes.choices import YesNoProbe, yes_no_item
 from spa_bench.probes.probe import Item, View
 
-_STEPS = 300
+_STEPS = 120
 """Of the random walk that strays from the solution."""
 
 _MOST_STATES = 24
@@ -35,7 +35,7 @@ class Reachability(YesNoProbe):
         chance = board.chance(self.name)
         found = dict[str, Any]()
         states = board.shown_alone(board.strolled(f"{self.name}/walk", _STEPS))
-        for state in shuffled(chance, states)[:_MOST_STATES]:
+        for state in sampled(chance, states, _MOST_STATES):
             reached = board.can_succeed(state, _MOST_TRANSITIONS)
             if reached is not None:
                 found.setdefault("yes" if reached else "no", state)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from spa_bench.environments.environment import AnyEnvironment, Facts
 from spa_bench.environments.keyed import Keyed
 from spa_bench.metrics.belief import agreement
-from spa_bench.probes.board import shuffled
+from spa_bench.probes.board import sampled
 from spa_bench.probes.probe import Item, Probe, Scored, View
 
 CANDIDATES = 8
@@ -63,32 +63,41 @@ class StateProbe(Probe):
         for state, probability in possible.items():
             text = environment.observe(state, style)
             right[text] = right.get(text, Fraction(0)) + probability
-        texts = dict.fromkeys(environment.observe(state, style) for state in plausible)
-        wrong = (text for text in texts if text not in right)
+        most = max(1, CANDIDATES - len(right))
+        wrong: dict[str, None] = {}
+        for state in plausible:
+            text = environment.observe(state, style)
+            if text not in right:
+                wrong[text] = None
+                if len(wrong) == most:
+                    break
         return Item(
             stratum=stratum,
             fields=tuple(fields.items()),
             right=tuple(sorted(right.items(), key=lambda pair: (-pair[1], pair[0]))),
-            wrong=tuple(islice(wrong, max(1, CANDIDATES - len(right)))),
+            wrong=tuple(wrong),
             copy=copy,
         )
 
 
-def neighbours(environment: AnyEnvironment, state: Any, chance: Keyed) -> Iterable[Any]:
-    """Yields the state, then what one action may make of it, then what two may: off by one.
+def neighbours(environment: AnyEnvironment, state: Any, chance: Keyed) -> Iterator[Any]:
+    """Yields the state, what one action may make of it, then what two may: off by one.
 
-    Each stage in random order and over a few actions only, where there are many.
+    Each once, in random order, and over a few actions only where there are many.
     """
+    seen, queue = {state: 0}, deque([state])
     yield state
-    stages = [state]
-    for _ in range(2):
-        further = list[Any]()
-        for here in shuffled(chance, stages)[:CANDIDATES]:
-            actions = environment.actions(here)
-            for number in shuffled(chance, environment.effective_actions(here))[:CANDIDATES]:
-                further += [o.state for o in environment.outcomes(here, actions[number])]
-        yield from further
-        stages = list(dict.fromkeys(further))
+    while queue:
+        here = queue.popleft()
+        actions = environment.actions(here)
+        for number in sampled(chance, environment.effective_actions(here), CANDIDATES):
+            for outcome in environment.outcomes(here, actions[number]):
+                there = outcome.state
+                if there not in seen:
+                    seen[there] = seen[here] + 1
+                    yield there
+                    if seen[there] < 2:
+                        queue.append(there)
 
 
 @lru_cache(maxsize=4096)
