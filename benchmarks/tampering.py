@@ -168,11 +168,14 @@ def _another_word(line: Line) -> None:
 
 
 def _swap_board(lines: list[Line]) -> None:
-    lost, won = (
-        next(line for line in lines if line["success"] is success and line["status"] == "complete")
-        for success in (False, True)
+    won = next(line for line in lines if line["success"])
+    lost = next(
+        line
+        for line in lines
+        if _lost(line) and line["task"] == won["task"] and line["instance"] != won["instance"]
     )
-    lost.update(turns=won["turns"], success=True, failure=None)
+    lost.update(turns=won["turns"], success=True)
+    lost.pop("failure")
 
 
 def _best_twice(lines: list[Line]) -> None:
@@ -352,7 +355,7 @@ TAMPERINGS = (
     Tampering(
         "another salt, after the fact",
         _json("submission.json", lambda submission: submission["run"].update(salt="7")),
-        "outcomes is",
+        f"{EPISODES}:",
     ),
     Tampering(
         "a backend that could not begin messages, after the fact",
@@ -470,11 +473,11 @@ def table(submission: Path) -> str:
     rows = [(n, t.what, f"`{says.replace('`', ' ')}`") for n, (t, says) in enumerate(found, 1)]
     detected = sum(t.says in says for t, says in found)
     head = (
-        "# Tampering\n\nWays to doctor a submission, tried on"
-        f" `{submission}`, and the first thing `spa-bench leaderboard verify` says\nto each."
-        " Written by `python -m benchmarks.tampering --write docs/tampering.md`; not edited by"
-        " hand.\nChecksums were made right again after each edit, except where they are what is"
-        f" edited.\n\n{detected} of {len(found)} are detected.\n\n"
+        f"# Tampering\n\nWays to doctor a submission, tried on `{submission}`, and the first\n"
+        "thing `spa-bench leaderboard verify` says to each. Checksums were made right again after"
+        " each edit,\nexcept where they are what is edited. Written by"
+        " `python -m benchmarks.tampering --write docs/tampering.md`;\nnot edited by hand."
+        f"\n\n{detected} of {len(found)} are detected.\n\n"
     )
     return head + tabulate(rows, ["", "what was done", "what the verifier said"], "github") + "\n"
 

@@ -69,10 +69,15 @@ def moody(breaks: frozenset[int] = frozenset()) -> Scripted:
 
 
 def evaluated(
-    path: Path, model: Model, *, tasks: tuple[str, ...] = TASKS, **options: Any
+    path: Path,
+    model: Model,
+    *,
+    tasks: tuple[str, ...] = TASKS,
+    registry: Registry | None = None,
+    **options: Any,
 ) -> RunFolder:
     """Returns the folder of a run of small tasks, four episodes a board unless told otherwise."""
-    loaded = [FewBoards().load(name) for name in tasks]
+    loaded = [(registry or FewBoards()).load(name) for name in tasks]
     evaluation = Evaluation(model, loaded, path, **{"repeats": 4, **options})
     asyncio.run(run(evaluation, Silent()))
     return RunFolder(path)

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from spa_bench.submission.folder import SubmissionFolder
+    from spa_bench.submission.schema import Verification
     from spa_bench.submission.verify import Report
 
 _SHOWN = 20
@@ -16,12 +17,18 @@ _SHOWN = 20
 
 def verify(
     submissions: Annotated[list[Path], typer.Argument(help="Folders of submissions.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The claimed open weights: are the replies plausible under them?"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="For --model: cpu, cuda, ..")] = None,
+    dtype: Annotated[str | None, typer.Option(help="For --model: float32, bfloat16, ..")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what was found; write nothing.")
     ] = False,
 ) -> None:
     """Verify submissions: boards regenerated, actions replayed, prompts rebuilt, replies read
-    again, figures recomputed.
+    again, figures recomputed; with --model, a sample of the replies scored by the weights.
 
     Prints what differs, to the step. Writes what it found, the badge and the flags, into
     verification.json beside the submission; exits with 1 if anything differs.
@@ -44,29 +51,52 @@ def verify(
             if not dry_run:
                 write_verification(folder, None)
             continue
-        _print(folder, report)
-        if not dry_run:
-            write_verification(folder, report.verification)
-        if report.verification is None:
+        verification = report.verification
+        _print_replay(folder, report)
+        if verification is None:
             worst = max(worst, 1)
+        elif model is not None:
+            verification = _by_weights(folder, report, model, device, dtype)
+        if verification is not None:
+            _print_verification(verification)
+        if not dry_run:
+            write_verification(folder, verification)
     if worst:
         raise typer.Exit(worst)
 
 
-def _print(folder: SubmissionFolder, report: Report) -> None:
+def _by_weights(
+    folder: SubmissionFolder, report: Report, path: Path, device: str | None, dtype: str | None
+) -> Verification:
+    import asyncio
+
+    from spa_bench.registry import make_model, resolve_model
+    from spa_bench.submission.authorship import authored, says
+
+    provider, options = resolve_model(str(path.absolute()), device=device, dtype=dtype)
+    found = asyncio.run(authored(folder, report, make_model(options, provider), path))
+    if found.authorship is not None:
+        typer.echo(f"  {says(found.authorship)}")
+    return found
+
+
+def _print_replay(folder: SubmissionFolder, report: Report) -> None:
     speed = report.episodes / report.seconds
     typer.echo(
         f"{folder.path}: {report.episodes:,} episodes, {report.turns:,} turns replayed in"
         f" {report.seconds:.1f} s ({speed:,.0f} episodes a second)"
     )
-    if report.verification is None:
-        more = "at least " if report.stopped else ""
-        typer.echo(f"  does not verify: {more}{len(report.differences)} difference(s)")
-        for line in report.differences[:_SHOWN]:
-            typer.echo(f"  - {line}")
-        if len(report.differences) > _SHOWN:
-            typer.echo(f"  .. and {len(report.differences) - _SHOWN} more")
+    if report.verification is not None:
         return
-    typer.echo(f"  badge: {report.verification.badge}")
-    for flag in report.verification.flags:
+    more = "at least " if report.stopped else ""
+    typer.echo(f"  does not verify: {more}{len(report.differences)} difference(s)")
+    for line in report.differences[:_SHOWN]:
+        typer.echo(f"  - {line}")
+    if len(report.differences) > _SHOWN:
+        typer.echo(f"  .. and {len(report.differences) - _SHOWN} more")
+
+
+def _print_verification(verification: Verification) -> None:
+    typer.echo(f"  badge: {verification.badge}")
+    for flag in verification.flags:
         typer.echo(f"  flag: {f'{flag.task}: ' if flag.task else ''}{flag.says}")

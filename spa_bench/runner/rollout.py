@@ -50,6 +50,19 @@ class Answer:
     tokens: TurnTokens | None = None
     choice_logprobs: tuple[float, ...] | None = None
 
+    @classmethod
+    def of(cls, turn: Turn) -> Answer:
+        """Returns what was answered in a turn of a log."""
+        return cls(
+            message=turn.reply,
+            stop_reason=turn.stop_reason,
+            reasoning=turn.reasoning,
+            usage=turn.usage,
+            seconds=turn.seconds,
+            tokens=turn.tokens,
+            choice_logprobs=turn.choice_logprobs,
+        )
+
 
 class Rollout:
     """One episode, turn by turn: `ask`, then `answer`, until it is `over`; then `end`.

@@ -19,8 +19,11 @@ _SAMPLE = 256
 _SHORTEST = 200
 """Characters of all replies of an episode; shorter ones are equal by chance."""
 
-_MANY = 0.2
-"""From this share on, equal transcripts are worth a word."""
+_COPIED = 0.2
+"""From this share on, transcripts that another submission has, too, are worth a word."""
+
+_REPEATED = 0.05
+"""And those that repeat another of the same board from this share on."""
 
 
 class Transcripts:
@@ -109,10 +112,10 @@ def flags(
             yield Flag(kind="overlap", task=task.task, says=says)
     for name, sample in others.items():
         share = share_in(transcripts.sample(), sample)
-        if share >= _MANY:
+        if share >= _COPIED:
             says = f"about {share:.0%} of the transcripts are, word for word, also those of {name}"
             yield Flag(kind="copied", says=says)
-    if transcripts.repeated > _MANY * max(transcripts.long, 1):
+    if transcripts.repeated > _REPEATED * max(transcripts.long, 1):
         says = (
             f"{transcripts.repeated:,} of {transcripts.long:,} transcripts repeat another of the"
             " same board, word for word: natural for a deterministic model only"

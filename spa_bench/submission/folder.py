@@ -49,6 +49,9 @@ REQUIRED = ("submission.json", "results.json", EPISODES, "README.md")
 LONGEST_LINE = 4 * MB
 """Bytes of one episode: five turns of 800 kB."""
 
+MOST_BYTES = 20_000 * MB
+"""Of any log, uncompressed."""
+
 _MOST_TRAINING_BYTES = 200 * MB
 
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S{1,80})")
@@ -146,7 +149,7 @@ class SubmissionFolder:
         except ValidationError as error:
             raise InputError(f"{self.path}/{TRAINING_BOARDS}: {_first(error)}") from None
 
-    def episodes(self, most_bytes: int) -> Iterator[tuple[int, Episode]]:
+    def episodes(self, most_bytes: int = MOST_BYTES) -> Iterator[tuple[int, Episode]]:
         """Yields the episodes with the numbers of their lines.
 
         Args:

@@ -10,12 +10,17 @@ from spa_bench.models.model import StopReason
 from spa_bench.runner.record import Episode, Turn
 from spa_bench.runner.rollout import Answer, EpisodeSpec, Rollout
 
-_REPORTED = frozenset({"reply", "reasoning", "stop_reason", "usage", "seconds", "tokens"})
+_REPORTED = frozenset(
+    {"reply", "reasoning", "stop_reason", "usage", "seconds", "tokens", "choice_logprobs"}
+)
 """What only the model and its backend can know of a turn; all else follows from it."""
 
 _FOLLOWS = tuple(field.name for field in fields(Turn) if field.name not in _REPORTED)
 
 _STOP_REASONS = get_args(StopReason)
+
+_ROUNDING = 2e-6
+"""Log-probabilities of choices are rounded to six digits in the log."""
 
 
 def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode, list[str]]:
@@ -37,20 +42,12 @@ def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode
                 f"turn {number} comes after the end; the episode has {number - 1}"
             ]
         rollout.ask()
-        made = rollout.answer(
-            Answer(
-                message=turn.reply,
-                stop_reason=turn.stop_reason,
-                reasoning=turn.reasoning,
-                usage=turn.usage,
-                seconds=turn.seconds,
-                tokens=turn.tokens,
-                choice_logprobs=turn.choice_logprobs,
-            )
-        )
-        if made != turn or turn.stop_reason not in _STOP_REASONS:
-            whats = [f"turn {number}: {what}" for what in _differences(turn, made)]
-            return rollout.end(logged.error), whats
+        choices = rollout.choices()
+        made = rollout.answer(Answer.of(turn))
+        whats = [] if made == turn else list(_differences(turn, made))
+        whats += _unfit(turn, choices)
+        if whats:
+            return rollout.end(logged.error), [f"turn {number}: {what}" for what in whats]
     complete = logged.status == "complete"
     if complete and not rollout.over:
         says = f"ends after turn {len(logged.turns)}, though there were turns and actions left"
@@ -68,8 +65,21 @@ def _differences(logged: Any, made: Any) -> Iterator[str]:
         said, is_so = getattr(logged, name), getattr(made, name)
         if said != is_so:
             yield f"{name} is {is_so!r:.160}, not {said!r:.160}{_step(name, said, is_so)}"
-    if isinstance(logged, Turn) and logged.stop_reason not in _STOP_REASONS:
-        yield f"stop_reason is one of {', '.join(_STOP_REASONS)}, not {logged.stop_reason!r:.60}"
+
+
+def _unfit(turn: Turn, choices: tuple[str, ...]) -> Iterator[str]:
+    """Yields what a backend cannot have reported: another end, or a choice that it did not make."""
+    if turn.stop_reason not in _STOP_REASONS:
+        yield f"stop_reason is one of {', '.join(_STOP_REASONS)}, not {turn.stop_reason!r:.60}"
+    logprobs = turn.choice_logprobs
+    if logprobs is None:
+        return
+    if len(logprobs) != len(choices):
+        yield f"choice_logprobs are {len(logprobs)}, and there are {len(choices)} choices"
+    elif turn.reply not in choices:
+        yield "reply is none of the choices"
+    elif logprobs[choices.index(turn.reply)] < max(logprobs) - _ROUNDING:
+        yield "reply is not the choice with the highest of choice_logprobs"
 
 
 def _step(name: str, said: Any, is_so: Any) -> str:

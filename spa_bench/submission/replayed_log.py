@@ -10,11 +10,9 @@ from spa_bench.runner.record import Episode
 from spa_bench.runner.rollout import EpisodeSpec
 from spa_bench.submission.differences import Differences, EnoughError
 from spa_bench.submission.flags import Transcripts
-from spa_bench.submission.folder import EPISODES, MB, SubmissionFolder
+from spa_bench.submission.folder import EPISODES, MB, MOST_BYTES, SubmissionFolder
 from spa_bench.submission.order import Order
 from spa_bench.submission.recompute import recompute
-
-_MOST_BYTES = 20_000 * MB
 
 
 class ReplayedLog:
@@ -54,7 +52,7 @@ class ReplayedLog:
             EnoughError: if nobody needs to know more.
         """
         expected = 0
-        most_bytes = min(_MOST_BYTES, self._plan.total * MB)
+        most_bytes = min(MOST_BYTES, self._plan.total * MB)
         for number, logged in self._folder.episodes(most_bytes):
             where = f"{EPISODES}:{number}: {logged.instance:.100} repeat {logged.repeat}"
             planned = self._order.place(logged)

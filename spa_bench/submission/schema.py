@@ -133,28 +133,32 @@ class Flag(_Strict):
         task: null where it concerns all.
     """
 
-    kind: Literal["above_ceiling", "optimal_play", "copied", "overlap", "repeated", "salt"]
+    kind: Literal[
+        "above_ceiling", "optimal_play", "copied", "overlap", "repeated", "salt", "unlike_weights"
+    ]
     task: str | None = None
     says: str
 
 
 class Authorship(_Strict):
-    """How likely the recorded replies are under the claimed weights.
+    """How likely the recorded replies are under some weights, beside what these write themselves.
+
+    Log-probabilities are natural, at temperature 1, means over the tokens of a reply.
 
     Attributes:
         weights: SHA-256 over the names and contents of the weight files.
-        replies, tokens: how many were scored.
-        mean_logprob: of a token, at temperature 1.
-        expected_logprob: what the mean would be, had the weights written the replies as the
-            tasks sample; deviation: standard deviations that the mean lies below it.
+        replies: how many prompts: of each the recorded and a fresh reply were scored.
+        recorded, own: their means over replies.
+        difference, low, high: the first less the second, with its 95% interval.
     """
 
     weights: Sha256
     replies: int
-    tokens: int
-    mean_logprob: float
-    expected_logprob: float
-    deviation: float
+    recorded: float
+    own: float
+    difference: float
+    low: float
+    high: float
 
 
 class Verification(_Strict):

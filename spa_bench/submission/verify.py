@@ -35,6 +35,7 @@ class Report:
     Attributes:
         differences: a line each, at most `MOST_DIFFERENCES`; a submission with any has no badge.
         stopped: whether there may be more of them.
+        plan: of a complete run of the submission's tasks; None if one is not ours.
         results: recomputed; None where the tasks or the log could not be replayed to their end.
         verification: None with any difference.
         seconds: that it took.
@@ -43,6 +44,7 @@ class Report:
     submission: Submission
     differences: list[str]
     stopped: bool
+    plan: Plan | None
     results: Results | None
     verification: Verification | None
     episodes: int
@@ -66,7 +68,7 @@ def verify(
     folder.check()
     submission, stated = folder.submission(), folder.results()
     training = folder.training_boards()
-    found, results = Differences(), None
+    found, plan, results = Differences(), None, None
     replay: ReplayedLog | None = None
     verification: Verification | None = None
     stopped = False
@@ -100,6 +102,7 @@ def verify(
         submission=submission,
         differences=found.lines,
         stopped=stopped,
+        plan=plan,
         results=results,
         verification=verification,
         episodes=replay.count if replay else 0,

@@ -1,0 +1,125 @@
+"""The recorded replies are scored under the claimed weights, beside what these write themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from submissions import ABOUT, NOBODY, FewBoards, evaluated, moody
+from worlds import changed
+
+from spa_bench.errors import InputError
+from spa_bench.models.model import Model
+from spa_bench.registry import make_model, resolve_model
+from spa_bench.submission.authorship import authored, hash_weights, plausible, says
+from spa_bench.submission.folder import SubmissionFolder
+from spa_bench.submission.pack import pack
+from spa_bench.submission.schema import Authorship, Verification
+from spa_bench.submission.verify import verify
+from spa_bench.task import Task
+
+pytest.importorskip("torch", reason="needs torch: pip install 'spa-bench[hf]'")
+
+ROOM = {"max_position_embeddings": 4096}
+
+
+class Short(FewBoards):
+    """One turn, of few tokens."""
+
+    def load(self, name: str) -> Task:
+        return changed(super().load(name), limits={"turns": 1, "new_tokens": 24})
+
+
+def loaded(folder: Path) -> Model:
+    provider, options = resolve_model(str(folder), device="cpu")
+    return make_model(options, provider)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import hf_tiny
+
+    return hf_tiny.save(tmp_path_factory.mktemp("own") / "tiny", **ROOM)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import hf_tiny
+
+    return hf_tiny.save(tmp_path_factory.mktemp("other") / "tiny", kind="qwen2", **ROOM)
+
+
+def packed(path: Path, model: Model, repeats: int = 16) -> SubmissionFolder:
+    tasks, registry = ("frozenlake_answer",), Short()
+    run = evaluated(path / "run", model, tasks=tasks, registry=registry, repeats=repeats)
+    return pack(run, ABOUT, path / "tiny", registry, scrubber=NOBODY)
+
+
+@pytest.fixture(scope="module")
+def written(own: Path, tmp_path_factory: pytest.TempPathFactory) -> SubmissionFolder:
+    return packed(tmp_path_factory.mktemp("written"), loaded(own))
+
+
+def under(folder: SubmissionFolder, weights: Path) -> Verification:
+    report = verify(folder, Short())
+    return asyncio.run(authored(folder, report, loaded(weights), weights))
+
+
+def found(verification: Verification) -> Authorship:
+    assert verification.authorship is not None
+    return verification.authorship
+
+
+def test_replies_of_the_weights_are_authored(written: SubmissionFolder, own: Path) -> None:
+    verification = under(written, own)
+    assert verification.badge == "authored", says(found(verification))
+    assert found(verification).low < 0 < found(verification).high
+    assert found(verification).weights == hash_weights(own)
+    assert verification.flags == []
+
+
+def test_replies_of_other_weights_are_not(written: SubmissionFolder, other: Path) -> None:
+    verification = under(written, other)
+    assert verification.badge == "replayed"
+    assert found(verification).high < -0.5
+    assert [flag.kind for flag in verification.flags] == ["unlike_weights"]
+
+
+def test_replies_of_somebody_else_are_not(own: Path, tmp_path: Path) -> None:
+    verification = under(packed(tmp_path, moody()), own)
+    assert verification.badge == "replayed"
+    assert "nats less likely under the given weights" in verification.flags[-1].says
+
+
+def test_the_finding_does_not_change(written: SubmissionFolder, own: Path) -> None:
+    # batches may be made up otherwise, so that numbers agree to rounding only
+    first, again = found(under(written, own)), found(under(written, own))
+    assert first.difference == pytest.approx(again.difference, abs=1e-3)
+    assert first.replies == again.replies
+
+
+def test_few_replies_prove_nothing(own: Path, tmp_path: Path) -> None:
+    folder = packed(tmp_path, moody(), repeats=2)
+    with pytest.raises(InputError, match="4 replies to score are too few"):
+        under(folder, own)
+
+
+def test_a_model_that_cannot_score_is_refused(written: SubmissionFolder, own: Path) -> None:
+    report = verify(written, Short())
+    with pytest.raises(InputError, match="cannot score a given text"):
+        asyncio.run(authored(written, report, moody(), own))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no weights \(\*\.safetensors\)"):
+        hash_weights(tmp_path)
+
+
+def test_a_difference_with_little_evidence_is_not_enough() -> None:
+    told = Authorship(
+        weights="0" * 64, replies=8, recorded=-2, own=-2, difference=0.0, low=-0.9, high=0.9
+    )
+    assert not plausible(told)
+    assert plausible(told.model_copy(update={"low": -0.2, "high": 0.2}))
+    assert not plausible(told.model_copy(update={"low": 0.6, "high": 0.8}))
