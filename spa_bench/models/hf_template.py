@@ -44,7 +44,7 @@ class Template:
         append_only: whether a longer conversation extends the tokens of a shorter one.
         stops: strings that end a reply, besides those of a request.
         stop_ids: tokens that end a reply: the tokenizer's and the template's.
-        end_id: the one of them that follows a reply in a longer conversation; None if there is none.
+        end_id: the one of them that follows a reply in a longer conversation, if there is one.
 
     Raises:
         InputError: for a chat template that cannot render a plain conversation.

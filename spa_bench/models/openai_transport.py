@@ -32,12 +32,26 @@ class _Bounded(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
+class _Unread(_Bounded):
+    """A body that nobody needs; closed like any other."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        return
+        yield
+
+
 async def _bound(response: httpx2.Response) -> None:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    bounded = _Bounded
     if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         # A megabyte may unpack to a thousand; nobody asked for it.
-        raise UnboundedError("the answer is compressed, though the request asks for it as it is")
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _Bounded(response.stream)
+        if response.is_success:
+            raise UnboundedError(
+                "the answer is compressed, though the request asks for it as it is"
+            )
+        del response.headers["content-encoding"]  # the status of an error says enough
+        bounded = _Unread
+    response.stream = bounded(response.stream)
 
 
 def open_client(base_url: str, key: str | None, connections: int, connect: float) -> AsyncOpenAI:

@@ -63,6 +63,7 @@ AGAIN: dict[str, Fault] = {
     "425": status(425),
     "500": status(500),
     "502, with a page of HTML": plain_status(502, "<html><h1>Bad gateway</h1></html>"),
+    "503, with a compressed page": plain_status(503, "packed?", **{"Content-Encoding": "gzip"}),
     "504": status(504),
     "520 to 524": status(522),
     "429": status(429),
