@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spa_bench.results.efficiency import Efficiency, EfficiencyTally
+from spa_bench.results.results import Results
 from spa_bench.results.table import efficiency_line
 from spa_bench.runner.record import EPISODE_SCHEMA, Episode, Turn, TurnUsage
 
@@ -120,6 +121,12 @@ def test_a_log_without_times_says_nothing() -> None:
     tally = EfficiencyTally()
     tally.add(episode(None, None, turn(1)), scored=True)
     assert tally.result() is None
+
+
+def test_results_of_earlier_versions_are_read() -> None:
+    results = Results(model="m", salt="0", partial=False, foreign_lines=0, tasks=[])
+    older = results.model_dump(by_alias=True, exclude={"efficiency"})
+    assert Results.model_validate(older).efficiency is None
 
 
 times = st.tuples(st.floats(0, 1e12), st.floats(0, 1e9))
