@@ -112,7 +112,7 @@ def percent_axis(label: str) -> Axis:
 
 def count_axis(label: str, values: Sequence[float]) -> Axis:
     """Returns an axis of whole numbers that reaches from the least value to the greatest."""
-    least, most = math.floor(min(values)), math.ceil(max(values))
+    least, most = math.floor(min(values, default=0)), math.ceil(max(values, default=1))
     step = max(1, math.ceil((most - least) / 8))
     ticks = [(float(i), str(i)) for i in range(least, most + 1, step)]
     return Axis(label, least - 0.25, most + 0.25 if most > least else least + 1, ticks)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spa_bench.errors import InputError
+from spa_bench.probes.world import ProbeWorld
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import BoardBounds, board_bounds, ceiling_of, closed_loop_of, floor_of
 from spa_bench.results.results import Results, TaskResult
@@ -191,6 +192,14 @@ class MeasuredTask:
     def name(self) -> str:
         """The task's name."""
         return self.task.name
+
+    @property
+    def probe(self) -> str | None:
+        """The kind of probe, such as `transition` or, ranked, `transition ranked`."""
+        world = self.task.environment
+        if not isinstance(world, ProbeWorld):
+            return None
+        return f"{world.probe.name} ranked" if world.ranking else world.probe.name
 
     def floor(self, metric: str) -> float:
         """Returns what uniformly random actions get; NaN where unknown."""

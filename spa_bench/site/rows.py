@@ -17,6 +17,7 @@ from spa_bench.site.ranks import Discipline, Rank, ranks
 
 OVERALL = "overall"
 _METRICS = (("pass@1", "Pass@1"), ("pass@8", "Pass@8"))
+_PROBES = "probes"
 
 
 @dataclass(frozen=True)
@@ -127,17 +128,22 @@ def _columns(tasks: Sequence[MeasuredTask]) -> Iterator[Column]:
         ranked=OVERALL,
         says="mean over the main tasks of (Pass@1 - floor) / (ceiling - floor)",
     )
+    episodes = [task for task in tasks if task.probe is None]
     for metric, label in _METRICS:
-        for task in tasks:
+        for task in episodes:
             shown = task.main and metric == "pass@1"
             ranked = task.name if metric == "pass@1" else ""
             yield Column(f"{task.name}:{metric}", task.name, label, "score", shown, ranked)
-    for task in tasks:
+    for task in episodes:
         says = "(Pass@1 - floor) / (ceiling - floor)"
         yield Column(f"{task.name}:normalised", task.name, "normalised", "ratio", False, "", says)
     for what in ("observation", "prediction"):
         says = f"exact {what}s, over all tasks whose replies state them"
         yield Column(f"belief:{what}", what, "belief", "score", True, "", says)
+    says = "mean over its probes of (right answers - chance) / (1 - chance)"
+    yield Column(_PROBES, "all", "probes", "ratio", True, "", says)
+    for kind in sorted({task.probe for task in tasks if task.probe is not None}):
+        yield Column(f"{_PROBES}:{kind}", kind, "probes", "score", False, "", "right answers")
     yield Column("tokens", "tokens", "", "count", says="prompt and completion tokens an episode")
     yield Column("cost", "$", "", "money", says="US dollars per 1,000 episodes")
     yield Column("date", "date", "", "text", says="of the submission")
@@ -154,6 +160,7 @@ def _entry_row(
 ) -> Row:
     submission = entry.submission
     cells: dict[str, Cell] = {"parameters": _count(submission.parameters)}
+    cells |= _probes(entry, tasks)
     for task in tasks:
         result = entry.result(task.task)
         for metric, _ in _METRICS:
@@ -194,7 +201,10 @@ def _reported_row(source: Reported, number: int, tasks: Sequence[MeasuredTask]) 
 
 
 def _bound_row(name: str, which: Literal["floor", "ceiling"], tasks: Sequence[MeasuredTask]) -> Row:
-    cells: dict[str, Cell] = {OVERALL: Cell(1.0 if which == "ceiling" else 0.0)}
+    whole = Cell(1.0 if which == "ceiling" else 0.0)
+    cells: dict[str, Cell] = {OVERALL: whole}
+    if any(task.probe is not None for task in tasks):
+        cells[_PROBES] = whole
     for task in tasks:
         for metric, _ in _METRICS:
             floor, ceiling = _limits(task, metric)
@@ -238,6 +248,29 @@ def _belief(results: Sequence[TaskResult]) -> dict[str, Cell]:
         elif exact:
             cells[f"belief:{what}"] = Cell(_mean([interval.value for interval in exact]))
     return cells
+
+
+def _probes(entry: Entry, tasks: Sequence[MeasuredTask]) -> dict[str, Cell]:
+    """Returns the mean accuracy of each kind of probe, and all of them between chance and 1."""
+    kinds: dict[str, list[float]] = {}
+    above: list[float | None] = []
+    cells: dict[str, Cell] = {}
+    for task in tasks:
+        result = entry.result(task.task)
+        found = None if result is None else result.probe
+        if task.probe is None or found is None or found.accuracy.value is None:
+            continue
+        value, chance = found.accuracy.value, task.floor("pass@1")
+        kinds.setdefault(task.probe, []).append(value)
+        above.append(_finite(normalised(value, chance, 1.0)))
+        cells[f"{task.name}:pass@1"] = Cell(
+            value, found.accuracy.low, found.accuracy.high, *_limits(task, "pass@1")
+        )
+    if above:
+        cells[_PROBES] = Cell(_mean(above))
+    return cells | {
+        f"{_PROBES}:{kind}": Cell(math.fsum(values) / len(values)) for kind, values in kinds.items()
+    }
 
 
 def _count(number: int | None) -> Cell:

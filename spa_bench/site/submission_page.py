@@ -19,8 +19,7 @@ from spa_bench.runner.record import Episode
 from spa_bench.site.entries import Counts, Entry
 from spa_bench.site.episodes import Group, Shown, shown
 from spa_bench.site.pages import SITE_POLICY, json_block, render
-from spa_bench.site.view import told
-from spa_bench.site.world_model import belief_charts, believing
+from spa_bench.site.world_model import world_model
 from spa_bench.submission.folder import EPISODES
 from spa_bench.task import Task
 
@@ -64,8 +63,6 @@ def write_submission(entry: Entry, folder: Path, tasks: Mapping[str, Task], most
 
 
 def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
-    results = entry.results
-    beliefs = believing(results.tasks)
     return render(
         "submission.html",
         policy=SITE_POLICY,
@@ -76,10 +73,7 @@ def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
         s=entry.submission,
         badge=entry.badge,
         verification=entry.verification,
-        tasks=results.tasks,
-        metrics=told(results.tasks),
-        believing=beliefs,
-        charts=belief_charts(beliefs),
+        **world_model(entry.results.tasks),
         downloads=downloads,
         index=view.index,
         left_out=view.left_out,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from spa_bench.environments.environment import Outcome
 from spa_bench.formats.format import ParsedReply
+from spa_bench.probes.world import Asked
 from spa_bench.runner import chance
 from spa_bench.runner.record import Episode, LoggedFacts, Turn, facts_to_log
 from spa_bench.site.scene import TEXT, Cell, Scene, differing, scene_of
@@ -66,6 +67,7 @@ class TracedTurn:
             the piece.
         frames: the state before the turn, and after each of `moves`.
         dropped: actions that were named but not executed.
+        right: of a probe, its right answers with their probabilities, the likeliest first.
     """
 
     asked: str | None = None
@@ -82,6 +84,7 @@ class TracedTurn:
     dropped: list[str] = field(default_factory=list[str])
     observed: Belief | None = None
     predicted: Belief | None = None
+    right: list[tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +232,15 @@ def _turn(
         dropped=list(turn.actions[turn.executed :]),
         observed=_belief(task, turn.facts_observed, before),
         predicted=_belief(task, turn.facts_predicted, after),
+        right=_right(before),
     )
+
+
+def _right(state: Any) -> list[tuple[str, str]] | None:
+    """Returns the right answers, if the state is that of a probe."""
+    if not isinstance(state, Asked):
+        return None
+    return [(text, str(probability)) for text, probability in state.item.right]
 
 
 def _belief(task: Task | None, said: LoggedFacts | None, state: Any) -> Belief | None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from markupsafe import Markup
 
 import spa_bench
-from spa_bench.results.results import Results, TaskResult, compute
+from spa_bench.results.results import Results, compute
 from spa_bench.runner.log import BadLine, RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
 from spa_bench.site.episodes import Group, shown
 from spa_bench.site.pages import alone, joined, render, static
 from spa_bench.site.rebuilt import rebuilt
-from spa_bench.site.world_model import belief_charts, believing
+from spa_bench.site.world_model import world_model
 from spa_bench.task import Task
 
 _SCRIPTS = ("board.js", "viewer.js")
@@ -55,17 +54,13 @@ def run_page(path: Path, most: int | None = None) -> str:
             f"{len(bad)} lines of the log are no episodes and were skipped;"
             f" the first is line {bad[0].number}: {bad[0].reason}"
         )
-    beliefs = believing(results.tasks)
     script, style = joined(*_SCRIPTS), static("style.css")
     return render(
         "view.html",
         policy=alone(script, style),
         script=Markup(script),
         info=info,
-        tasks=results.tasks,
-        metrics=told(results.tasks),
-        believing=beliefs,
-        charts=belief_charts(beliefs),
+        **world_model(results.tasks),
         episodes=sum(task.episodes for task in results.tasks) or len(episodes),
         owed=results.owed,
         notes=notes,
@@ -73,18 +68,6 @@ def run_page(path: Path, most: int | None = None) -> str:
         chunks=view.chunks,
         left_out=view.left_out,
         version=spa_bench.__version__,
-    )
-
-
-def told(tasks: Iterable[TaskResult]) -> list[str]:
-    """Returns the metrics that at least one task has a value of, in the order of the tasks."""
-    return list(
-        dict.fromkeys(
-            metric
-            for task in tasks
-            for metric, score in task.metrics.items()
-            if score.value is not None
-        )
     )
 
 

@@ -10,14 +10,28 @@
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const OUTCOMES = { success: "solved", infrastructure: "broke: to be played again" };
   const MARKS = { success: "✓", infrastructure: "!", dead_end: "d" };
+  const MOST_TABS = 8; // more are chosen from a list
   const markOf = (outcome) => MARKS[outcome] || outcome[0];
   const sayOutcome = (outcome) => OUTCOMES[outcome] || `failed: ${outcome.replaceAll("_", " ")}`;
+  const inShort = (action) => (action.length > 24 || action.includes("\n") ? "answer" : action);
   const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const signed = (x) => `${x > 0 ? "+" : ""}${String(x).replace("-", "−")}`;
+
+  // `sokoban/6x6-1/ragen/123` is board 123; what follows tells the items of a probe about it apart
+  const named = (instance) => {
+    const parts = instance.split("/");
+    const at = parts.findIndex((part) => /^\d+$/.test(part));
+    return at < 0 ? [instance, ""] : [parts[at], parts.slice(at + 1).join(" ")];
+  };
 
   const entries = index.episodes.map(([task, board, repeat, outcome, chunk, place], number) => ({
     task, board, repeat, outcome, chunk, place, number,
   }));
+
+  const title = (e) => {
+    const [board, item] = named(e.board);
+    return `board ${board}${item ? `, ${item}` : ""} · repeat ${e.repeat}`;
+  };
 
   // -- episodes, unpacked when needed ------------------------------------------------------------
 
@@ -107,13 +121,28 @@
 
   // -- the overview: a row a board, a mark a repeat ---------------------------------------------
 
+  const showTask = (number) => {
+    shownTask = number;
+    filter = null;
+    showOverview();
+    open(listed()[0]);
+  };
+
   const showTabs = () => {
-    part("tabs").replaceChildren(...index.tasks.map((task, i) => {
+    const tabs = part("tabs");
+    tabs.hidden = index.tasks.length < 2;
+    if (index.tasks.length > MOST_TABS) {
+      const select = html("select", { "aria-label": "Task" }, ...index.tasks.map((task, i) => html("option", { value: i, text: task.name })));
+      select.value = shownTask;
+      select.onchange = () => showTask(Number(select.value));
+      tabs.replaceChildren(select);
+      return;
+    }
+    tabs.replaceChildren(...index.tasks.map((task, i) => {
       const tab = html("button", { type: "button", class: "tab", "aria-pressed": String(i === shownTask), text: task.name });
-      tab.onclick = () => { shownTask = i; filter = null; showOverview(); open(listed()[0]); };
+      tab.onclick = () => showTask(i);
       return tab;
     }));
-    part("tabs").hidden = index.tasks.length < 2;
   };
 
   const showFilters = () => {
@@ -138,17 +167,16 @@
     const rows = new Map();
     for (const e of entries) {
       if (e.task !== shownTask) continue;
-      if (!rows.has(e.board)) rows.set(e.board, []);
-      rows.get(e.board).push(e);
+      const [board] = named(e.board);
+      if (!rows.has(board)) rows.set(board, []);
+      rows.get(board).push(e);
     }
     const lines = [...rows].map(([board, own]) => {
-      own.sort((a, b) => a.repeat - b.repeat);
-      const name = board.split("/").pop();
-      const line = html("div", { class: "line" }, html("span", { class: "name", title: board, text: name }));
+      const line = html("div", { class: "line" }, html("span", { class: "name", title: `board ${board}`, text: board }));
       for (const e of own) {
         const cell = html("button", {
           type: "button", class: `cell ${e.outcome === "success" ? "good" : ""}`, tabindex: -1,
-          "data-number": e.number, "aria-label": `board ${name}, repeat ${e.repeat}: ${sayOutcome(e.outcome)}`, text: markOf(e.outcome),
+          "data-number": e.number, "aria-label": `${title(e)}: ${sayOutcome(e.outcome)}`, title: title(e), text: markOf(e.outcome),
         });
         if (filter && e.outcome !== filter) cell.classList.add("faint");
         line.append(cell);
@@ -185,7 +213,7 @@
 
   const showEpisode = () => {
     const task = index.tasks[entry.task];
-    part("title").textContent = `${task.name} · board ${entry.board.split("/").pop()} · repeat ${entry.repeat}`;
+    part("title").textContent = `${task.name} · ${title(entry)}`;
     part("instance").textContent = entry.board;
     part("outcome").textContent = sayOutcome(entry.outcome);
     part("outcome").className = `outcome ${entry.outcome === "success" ? "good" : "bad"}`;
@@ -198,7 +226,7 @@
         button.onclick = () => go(i, s);
         return button;
       };
-      const stops = t.frames.slice(1).map((_, k) => stop(k + 1, t.moves[k].action, `turn ${i + 1}, after ${t.moves[k].action}`));
+      const stops = t.frames.slice(1).map((_, k) => stop(k + 1, inShort(t.moves[k].action), `turn ${i + 1}, after ${inShort(t.moves[k].action)}`));
       return html("li", {}, stop(0, `Turn ${i + 1}`, `turn ${i + 1}, before its actions`), ...stops);
     }));
     showStep();
@@ -243,7 +271,7 @@
     part("played").classList.toggle("plain", !index.tasks[entry.task].believes);
     if (!now) return;
     const done = now.moves[step - 1];
-    const label = step ? `after ${done.action}, action ${step} of ${now.moves.length}` : "before the turn";
+    const label = step ? `after ${now.right ? "the answer" : done.action}, action ${step} of ${now.moves.length}` : "before the turn";
     const happened = !step ? "" : [
       `reward ${signed(done.reward)}`, done.changed ? null : "nothing changed", done.chance ? `chance ${done.chance}` : null,
     ].filter(Boolean).join(", ");
@@ -255,6 +283,13 @@
       const last = now.frames.length - 1;
       figure("happened", spa.board(scene, now.frames[last], { label: "What happened" }), `after all ${plural(last, "action")} of the turn`);
     } else part("happened").hidden = true;
+    part("right").hidden = !now.right;
+    if (now.right) {
+      const [text, chance] = now.right[0];
+      figure("right", spa.board(scene, { facts: {}, text }, { label: "A right answer" }),
+        chance === "1" ? "the only one" : `the likeliest of ${now.right.length}, chance ${chance}`);
+    }
+    part("board").querySelector("h4").textContent = now.right ? "The question" : "The board";
 
     part("reply").replaceChildren(...now.reply.map(([kind, text]) =>
       kind === "text" ? document.createTextNode(text) : html("mark", { class: kind, title: kind, text })));
