@@ -15,7 +15,7 @@ def train(
         list[str],
         typer.Argument(
             metavar="[STAGE] RECIPE",
-            help="A recipe's name or .yaml file; selfplay, sft or rl before it runs that stage alone.",
+            help="A recipe's name or .yaml file; selfplay, sft or rl before it runs that stage.",
         ),
     ],
     changes: Annotated[
@@ -32,7 +32,7 @@ def train(
         list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
     ] = None,
 ) -> None:
-    """Train a model by a recipe: self-play, fine-tuning on world-model rows, reinforcement learning.
+    """Train a model by a recipe: self-play, fine-tuning on its rows, reinforcement learning.
 
     Stages that are done are skipped; a stage that was interrupted goes on. The checkpoint plugs
     back in: spa-bench evaluate --model OUTPUT/RECIPE

@@ -4,9 +4,6 @@ import json
 
 import pytest
 from datasets import load_dataset
-from spa_trainers import selfplay, sft
-from spa_trainers.pipeline import Pipeline
-from spa_trainers.recipe import Recipe
 
 import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
@@ -14,6 +11,9 @@ from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.evaluation import Silent
 from spa_bench.registry import Registry
+from spa_trainers import selfplay, sft
+from spa_trainers.pipeline import Pipeline
+from spa_trainers.recipe import Recipe
 
 NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "heads": 2}
 NANO |= {"feed_forward": 32}
@@ -164,6 +164,7 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch):
 
 def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_path):
     import torch
+
     from spa_trainers import checkpoint
     from spa_trainers.tokens import Example
 

@@ -7,6 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+
+from spa_bench.checkpoint import read_boards, read_card
+from spa_bench.errors import InputError
+from spa_bench.evaluation import Silent
+from spa_bench.models import hf
+from spa_bench.models.hf_template import Template
+from spa_bench.registry import Registry
+from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import selfplay
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -17,14 +25,6 @@ from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.recipe import Recipe
 from spa_trainers.rewards import RewardSettings
 from spa_trainers.trajectories import collate, trajectory
-
-from spa_bench.checkpoint import read_boards, read_card
-from spa_bench.errors import InputError
-from spa_bench.evaluation import Silent
-from spa_bench.models import hf
-from spa_bench.models.hf_template import Template
-from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
 
 SMALL = {"tasks": ["frozenlake"], "steps": 3, "boards": 3, "repeats": 3, "keep": 1.0, "pool": 20}
 SMALL |= {"actor_lr": 1e-3, "critic_lr": 1e-3, "evaluate_every": 2, "evaluate_boards": 2}

@@ -1,9 +1,9 @@
 """Recipes: what is wrong with one is said with file and line, before any work."""
 
 import pytest
-from spa_trainers.recipe import find_recipe, load_recipe, recipes_folder
 
 from spa_bench.errors import InputError
+from spa_trainers.recipe import find_recipe, load_recipe, recipes_folder
 
 GOOD = """\
 recipe: mine

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 from scripted import Scripted
-from spa_trainers.rewards import RewardSettings, turn_rewards
 
 from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
+from spa_trainers.rewards import RewardSettings, turn_rewards
 
 SETTINGS = RewardSettings(beliefs=0.5)
 

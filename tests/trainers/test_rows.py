@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import Scripted
-from spa_trainers.players import RandomPlayer
-from spa_trainers.rows import RowMaker, corrected
-from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 from spa_bench.formats.world_model import WorldModel
 from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
+from spa_trainers.players import RandomPlayer
+from spa_trainers.rows import RowMaker, corrected
+from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 WORLDS = ["sokoban_wm", "frozenlake_wm", "frozenlake_slippery_wm", "sudoku_wm"]
 

@@ -4,15 +4,15 @@ import asyncio
 
 import hf_tiny
 import pytest
+
+from spa_bench.models.hf_template import Template
+from spa_bench.registry import Registry
+from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.players import RandomPlayer
 from spa_trainers.rows import RowMaker
 from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 from spa_trainers.tokens import IGNORED, Encoder
-
-from spa_bench.models.hf_template import Template
-from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
 
 
 @pytest.fixture(scope="module")
