@@ -1,0 +1,92 @@
+"""Measures what models know of the worlds, and writes docs/world-model.md with its figures.
+
+    python -m benchmarks.world_model [MODEL ..] [--parts probes,ranking,belief,perplexity]
+        [--probes world_model] [--items 48] [--boards 32] [--repeats 4] [--output runs/world-model]
+        [--write docs/world-model.md]
+
+Every model named is measured, or its run continued, below `--output`; then the page is made of all
+runs that are there, so models can be added one by one. Without a model, only the page is made.
+`baseline/oracle` and `baseline/random` take all items whatever `--items` says: they cost little.
+Interrupt it at will: started again it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.world_model_page import write_page
+from spa_bench.cli import main as spa_bench
+from spa_bench.errors import SpaBenchError
+from spa_bench.evaluation import evaluate
+from spa_bench.models.model import Model
+from spa_bench.models.ranking import can_rank
+from spa_bench.registry import make_model, resolve_model
+
+PARTS = ("probes", "ranking", "belief", "perplexity")
+WORLD_MODEL_TASKS = "sokoban_wm,frozenlake_wm,frozenlake_slippery_wm,sudoku_wm"
+
+
+def main() -> None:
+    """Measures, then writes."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="as evaluate takes them")
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--probes", default="world_model", help="tasks, as evaluate takes them")
+    parser.add_argument("--items", type=int, default=48, help="of each probe")
+    parser.add_argument("--boards", type=int, default=32, help="of each world-model task")
+    parser.add_argument("--repeats", type=int, default=4, help="episodes a board")
+    parser.add_argument("--output", type=Path, default=Path("runs/world-model"))
+    parser.add_argument("--write", type=Path, default=Path("docs/world-model.md"))
+    chosen = parser.parse_args()
+    parts = chosen.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"--parts: there is no {sorted(unknown)[0]!r}")
+    for name in chosen.models:
+        provider, options = resolve_model(name)
+        folder = chosen.output / re.sub(r"[^A-Za-z0-9_.-]+", "-", options.label).strip("-")
+        ranks = can_rank(make_model(options, provider))
+        baseline = provider == "baseline"
+        for part in parts:
+            if part in ("ranking", "perplexity") and (baseline or not ranks):
+                continue
+            try:
+                _measure(part, name, folder, chosen, baseline)
+            except SpaBenchError as error:  # one model that fails is no reason to lose the others
+                print(f"{name}, {part}: {error}", file=sys.stderr)
+    write_page(chosen.output, chosen.write)
+
+
+def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) -> None:
+    print(f"{name}: {part} ..", flush=True)
+    items = None if baseline else chosen.items
+    if part == "perplexity":
+        folder.mkdir(parents=True, exist_ok=True)
+        output = folder / "perplexity.json"
+        if not output.exists():
+            command = ["perplexity", "--model", name, "--output", str(output)]
+            try:
+                spa_bench([*command, "--limit", str(chosen.boards)])
+            except SystemExit as end:
+                if end.code:
+                    raise SpaBenchError("no perplexity") from None
+    elif part == "belief":
+        boards = None if baseline else chosen.boards
+        repeats = None if baseline else chosen.repeats
+        _evaluate(name, WORLD_MODEL_TASKS, folder / part, boards, repeats)
+    else:
+        tasks = chosen.probes if part == "probes" else "world_model_ranking"
+        _evaluate(name, tasks, folder / part, items, None)
+
+
+def _evaluate(
+    model: str | Model, tasks: str, output: Path, limit: int | None, repeats: int | None
+) -> None:
+    evaluate(model, tasks, output=output, limit=limit, repeats=repeats, resume=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""docs/world-model.md and its figures, made of the runs that `benchmarks.world_model` leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from spa_bench.results.results import Results, TaskResult
+from spa_bench.results.schema import Interval
+
+WORLDS = {
+    "sokoban": "Sokoban",
+    "frozenlake": "FrozenLake",
+    "frozenlake_slippery": "FrozenLake, slippery",
+    "sudoku": "Sudoku",
+}
+COUNTERFACTUAL = {
+    "sokoban_mirrored": "Sokoban, mirrored",
+    "sokoban_pull": "Sokoban, pulled",
+    "frozenlake_mirrored": "FrozenLake, mirrored",
+    "frozenlake_sliding": "FrozenLake, sliding",
+    "sudoku_regions": "Sudoku, shifted regions",
+}
+PROBES = (
+    "to_coordinates",
+    "to_grid",
+    "transition",
+    "rollout",
+    "inverse",
+    "legality",
+    "reward",
+    "reachability",
+)
+
+_INTRODUCTION = """\
+# What models know of the worlds
+
+Made by `python -m benchmarks.world_model`; do not edit.
+
+Every question is asked alone, at temperature 0, and answered by the kernel exactly. Scores are
+accuracies in percent with 95% intervals clustered by board; *items* is how many were asked, of each
+probe the first ones. *chance*: a random choice among each item's plausible answers. *copied*: what
+is shown, given as the answer. Both are exact, and over all items of the probe; models may have been
+asked fewer. *to coordinates* and *to grid* estimate a state, *transition* is one action, *rollout*
+one to eight, *inverse* asks for the action between two states, *legality* whether an action changes
+anything, *reward* what it brings and whether it ends the episode, *reachability* whether success is
+still within reach. A probe with `_grid` shows the grid alone, the others the grid and coordinates.
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of one model; `asked` says how it was asked, in words."""
+
+    name: str
+    tasks: Mapping[str, TaskResult]
+    perplexity: Mapping[str, Any] | None
+
+
+def write_page(runs: Path, page: Path) -> None:
+    """Writes the page and its figures from all runs below a folder."""
+    measured = sorted(_read(runs), key=lambda m: (not m.name.startswith("baseline/"), m.name))
+    figures = page.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    parts = [_INTRODUCTION, *_probe_sections(measured), *_ranking_section(measured)]
+    if _draw_horizon(measured, figures / "world-model-rollout.svg"):
+        parts.append(
+            "## Over the horizon\n\n"
+            "![Accuracy of roll-outs over one to eight actions](figures/world-model-rollout.svg)\n"
+        )
+    parts += [*_belief_section(measured), *_perplexity_section(measured)]
+    if _draw_belief(measured, figures / "world-model-belief.svg"):
+        parts.append("![Exact predictions over the turns](figures/world-model-belief.svg)\n")
+    page.write_text("\n".join(parts), encoding="utf-8")
+    print(f"wrote {page} from {len(measured)} models in {runs}")
+
+
+def _read(runs: Path) -> Iterator[Measured]:
+    for folder in sorted(path for path in runs.glob("*") if path.is_dir()):
+        found = [
+            Results.model_validate_json(path.read_bytes())
+            for path in sorted(folder.glob("*/results.json"))
+        ]
+        path = folder / "perplexity.json"
+        perplexity = json.loads(path.read_text()) if path.exists() else None
+        if found or perplexity:
+            tasks = {task.task: task for results in found for task in results.tasks}
+            name = found[0].model if found else str(perplexity["model"])
+            yield Measured(name, tasks, perplexity)
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def _probe_sections(measured: Sequence[Measured]) -> Iterator[str]:
+    groups = [("Known worlds", WORLDS), ("Changed rules, stated in the question", COUNTERFACTUAL)]
+    for title, worlds in groups:
+        rows: list[list[str]] = []
+        for world in worlds:
+            for probe in PROBES:
+                for suffix in ("", "_grid"):
+                    rows += _probe_rows(f"{world}_{probe}{suffix}", measured)
+        if rows:
+            headers = ["probe", "chance", "copied", *(m.name for m in measured)]
+            yield f"## {title}\n\n{_table(headers, rows)}\n"
+    yield _slippery(measured)
+
+
+def _probe_rows(name: str, measured: Sequence[Measured]) -> Iterator[list[str]]:
+    """Yields a row for the probe; for transitions one for each stratum too."""
+    results = [m.tasks.get(name) for m in measured]
+    found = [r.probe for r in results if r is not None and r.probe is not None]
+    if not found:
+        return
+    whole = max(found, key=lambda probe: probe.items)
+    cells = [_accuracy(r.probe.accuracy, r.probe.items) if r and r.probe else "-" for r in results]
+    yield [f"`{name}`", _percent(whole.chance), _percent(whole.copied), *cells]
+    if name.endswith("_transition"):
+        for stratum, reference in whole.strata.items():
+            of = [r.probe.strata.get(stratum) if r and r.probe else None for r in results]
+            cells = [_accuracy(s.accuracy, s.items) if s else "-" for s in of]
+            label = f"&nbsp;&nbsp;{stratum}"
+            yield [label, _percent(reference.chance), _percent(reference.copied), *cells]
+
+
+def _slippery(measured: Sequence[Measured]) -> str:
+    rows = [
+        [
+            f"`{name}`",
+            m.name,
+            str(probe.items),
+            _percent(probe.accuracy.value),
+            _percent(probe.probability),
+            _percent(probe.best),
+            _percent(probe.chance_probability),
+            _percent(probe.copied_probability),
+        ]
+        for name in ("frozenlake_slippery_transition", "frozenlake_slippery_rollout")
+        for m in measured
+        if name in m.tasks and (probe := m.tasks[name].probe) is not None
+    ]
+    headers = ["probe", "model", "items", "possible", "probability", "best", "chance", "copied"]
+    return (
+        "## Where chance decides\n\nOn slippery ice an answer is right if it can happen, which"
+        " after several actions is nearly everything nearby. *probability* is the mean probability"
+        " of the answers by the kernel, beside that of the best possible answers, of chance and of"
+        f" copying.\n\n{_table(headers, rows)}\n"
+    )
+
+
+def _ranking_section(measured: Sequence[Measured]) -> Iterator[str]:
+    names = sorted({n for m in measured for n in m.tasks if n.endswith("_ranking")})
+    rows = [
+        [
+            f"`{name}`",
+            m.name,
+            _percent(probe.chance),
+            _accuracy(probe.accuracy, probe.items),
+            _percent(probe.ranking.mass),
+            _percent(probe.ranking.distance),
+            _percent(probe.ranking.calibration_error),
+        ]
+        for name in names
+        for m in measured
+        if name in m.tasks
+        and (probe := m.tasks[name].probe) is not None
+        and probe.ranking is not None
+    ]
+    if rows:
+        headers = ["probe", "model", "chance", "accuracy", "mass", "distance", "calibration error"]
+        yield (
+            "## By ranking\n\nThe same items, but the model chooses among the plausible answers by"
+            " log-probability. *mass*: the probability that it gives to right ones. *distance*:"
+            " total variation distance between its distribution and the kernel's. *calibration"
+            f" error*: of the probability of its choice.\n\n{_table(headers, rows)}\n"
+        )
+
+
+def _belief_section(measured: Sequence[Measured]) -> Iterator[str]:
+    rows = [
+        [
+            f"`{name}`",
+            m.name,
+            _percent(task.metrics["pass@1"].value),
+            f"{belief.turns}",
+            _interval(belief.observation.exact),
+            _interval(belief.prediction.exact),
+            _percent(belief.ceiling),
+            _percent(belief.prediction.cell_accuracy),
+            _percent(belief.prediction.object_f1),
+            _interval(belief.gain, sign=True),
+        ]
+        for name in (f"{world}_wm" for world in WORLDS)
+        for m in measured
+        if (task := m.tasks.get(name)) is not None and (belief := task.belief) is not None
+    ]
+    if rows:
+        headers = ["task", "model", "Pass@1", "turns", "observed", "predicted", "best", "cells"]
+        headers += ["F1", "gain"]
+        yield (
+            "## Belief inside episodes\n\nWhat models write in the world-model format while they"
+            " play, at temperature 1: turns with an exact `<observation>` and an exact"
+            " `<prediction>`; *best* is what the best possible predictions of the same turns get,"
+            " *cells* and *F1* are agreement of predictions to the cell and to the object, *gain*"
+            " how much more often a turn with an exact prediction leads to success than one"
+            f" without.\n\n{_table(headers, rows)}\n"
+        )
+
+
+def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
+    rows = [
+        [
+            task["task"],
+            m.name,
+            str(task["boards"]),
+            str(task["symbols"]),
+            *(
+                f"{task['styles'][style][unit]:.2f}"
+                for style in ("grid", "grid+coordinates")
+                for unit in ("per_token", "per_character")
+            ),
+        ]
+        for m in measured
+        if m.perplexity is not None
+        for task in m.perplexity["tasks"]
+    ]
+    if rows:
+        headers = ["world", "model", "boards", "uniform", "grid, per token", "per character"]
+        headers += ["grid+coordinates, per token", "per character"]
+        yield (
+            "## Perplexity of states\n\n`spa-bench perplexity`: the text of starting states after"
+            " the one word `State:`. *uniform*: symbols that a cell may hold, which is what"
+            f" guessing them uniformly gets.\n\n{_table(headers, rows)}\n"
+        )
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _percent(value: float | None) -> str:
+    return "-" if math.isnan(_known(value)) else f"{100 * _known(value):.1f}"
+
+
+def _accuracy(interval: Interval, items: int) -> str:
+    return f"{_interval(interval)} of {items}"
+
+
+def _interval(interval: Interval, sign: bool = False) -> str:
+    value, low, high = (100 * _known(x) for x in (interval.value, interval.low, interval.high))
+    if math.isnan(value):
+        return "-"
+    shown = f"{value:{'+' if sign else ''}.1f}"
+    return shown if math.isnan(low) else f"{shown} [{low:.1f}, {high:.1f}]"
+
+
+# -- figures --------------------------------------------------------------------------------------
+
+_LOOKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"), ("X", "-."))
+"""Marker and line of each model, so that they can be told apart in grey."""
+
+
+def _draw_horizon(measured: Sequence[Measured], path: Path) -> bool:
+    worlds = [w for w in ("sokoban", "frozenlake", "sudoku") if _with(measured, f"{w}_rollout")]
+    if not worlds:
+        return False
+    figure, axes = _panels(len(worlds))
+    for axis, world in zip(axes, worlds, strict=True):
+        some = _with(measured, f"{world}_rollout")
+        for number, (name, task) in enumerate(some):
+            strata = sorted(task.probe.strata.items(), key=lambda pair: int(pair[0]))
+            points = [(int(k), s.accuracy) for k, s in strata]
+            _line(axis, points, name, number)
+        whole = max((task.probe for _, task in some), key=lambda probe: probe.items)
+        ks = sorted(whole.strata, key=int)
+        for label, values, grey in (
+            ("chance", [whole.strata[k].chance for k in ks], "0.45"),
+            ("copied", [whole.strata[k].copied for k in ks], "0.7"),
+        ):
+            axis.plot([int(k) for k in ks], _percents(values), color=grey, linewidth=1, label=label)
+        axis.set(title=WORLDS[world], xlabel="actions", xticks=range(1, len(ks) + 1))
+    axes[0].set_ylabel("exact states, %")
+    _save(figure, axes, path)
+    return True
+
+
+def _draw_belief(measured: Sequence[Measured], path: Path) -> bool:
+    worlds = [w for w in WORLDS if any(t.belief for _, t in _with(measured, f"{w}_wm"))]
+    if not worlds:
+        return False
+    figure, axes = _panels(len(worlds))
+    for axis, world in zip(axes, worlds, strict=True):
+        for number, (name, task) in enumerate(_with(measured, f"{world}_wm")):
+            if task.belief is not None:
+                points = [(t.turn, t.prediction) for t in task.belief.by_turn]
+                _line(axis, points, name, number)
+        axis.set(title=WORLDS[world], xlabel="turn", xticks=range(1, 6))
+    axes[0].set_ylabel("exact predictions, %")
+    _save(figure, axes, path)
+    return True
+
+
+def _with(measured: Sequence[Measured], task: str) -> list[tuple[str, Any]]:
+    return [(m.name, m.tasks[task]) for m in measured if task in m.tasks]
+
+
+def _panels(count: int) -> tuple[Any, Any]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams |= {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "spa-bench",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        1, count, figsize=(2.7 * count + 0.6, 3.0), sharey=True, squeeze=False
+    )
+    return figure, axes[0]
+
+
+def _line(axis: Any, points: Sequence[tuple[int, Any]], name: str, number: int) -> None:
+    marker, style = _LOOKS[number % len(_LOOKS)]
+    xs = [x for x, _ in points]
+    intervals = [p if isinstance(p, Interval) else None for _, p in points]
+    values = [i.value if i else p for i, (_, p) in zip(intervals, points, strict=True)]
+    shown = axis.plot(
+        xs,
+        _percents(values),
+        marker=marker,
+        linestyle=style,
+        markersize=4,
+        linewidth=1.3,
+        label=name,
+    )
+    if all(intervals):
+        bounds = [_percents([i.low for i in intervals]), _percents([i.high for i in intervals])]
+        axis.fill_between(xs, *bounds, color=shown[0].get_color(), alpha=0.12, linewidth=0)
+
+
+def _percents(values: Sequence[float | None]) -> list[float]:
+    return [100 * _known(value) for value in values]
+
+
+def _save(figure: Any, axes: Any, path: Path) -> None:
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        axis.set_ylim(-3, 103)
+        axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+        shown, labels = axis.get_legend_handles_labels()
+        handles |= dict(zip(labels, shown, strict=True))
+    columns = min(len(handles), 4)
+    figure.legend(
+        handles.values(), handles, loc="lower center", ncols=columns, frameon=False, fontsize=8
+    )
+    rows = math.ceil(len(handles) / columns)
+    figure.tight_layout(rect=(0, 0.02 + 0.07 * rows, 1, 1))
+    figure.savefig(path, metadata={"Date": None})
