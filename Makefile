@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format claims tasks schemas first-results rows clean
+.PHONY: help demo test lint format claims tasks schemas first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -59,6 +59,10 @@ first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and throu
 
 rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the leaderboard
 	@$(BIN)/python -m benchmarks.leaderboard_rows
+
+NANO := nano-start nano-base nano-world-model
+nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (about an hour on two cores)
+	@for recipe in $(NANO); do $(BIN)/spa-bench train $$recipe || exit 1; done
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .hypothesis
