@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format claims tasks schemas first-results rows nano clean
+.PHONY: help demo test lint format claims tasks schemas site first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -53,6 +53,9 @@ tasks: $(VENV)/dev.stamp  ## check every task and its boards; write docs/tasks.m
 
 schemas: $(VENV)/dev.stamp  ## write the published schemas
 	@$(BIN)/python -m spa_bench.schemas leaderboard/spec
+
+site: $(VENV)/base.stamp  ## build the leaderboard's pages into leaderboard/site
+	@$(BIN)/spa-bench leaderboard build
 
 first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (long; on a quiet machine)
 	@$(BIN)/python -m benchmarks.first_results
