@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
 from benchmarks.claims.claim import Claim, Measured, NotRunError
 from benchmarks.site_scale import Scale, measure, submissions_of_baselines
+from spa_bench.evaluation import evaluate
+from spa_bench.site.view import run_page
 
 SIZES = (10, 200, 1000)
 USABLE_SECONDS = 1.0
 SECONDS_A_SUBMISSION = 0.5
+PAGE_MEGABYTES = 0.5
 
 
 def table_is_usable() -> Measured:
@@ -47,7 +51,24 @@ def _scale(number: int) -> Scale:
 
 @cache
 def _templates() -> list[Path]:
-    return submissions_of_baselines(Path(tempfile.mkdtemp(prefix="spa-bench-site-")))
+    return submissions_of_baselines(Path(_kept().name))
+
+
+@cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    """Returns a folder that is removed at the end of the process."""
+    return tempfile.TemporaryDirectory(prefix="spa-bench-site-")
+
+
+def page_of_a_run() -> Measured:
+    """The page of a whole run of one task in the world-model format, with all its episodes."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = evaluate("baseline/random", "sokoban_wm", output=folder)
+        started = time.perf_counter()
+        megabytes = len(run_page(Path(folder)).encode()) / 1e6
+        seconds = time.perf_counter() - started
+    detail = f"{result.tasks[0].episodes:,} episodes, made in {seconds:.1f} s"
+    return Measured(f"{megabytes:.2f} MB", megabytes <= PAGE_MEGABYTES, detail)
 
 
 CLAIMS = [
@@ -64,5 +85,12 @@ CLAIMS = [
         "the leaderboard is built",
         "0.5 s a submission",
         site_is_built,
+    ),
+    Claim(
+        "run-page",
+        6,
+        "the page of a run of 1,024 episodes in the world-model format",
+        "0.5 MB",
+        page_of_a_run,
     ),
 ]

@@ -189,13 +189,18 @@ class _Step(NamedTuple):
 def _outcome(task: Task, salt: str, episode: Episode, state: Any, step: _Step) -> Outcome[Any]:
     environment = task.environment
     where = f"the log does not replay: turn {step.turn} has no"
-    action = environment.parse_action(step.action)
-    if action is None:
-        raise NotReplayableError(f"{where} action {step.action!r}")
-    if not environment.enumerable:
-        key = (salt, environment.environment_id, episode.instance, episode.repeat)
-        return environment.sample(state, action, chance.dynamics(*key, step.executed))
-    outcomes = environment.outcomes(state, action)
+    try:
+        action = environment.parse_action(step.action)
+        if action is None:
+            raise NotReplayableError(f"{where} action {step.action[:40]!r}")
+        if not environment.enumerable:
+            key = (salt, environment.environment_id, episode.instance, episode.repeat)
+            return environment.sample(state, action, chance.dynamics(*key, step.executed))
+        outcomes = environment.outcomes(state, action)
+    except NotReplayableError:
+        raise
+    except Exception as error:  # of a world of somebody else's, asked what it never meant to answer
+        raise NotReplayableError(f"{where} such step: {error}") from None
     if step.outcome >= len(outcomes):
         raise NotReplayableError(f"{where} outcome {step.outcome}")
     return outcomes[step.outcome]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import spa_bench
+from spa_bench.models.baselines import RandomBaseline
 from spa_bench.runner.log import RunFolder
 from spa_bench.runner.record import Episode
 from spa_bench.site.rebuilt import rebuilt
@@ -115,3 +118,39 @@ def test_an_unknown_board_or_task_is_shown_as_logged(
     alone = trace(None, board, "0", episode)
     assert "cannot be rebuilt" in (alone.note or "")
     assert alone.turns[0].reply == [("text", episode.turns[0].reply)]
+
+
+LAKE = """
+include: {episode}
+task: lake
+format: answer
+environment: {{name: gymnasium, id: FrozenLake-v1, render_mode: ansi}}
+instances: {{split: all, seeds: 0-1}}
+limits: {{turns: 2, actions_per_turn: 5, actions: 10, new_tokens: 100}}
+prompt: {{instruction: Walk.}}
+"""
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    """A task in a world of somebody else's, which may raise anything."""
+    episode = Path(__file__).parents[2] / "tasks" / "_episode.yaml"
+    path = tmp_path / "lake.yaml"
+    path.write_text(LAKE.format(episode=os.path.relpath(episode, tmp_path)))
+    return str(path)
+
+
+@pytest.mark.parametrize("world", ["probe", "gymnasium"])
+def test_actions_after_the_end_stop_no_page(tmp_path: Path, lake: str, world: str) -> None:
+    task = lake if world == "gymnasium" else "sokoban_rollout"
+    spa_bench.evaluate(RandomBaseline("r"), task, limit=1, repeats=1, output=tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    made_again = rebuilt(folder.read_info().tasks[0])
+    assert made_again is not None
+    (episode,) = folder.episodes()
+    actions = episode.turns[0].actions * 20
+    forged = replace(
+        episode.turns[0], actions=actions, outcomes=(0,) * len(actions), executed=len(actions)
+    )
+    board = made_again.boards[0][0]
+    assert traced(made_again, board, replace(episode, turns=(forged,))).turns[0].frames
