@@ -70,7 +70,7 @@
       place.replaceChildren(html("p", { class: "hint", text: "They have no task in common." }));
       return;
     }
-    const name = (select) => select.selectedOptions[0].textContent;
+    const name = (select) => select.selectedOptions[0].textContent.replace(` (${select.value})`, "");
     const head = html("tr", {}, ...["task", "boards", name(first), name(second), "difference", "better : equal : worse", "board by board"].map((text, i) => html("th", { scope: "col", class: i ? "" : "left", text })));
     const lines = tasks.map((task) => {
       const boards = Object.keys(one[task]).filter((b) => other[task][b] && one[task][b][0] >= k && other[task][b][0] >= k);
