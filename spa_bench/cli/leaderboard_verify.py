@@ -21,6 +21,9 @@ def verify(
         Path | None,
         typer.Option(help="The claimed open weights: are the replies plausible under them?"),
     ] = None,
+    replies: Annotated[
+        int, typer.Option(min=8, help="For --model: how many replies are scored.")
+    ] = 64,
     device: Annotated[str | None, typer.Option(help="For --model: cpu, cuda, ..")] = None,
     dtype: Annotated[str | None, typer.Option(help="For --model: float32, bfloat16, ..")] = None,
     dry_run: Annotated[
@@ -56,7 +59,7 @@ def verify(
         if verification is None:
             worst = max(worst, 1)
         elif model is not None:
-            verification = _by_weights(folder, report, model, device, dtype)
+            verification = _by_weights(folder, report, model, replies, device, dtype)
         if verification is not None:
             _print_verification(verification)
         if not dry_run:
@@ -66,7 +69,12 @@ def verify(
 
 
 def _by_weights(
-    folder: SubmissionFolder, report: Report, path: Path, device: str | None, dtype: str | None
+    folder: SubmissionFolder,
+    report: Report,
+    path: Path,
+    replies: int,
+    device: str | None,
+    dtype: str | None,
 ) -> Verification:
     import asyncio
 
@@ -74,7 +82,7 @@ def _by_weights(
     from spa_bench.submission.authorship import authored, says
 
     provider, options = resolve_model(str(path.absolute()), device=device, dtype=dtype)
-    found = asyncio.run(authored(folder, report, make_model(options, provider), path))
+    found = asyncio.run(authored(folder, report, make_model(options, provider), path, replies))
     if found.authorship is not None:
         typer.echo(f"  {says(found.authorship)}")
     return found

@@ -18,6 +18,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
@@ -32,13 +33,15 @@ from spa_bench.submission.schema import Authorship, Flag, Verification
 from spa_bench.submission.verify import Report
 
 REPLIES = 64
-"""How many replies are scored, at most."""
+"""How many replies are scored, unless told otherwise."""
 
 _FEWEST = 8
 
-MARGIN = 0.5
-"""Nats a token between the record and the weights' own words, up to which they count as theirs:
-what quantisation costs is far less, another model's words far more."""
+TOLERANCE = 0.1
+"""Nats a token that the record may differ by for reasons of its own, such as quantisation."""
+
+RESOLUTION = 0.5
+"""Nats a token: a larger difference must show, or too little was scored to say anything."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Recorded:
 
 
 async def authored(
-    folder: SubmissionFolder, report: Report, model: Model, weights: Path
+    folder: SubmissionFolder, report: Report, model: Model, weights: Path, replies: int = REPLIES
 ) -> Verification:
     """Returns the verification of a replayed submission with what the weights say to it.
 
@@ -61,6 +64,7 @@ async def authored(
         report: of the submission's replay, without a difference.
         model: with the weights; started and closed here.
         weights: their folder.
+        replies: to score, at most.
 
     Raises:
         InputError: for a model that cannot score, too few replies, or a folder without weights.
@@ -70,7 +74,7 @@ async def authored(
         raise InputError(f"{folder.path} was not replayed; nothing is known of its replies")
     digest = hash_weights(weights)
     prefills = report.submission.run.capabilities.get("prefill", False)
-    found = await authorship(folder, plan, prefills, model, digest)
+    found = await authorship(folder, plan, prefills, model, digest, replies)
     if plausible(found):
         return verification.model_copy(update={"badge": "authored", "authorship": found})
     flags = [*verification.flags, Flag(kind="unlike_weights", says=says(found))]
@@ -78,8 +82,13 @@ async def authored(
 
 
 def plausible(found: Authorship) -> bool:
-    """Returns whether the weights may have written the record, with 95% confidence."""
-    return found.low > -MARGIN and found.high < MARGIN
+    """Returns whether the record looks as if the weights had written it.
+
+    That is so if the 95% interval reaches into the tolerance, and is narrow enough to have told a
+    difference that matters. One in twenty honest records misses it by chance; more replies tell.
+    """
+    half = (found.high - found.low) / 2
+    return half <= RESOLUTION and found.low <= TOLERANCE and found.high >= -TOLERANCE
 
 
 def says(found: Authorship) -> str:
@@ -93,7 +102,12 @@ def says(found: Authorship) -> str:
 
 
 async def authorship(
-    folder: SubmissionFolder, plan: Plan, prefills: bool, model: Model, weights: str
+    folder: SubmissionFolder,
+    plan: Plan,
+    prefills: bool,
+    model: Model,
+    weights: str,
+    most: int = REPLIES,
 ) -> Authorship:
     """Scores a sample of a submission's replies, and as many fresh ones.
 
@@ -102,6 +116,7 @@ async def authorship(
         prefills: whether the backend of the run could begin the assistant's messages.
         model: with the claimed weights; started and closed here.
         weights: their hash.
+        most: replies to score.
 
     Raises:
         InputError: for a model that cannot score a given text, or a submission with too few
@@ -109,47 +124,69 @@ async def authorship(
     """
     if not isinstance(model, Scorer):
         raise InputError(f"{model.name} cannot score a given text; load the weights with hf/")
-    replies = sample(folder, plan, prefills, REPLIES)
+    replies = sample(folder, plan, prefills, most)
     if len(replies) < _FEWEST:
         raise InputError(f"{folder.path}: {len(replies)} replies to score are too few")
     gate = asyncio.Semaphore(max(1, model.concurrency))
 
-    async def pair(reply: Recorded) -> tuple[float, float]:
+    async def pair(reply: Recorded) -> tuple[_Scored, _Scored]:
         async with gate:
             request = Request(reply.messages, reply.prefill, reply.sampling, reply.seed)
             fresh = (await model.generate(request)).text
-            return (
-                await _mean_logprob(model, reply, reply.text),
-                await _mean_logprob(model, reply, fresh),
-            )
+            return await _scored(model, reply, reply.text), await _scored(model, reply, fresh)
 
     try:
         await model.start()
         pairs = await asyncio.gather(*map(pair, replies))
     finally:
         await model.close()
-    # an empty fresh reply has no tokens to be likely
-    return _compared([both for both in pairs if not any(map(math.isnan, both))], weights)
+    return _compared(pairs, weights)
 
 
-async def _mean_logprob(scorer: Scorer, reply: Recorded, text: str) -> float:
+class _Scored(NamedTuple):
+    """A text under some weights: the sum of its tokens' log-probabilities, and their number."""
+
+    logprob: float
+    tokens: int
+
+
+async def _scored(scorer: Scorer, reply: Recorded, text: str) -> _Scored:
     tokens = await scorer.score_text(reply.messages, reply.prefill, text)
-    return statistics.fmean(token.logprob for token in tokens) if tokens else math.nan
+    return _Scored(math.fsum(token.logprob for token in tokens), len(tokens))
 
 
-def _compared(pairs: Sequence[tuple[float, float]], weights: str) -> Authorship:
-    differences = [recorded - own for recorded, own in pairs]
-    mean, n = statistics.fmean(differences), len(pairs)
-    half = student_t(n - 1) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
+def _compared(pairs: Sequence[tuple[_Scored, _Scored]], weights: str) -> Authorship:
+    """Compares the means over all tokens, paired by prompt.
+
+    Each is a ratio of sums over replies, and the standard error that of its linearisation (Cochran
+    1977, Sampling Techniques, section 6.4), with Student's t.
+    """
+    n = len(pairs)
+    recorded, own = ([pair[side] for pair in pairs] for side in (0, 1))
+    first, second = _mean(recorded), _mean(own)
+    residuals = [
+        a - b for a, b in zip(_residuals(recorded, first), _residuals(own, second), strict=True)
+    ]
+    half = student_t(n - 1) * statistics.stdev(residuals) / math.sqrt(n)
+    difference = first - second
     return Authorship(
         weights=weights,
         replies=n,
-        recorded=round(statistics.fmean(recorded for recorded, _ in pairs), 6),
-        own=round(statistics.fmean(own for _, own in pairs), 6),
-        difference=round(mean, 6),
-        low=round(mean - half, 6),
-        high=round(mean + half, 6),
+        recorded=round(first, 6),
+        own=round(second, 6),
+        difference=round(difference, 6),
+        low=round(difference - half, 6),
+        high=round(difference + half, 6),
     )
+
+
+def _mean(texts: Sequence[_Scored]) -> float:
+    return math.fsum(text.logprob for text in texts) / max(1, sum(text.tokens for text in texts))
+
+
+def _residuals(texts: Sequence[_Scored], mean: float) -> list[float]:
+    each = max(1, sum(text.tokens for text in texts)) / len(texts)
+    return [(text.logprob - mean * text.tokens) / each for text in texts]
 
 
 def sample(folder: SubmissionFolder, plan: Plan, prefills: bool, count: int) -> list[Recorded]:

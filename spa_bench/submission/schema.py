@@ -143,12 +143,12 @@ class Flag(_Strict):
 class Authorship(_Strict):
     """How likely the recorded replies are under some weights, beside what these write themselves.
 
-    Log-probabilities are natural, at temperature 1, means over the tokens of a reply.
+    Log-probabilities are natural, at temperature 1, means over all tokens.
 
     Attributes:
         weights: SHA-256 over the names and contents of the weight files.
         replies: how many prompts: of each the recorded and a fresh reply were scored.
-        recorded, own: their means over replies.
+        recorded, own: their means.
         difference, low, high: the first less the second, with its 95% interval.
     """
 
