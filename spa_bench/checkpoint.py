@@ -102,6 +102,5 @@ def overlap(boards: Iterable[tuple[str, str]], trained: Mapping[str, frozenset[s
     for world, keys in trained.items():
         by_kind.setdefault(world.partition("/")[0], set()).update(keys)
     return sum(
-        short_key(key) in by_kind.get(instance.partition("/")[0], ())
-        for instance, key in boards
+        short_key(key) in by_kind.get(instance.partition("/")[0], ()) for instance, key in boards
     )
