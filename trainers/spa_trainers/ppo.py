@@ -8,7 +8,6 @@ seed and the step's number, so a resumed run goes on exactly where it stopped.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import math
@@ -22,19 +21,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spa_bench.errors import InputError
-from spa_bench.metrics.success import pass_at_k
-from spa_bench.models import hf
-from spa_bench.runner.episode import EpisodeSpec
-from spa_bench.runner.record import Episode
-from spa_bench.runner.scheduler import play_all
-from spa_bench.task import Instance, Task
+from spa_bench.task import Task
 from spa_trainers.actor_critic import ActorCritic, Evaluated
 from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
 from spa_trainers.losses import kl_to, policy_loss, value_loss
+from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.sft import TrainingError
-from spa_trainers.trajectories import Batch, Trajectory, collate, trajectory
+from spa_trainers.trajectories import Batch, Trajectory, collate
 
 # -- one step -------------------------------------------------------------------------------------
 
@@ -279,7 +273,7 @@ class Ppo:
         step, bad, started = self._resume(), 0, time.monotonic()
         totals = {"episodes": 0, "actions": 0, "tokens": 0}
         if step == 0:
-            self._log({"step": 0, **self.evaluate(0)})
+            self._log({"step": 0, **self.evaluate()})
         while step < s.steps:
             told = self.step(step)
             for name in totals:
@@ -293,7 +287,7 @@ class Ppo:
                     f" {self.folder / 'state.pt'}"
                 )
             if step % s.evaluate_every == 0 or step == s.steps:
-                told |= self.evaluate(step)
+                told |= self.evaluate()
             self._log({"step": step, **told})
             if (step % s.save_every == 0 or step == s.steps) and not bad:
                 self._save(step)
@@ -304,21 +298,7 @@ class Ppo:
         started = time.monotonic()
         played = self.rollouts(step)
         rolled = time.monotonic() - started
-        rewards = torch.tensor([t.reward for t in played])
-        turns = [turn for t in played for turn in t.episode.turns]
-        told = {
-            "reward": float(rewards.mean()),
-            "reward_spread": float(rewards.std()),
-            "success": sum(t.episode.success for t in played) / len(played),
-            "format": sum(turn.parse == "ok" for turn in turns) / len(turns),
-            "cut_off": sum(turn.stop_reason == "length" for turn in turns) / len(turns),
-            "reply_tokens": sum(len(t.logprobs) for t in played) / len(turns),
-            "turns": len(turns) / len(played),
-            "episodes": len(played),
-            "actions": sum(turn.executed for turn in turns),
-            "tokens": sum(len(t.logprobs) for t in played),
-            "rollout_seconds": rolled,
-        }
+        told = rollout_facts(played) | {"rollout_seconds": rolled}
         kept = groups_kept(played, self.settings.keep)
         told["kept"] = len(kept) / len(played)
         if kept:
@@ -329,88 +309,18 @@ class Ppo:
 
     def rollouts(self, step: int) -> list[Trajectory]:
         """Returns the step's trajectories, in a fixed order."""
-        s = self.settings
-        specs: list[EpisodeSpec] = []
-        for number in range(s.boards):
-            task_number = (step * s.boards + number) % len(self.tasks)
-            task, boards = self.tasks[task_number], self._boards[task_number]
-            board = boards[(step * s.boards + number) // len(self.tasks) % len(boards)]
-            self.boards_seen.add((board.id, board.board_key))
-            salt = f"rl/{s.seed}/{step}"
-            specs += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in range(s.repeats)]
-        of_task = {task.hash: task for task in self.tasks}
-        starts = {spec.instance.id: spec.instance.state for spec in specs}
-        return [
-            trajectory(of_task[e.task_hash], starts[e.instance], e, s.reward)
-            for e in self._play(specs)
-            if any(turn.tokens and turn.tokens.completion_ids for turn in e.turns)
-        ]
+        specs = self._player.specs(step)
+        self.boards_seen |= {(spec.instance.id, spec.instance.board_key) for spec in specs}
+        played = self._player.rollouts(self.learner.model.actor, specs)
+        return [t for t in played if t is not None]
 
-    def evaluate(self, step: int) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         """Plays held-out boards; returns Pass@1 and Pass@n of each task."""
-        s, told, started = self.settings, dict[str, float](), time.monotonic()
-        for task in self.held_out:
-            boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
-            boards = boards[: s.evaluate_boards]
-            episodes = self._play(
-                [
-                    EpisodeSpec(task, board, repeat, f"rl/{s.seed}/held-out")
-                    for board in boards
-                    for repeat in range(s.evaluate_repeats)
-                ]
-            )
-            won = {board.id: 0 for board in boards}
-            for episode in episodes:
-                won[episode.instance] += episode.success
-            for k in {1, s.evaluate_repeats}:
-                shares = [pass_at_k(s.evaluate_repeats, wins, k) for wins in won.values()]
-                told[f"{task.config.task}/pass@{k}"] = sum(shares) / len(shares)
-        told["evaluate_seconds"] = time.monotonic() - started
-        return told
-
-    # -- playing -----------------------------------------------------------------------------------
-
-    def _play(self, specs: Sequence[EpisodeSpec]) -> list[Episode]:
-        """Plays episodes with the weights as they are; returns them in the order of `specs`."""
-        model = hf.of_live(
-            "policy", self.learner.model.actor, self.tokenizer, batch_size=self.settings.batch_size
-        )
-        if not model.capabilities.append_only:
-            raise InputError(
-                "rl: the chat template does not extend its own prefix, so trained tokens would not"
-                " be the sampled tokens; use another template"
-            )
-        found: dict[tuple[str, str, int], Episode] = {}
-
-        def keep(episode: Episode) -> None:
-            found[episode.task_hash, episode.instance, episode.repeat] = episode
-
-        async def all_of_it() -> None:
-            await model.start()
-            try:
-                await play_all(iter(specs), model, min(len(specs), 2 * model.concurrency), keep)
-            finally:
-                await model.close()
-
-        self.learner.model.eval()
-        asyncio.run(all_of_it())
-        self.learner.model.train()
-        return [
-            episode
-            for spec in specs
-            if (episode := found[spec.task.hash, spec.instance.id, spec.repeat]).status
-            == "complete"
-        ]
+        return self._player.evaluate(self.learner.model.actor)
 
     @cached_property
-    def _boards(self) -> list[list[Instance]]:
-        """Of each task, the boards to train on."""
-        found: list[list[Instance]] = []
-        for task in self.tasks:
-            found.append([b for b in task.boards[0] if b.board_key not in self.left_out])
-            if not found[-1]:
-                raise InputError(f"rl: no training board of {task.config.task} is left")
-        return found
+    def _player(self) -> Player:
+        return Player(self.settings, self.tokenizer, self.tasks, self.held_out, self.left_out)
 
     @property
     def _device(self) -> Any:

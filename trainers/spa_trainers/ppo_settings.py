@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from spa_trainers.rewards import RewardSettings
+from spa_trainers.play_settings import PlaySettings
 from spa_trainers.sft import Lora
 
 
-class PpoSettings(BaseModel):
+class PpoSettings(PlaySettings):
     """How to train. The defaults are the paper's.
 
     Attributes:
-        tasks: names; their worlds, formats and limits, on training boards.
-        steps: updates. boards: of a step; repeats: episodes a board, which are a group.
         keep: the share of groups, those whose rewards spread most, that is learnt from.
         epochs, minibatches: passes over a step's trajectories, and updates in each.
         microbatch: trajectories of one forward pass.
@@ -26,20 +24,9 @@ class PpoSettings(BaseModel):
         mask_context: loss on sampled tokens only, as the paper says. The public code's default
             trains on what the environment said as well; that is `false`, and not implemented.
         critic_warmup: steps in which only the critic learns.
-        evaluate_every: steps between evaluations on held-out boards (split `validation`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tasks: list[str] = Field(min_length=1)
-    steps: int = Field(1000, ge=0)
-    boards: int = Field(32, ge=1)
-    repeats: int = Field(8, ge=2)
-    seeds: str = "10000-4000000000"
-    pool: int = Field(4096, ge=1)
-    leave_out: list[str] = ["paper"]
     keep: float = Field(0.25, gt=0, le=1)
-    reward: RewardSettings = RewardSettings()  # pyright: ignore[reportCallIssue]
     advantages: Literal["trajectory", "turn", "bilevel"] = "trajectory"
     gamma: float = Field(1.0, gt=0, le=1)
     lam: float = Field(1.0, ge=0, le=1)
@@ -62,9 +49,3 @@ class PpoSettings(BaseModel):
     dtype: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     lora: Lora | None = None
-    batch_size: int = Field(256, ge=1)
-    evaluate_every: int = Field(10, ge=1)
-    evaluate_boards: int = Field(64, ge=1)
-    evaluate_repeats: int = Field(8, ge=1)
-    save_every: int = Field(10, ge=1)
-    seed: int = 0

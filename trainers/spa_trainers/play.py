@@ -1,0 +1,145 @@
+"""Plays a model that is being trained: training boards to learn from, held-out ones to measure.
+
+Every algorithm plays through here, so at one seed all of them meet the same boards in the same
+order, with the same luck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from spa_bench.errors import InputError
+from spa_bench.metrics.success import pass_at_k
+from spa_bench.models import hf
+from spa_bench.runner.episode import EpisodeSpec
+from spa_bench.runner.record import Episode
+from spa_bench.runner.scheduler import play_all
+from spa_bench.task import Instance, Task
+from spa_trainers.play_settings import PlaySettings
+from spa_trainers.trajectories import Trajectory, trajectory
+
+
+@dataclasses.dataclass
+class Player:
+    """Plays with the weights as they are.
+
+    Args:
+        tokenizer: the model's. Its chat template must be append-only.
+        tasks: on training boards. held_out: the same tasks on validation boards.
+        left_out: keys of boards that are neither trained on nor measured.
+    """
+
+    settings: PlaySettings
+    tokenizer: Any
+    tasks: Sequence[Task]
+    held_out: Sequence[Task]
+    left_out: frozenset[str]
+
+    def specs(self, step: int) -> list[EpisodeSpec]:
+        """Returns the episodes of a step: board by board, and of each all repeats.
+
+        Raises:
+            InputError: if no board is left to train on.
+        """
+        s, found = self.settings, list[EpisodeSpec]()
+        for number in range(step * s.boards, (step + 1) * s.boards):
+            task_number = number % len(self.tasks)
+            task, boards = self.tasks[task_number], self._boards[task_number]
+            board = boards[number // len(self.tasks) % len(boards)]
+            salt = f"rl/{s.seed}/{step}"
+            found += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in range(s.repeats)]
+        return found
+
+    def rollouts(self, model: Any, specs: Sequence[EpisodeSpec]) -> list[Trajectory | None]:
+        """Plays episodes; returns for each its trajectory, None where not a token was sampled.
+
+        Raises:
+            InputError: if the template is not append-only.
+        """
+        return [
+            trajectory(spec.task, spec.instance.state, episode, self.settings.reward)
+            if episode.status == "complete"
+            and any(turn.tokens and turn.tokens.completion_ids for turn in episode.turns)
+            else None
+            for spec, episode in zip(specs, self._play(model, specs), strict=True)
+        ]
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """Plays held-out boards; returns Pass@1 and Pass@n of each task."""
+        s, told, started = self.settings, dict[str, float](), time.monotonic()
+        for task in self.held_out:
+            boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
+            boards = boards[: s.evaluate_boards]
+            specs = [
+                EpisodeSpec(task, board, repeat, f"rl/{s.seed}/held-out")
+                for board in boards
+                for repeat in range(s.evaluate_repeats)
+            ]
+            won = {board.id: 0 for board in boards}
+            for episode in self._play(model, specs):
+                won[episode.instance] += episode.status == "complete" and episode.success
+            for k in {1, s.evaluate_repeats}:
+                shares = [pass_at_k(s.evaluate_repeats, wins, k) for wins in won.values()]
+                told[f"{task.config.task}/pass@{k}"] = sum(shares) / len(shares)
+        told["evaluate_seconds"] = time.monotonic() - started
+        return told
+
+    def _play(self, live: Any, specs: Sequence[EpisodeSpec]) -> list[Episode]:
+        """Plays episodes; returns them in the order of `specs`."""
+        model = hf.of_live("policy", live, self.tokenizer, batch_size=self.settings.batch_size)
+        if not model.capabilities.append_only:
+            raise InputError(
+                "rl: the chat template does not extend its own prefix, so trained tokens would not"
+                " be the sampled tokens; use another template"
+            )
+        found: dict[tuple[str, str, int], Episode] = {}
+
+        def keep(episode: Episode) -> None:
+            found[episode.task_hash, episode.instance, episode.repeat] = episode
+
+        async def all_of_it() -> None:
+            await model.start()
+            try:
+                await play_all(iter(specs), model, min(len(specs), 2 * model.concurrency), keep)
+            finally:
+                await model.close()
+
+        live.eval()
+        asyncio.run(all_of_it())
+        live.train()
+        return [found[spec.task.hash, spec.instance.id, spec.repeat] for spec in specs]
+
+    @cached_property
+    def _boards(self) -> list[list[Instance]]:
+        """Of each task, the boards to train on."""
+        found: list[list[Instance]] = []
+        for task in self.tasks:
+            found.append([b for b in task.boards[0] if b.board_key not in self.left_out])
+            if not found[-1]:
+                raise InputError(f"rl: no training board of {task.config.task} is left")
+        return found
+
+
+def rollout_facts(played: Sequence[Trajectory]) -> dict[str, float]:
+    """Returns what a log says of a step's trajectories."""
+    rewards = torch.tensor([t.reward for t in played])
+    turns = [turn for t in played for turn in t.episode.turns]
+    return {
+        "reward": float(rewards.mean()),
+        "reward_spread": float(rewards.std()),
+        "success": sum(t.episode.success for t in played) / len(played),
+        "format": sum(turn.parse == "ok" for turn in turns) / len(turns),
+        "cut_off": sum(turn.stop_reason == "length" for turn in turns) / len(turns),
+        "reply_tokens": sum(len(t.logprobs) for t in played) / len(turns),
+        "turns": len(turns) / len(played),
+        "episodes": len(played),
+        "actions": sum(turn.executed for turn in turns),
+        "tokens": sum(len(t.logprobs) for t in played),
+    }
