@@ -9,7 +9,6 @@ seed and the step's number, so a resumed run goes on exactly where it stopped.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from spa_trainers.losses import kl_to, policy_loss, value_loss
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.sft import TrainingError
+from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Batch, Trajectory, collate
 
 # -- one step -------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class Ppo:
         step, bad, started = self._resume(), 0, time.monotonic()
         totals = {"episodes": 0, "actions": 0, "tokens": 0}
         if step == 0:
-            self._log({"step": 0, **self.evaluate()})
+            self._log.write({"step": 0, **self.evaluate()})
         while step < s.steps:
             told = self.step(step)
             for name in totals:
@@ -288,7 +288,7 @@ class Ppo:
                 )
             if step % s.evaluate_every == 0 or step == s.steps:
                 told |= self.evaluate()
-            self._log({"step": step, **told})
+            self._log.write({"step": step, **told})
             if (step % s.save_every == 0 or step == s.steps) and not bad:
                 self._save(step)
         return {"steps": step, "seconds": round(time.monotonic() - started, 1), **totals}
@@ -328,11 +328,9 @@ class Ppo:
 
     # -- what is kept ------------------------------------------------------------------------------
 
-    def _log(self, told: dict[str, Any]) -> None:
-        rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(rounded) + "\n")
-        self.say(console_line(rounded))
+    @property
+    def _log(self) -> StepLog:
+        return StepLog(self.folder, self.say)
 
     def _save(self, step: int) -> None:
         partial = self.folder / "state.pt.partial"
@@ -348,30 +346,11 @@ class Ppo:
     def _resume(self) -> int:
         path = self.folder / "state.pt"
         if not path.is_file():
-            (self.folder / "log.jsonl").unlink(missing_ok=True)
+            self._log.clear()
             return 0
         state = torch.load(path, weights_only=True, map_location=self._device)
         self.learner.model.load_state_dict(state["model"])
         self.learner.optimizer.load_state_dict(state["optimizer"])
         self.boards_seen = {(i, k) for i, k in state["boards"]}
-        log = self.folder / "log.jsonl"
-        lines = [line for line in log.read_text().splitlines() if _step_of(line) <= state["step"]]
-        log.write_text("".join(f"{line}\n" for line in lines))
+        self._log.cut(state["step"])
         return state["step"]
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return math.inf
-
-
-def console_line(told: dict[str, Any]) -> str:
-    """Returns a step as one short line."""
-    names = {"reward": "reward", "success": "solved", "format": "format", "entropy": "entropy"}
-    parts = [f"step {told['step']:4}"]
-    parts += [f"{label} {told[name]:.3f}" for name, label in names.items() if name in told]
-    parts += [f"{name} {value:.1%}" for name, value in told.items() if "/pass@" in name]
-    seconds = sum(told.get(f"{what}_seconds", 0.0) for what in ("rollout", "update", "evaluate"))
-    return "  ".join([*parts, f"{seconds:.1f} s"])

@@ -1,0 +1,61 @@
+"""The log of a reinforcement learning: `log.jsonl`, a line a step, and the same for the console."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """Writes steps as they end.
+
+    Args:
+        folder: where `log.jsonl` is, or will be.
+        say: is told each step in short.
+    """
+
+    folder: Path
+    say: Callable[[str], None]
+
+    def write(self, told: Mapping[str, Any]) -> None:
+        """Appends a step; `told` says which, and what happened."""
+        rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
+        with self._path.open("a") as file:
+            file.write(json.dumps(rounded) + "\n")
+        self.say(console_line(rounded))
+
+    def cut(self, step: int) -> None:
+        """Forgets what came after a step, from which training goes on."""
+        if self._path.is_file():
+            lines = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step]
+            self._path.write_text("".join(f"{line}\n" for line in lines))
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "log.jsonl"
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def console_line(told: Mapping[str, Any]) -> str:
+    """Returns a step as one short line."""
+    names = {"reward": "reward", "success": "solved", "format": "format", "entropy": "entropy"}
+    parts = [f"step {told['step']:4}"]
+    parts += [f"{label} {told[name]:.3f}" for name, label in names.items() if name in told]
+    parts += [f"{name} {value:.1%}" for name, value in told.items() if "/pass@" in name]
+    seconds = sum(told.get(f"{what}_seconds", 0.0) for what in ("rollout", "update", "evaluate"))
+    return "  ".join([*parts, f"{seconds:.1f} s"])
