@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from spa_bench.errors import InputError
+from spa_trainers.watch import warnings
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class StepLog:
 
     Args:
         folder: where `log.jsonl` is, or will be.
-        say: is told each step in short.
+        say: is told each step in short, and signs that training goes wrong.
     """
 
     folder: Path
@@ -25,9 +28,15 @@ class StepLog:
     def write(self, told: Mapping[str, Any]) -> None:
         """Appends a step; `told` says which, and what happened."""
         rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
+        before = list(_parsed(self._path.read_text())) if self._path.is_file() else []
+        found = warnings([*before, rounded])
+        if found:
+            rounded["warnings"] = list(found)
         with self._path.open("a") as file:
             file.write(json.dumps(rounded) + "\n")
         self.say(console_line(rounded))
+        for text in found.values():
+            self.say(f"  warning: {text}")
 
     def cut(self, step: int) -> None:
         """Forgets what came after a step, from which training goes on."""
@@ -42,6 +51,24 @@ class StepLog:
     @property
     def _path(self) -> Path:
         return self.folder / "log.jsonl"
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """Returns the lines of a run's log, which is in the folder itself or in `rl/`.
+
+    Raises:
+        InputError: if there is none.
+    """
+    for path in (folder / "log.jsonl", folder / "rl" / "log.jsonl"):
+        if path.is_file():
+            return list(_parsed(path.read_text()))
+    raise InputError(f"{folder}: no log of reinforcement learning in it (log.jsonl, rl/log.jsonl)")
+
+
+def _parsed(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        if _step_of(line) < math.inf:  # not one that was being written when the run was cut off
+            yield json.loads(line)
 
 
 def _step_of(line: str) -> float:
