@@ -19,21 +19,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError
 from spa_bench.evaluation import Progress
 from spa_bench.registry import Registry
+from spa_bench.task import Task
 from spa_trainers import checkpoint, selfplay
 from spa_trainers.checkpoint import Loaded
+from spa_trainers.grpo_settings import GrpoSettings
+from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.recipe import Recipe
+from spa_trainers.rl_settings import RlSettings
 from spa_trainers.sft import fine_tune, lora_layers, merged, peak_bytes
 from spa_trainers.tokens import Encoder
 
 _LEAST_FREE_BYTES = 500_000_000
 _DONE = "done.json"
+
+
+class _Trained(NamedTuple):
+    """What reinforcement learning made; boards as (instance id, board key)."""
+
+    model: Any
+    boards: set[tuple[str, str]]
+    report: dict[str, Any]
 
 
 @dataclass
@@ -155,11 +167,6 @@ class Pipeline:
         return made
 
     def _rl(self) -> Path:
-        import torch
-
-        from spa_trainers.actor_critic import ActorCritic
-        from spa_trainers.ppo import Learner, Ppo
-
         recipe = self.recipe
         settings = recipe.rl
         assert settings is not None
@@ -169,7 +176,24 @@ class Pipeline:
         if self._is_done(folder, inputs) and made.is_dir():
             self.say(f"rl: done already, in {made}")
             return made
-        start, critic = checkpoint.load(begin), checkpoint.load(begin)
+        start, tasks = checkpoint.load(begin), self.registry.resolve(settings.tasks)
+        if isinstance(settings, GrpoSettings):
+            model, boards, report = self._grpo(settings, start, folder)
+        else:
+            model, boards, report = self._ppo(settings, start, begin, folder)
+        report["peak_bytes"] = peak_bytes()
+        self._save(made, start, model, selfplay.short_keys(boards), tasks, {"rl": report})
+        self._finish(folder, inputs, report)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return made
+
+    def _ppo(self, settings: PpoSettings, start: Loaded, begin: str, folder: Path) -> _Trained:
+        import torch
+
+        from spa_trainers.actor_critic import ActorCritic
+        from spa_trainers.ppo import Learner, Ppo
+
+        critic = checkpoint.load(begin)
         torch.manual_seed(settings.seed)
         reference = None
         if settings.kl > 0:
@@ -181,26 +205,29 @@ class Pipeline:
             actor.gradient_checkpointing_enable()
             critic.model.gradient_checkpointing_enable()
         learner = Learner.of(ActorCritic(actor, critic.model), settings, reference)
-        tasks = self.registry.resolve(settings.tasks)
-        ppo = Ppo(
-            settings,
-            learner,
-            start.tokenizer,
-            [
-                selfplay.training_task(task, seeds=settings.seeds, boards=settings.pool)
-                for task in tasks
-            ],
-            [selfplay.held_out_task(task, boards=settings.evaluate_boards) for task in tasks],
-            selfplay.evaluated_boards(settings.leave_out, self.registry),
-            folder,
-            self.say,
-        )
-        report = ppo.run() | {"peak_bytes": peak_bytes()}
+        boards = self._boards_of(settings)
+        ppo = Ppo(settings, learner, start.tokenizer, *boards, folder, self.say)
+        report = ppo.run()
         model = merged(actor) if settings.lora is not None else actor
-        boards = selfplay.short_keys(ppo.boards_seen)
-        self._save(made, start, model, boards, tasks, {"rl": report})
-        self._finish(folder, inputs, report)
-        return made
+        return _Trained(model, ppo.boards_seen, report)
+
+    def _grpo(self, settings: GrpoSettings, start: Loaded, folder: Path) -> _Trained:
+        from spa_trainers.grpo import Grpo
+        from spa_trainers.play import Player
+
+        player = Player(settings, start.tokenizer, *self._boards_of(settings))
+        grpo = Grpo(settings, start.model, player, folder, self.say)
+        model, report = grpo.run()
+        return _Trained(model, grpo.boards_seen, report)
+
+    def _boards_of(self, settings: RlSettings) -> tuple[list[Task], list[Task], frozenset[str]]:
+        """Returns tasks on training boards, the same on held-out ones, and boards left out."""
+        tasks = self.registry.resolve(settings.tasks)
+        return (
+            [selfplay.training_task(t, seeds=settings.seeds, boards=settings.pool) for t in tasks],
+            [selfplay.held_out_task(t, boards=settings.evaluate_boards) for t in tasks],
+            selfplay.evaluated_boards(settings.leave_out, self.registry),
+        )
 
     # -- what stages share -----------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
-from spa_trainers.play_settings import PlaySettings
+from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
 
 
@@ -36,7 +36,7 @@ class Player:
         left_out: keys of boards that are neither trained on nor measured.
     """
 
-    settings: PlaySettings
+    settings: RlSettings
     tokenizer: Any
     tasks: Sequence[Task]
     held_out: Sequence[Task]

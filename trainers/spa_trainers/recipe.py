@@ -9,19 +9,39 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
+from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.selfplay import SelfPlaySettings
 from spa_trainers.sft import SftSettings
 
 STAGES = ("selfplay", "sft", "rl")
+ALGORITHMS = {"ppo": PpoSettings, "grpo": GrpoSettings}
+
+
+def _algorithm(section: Any) -> str:
+    """Returns what a section `rl` is trained with: PPO, unless it says something else."""
+    if isinstance(section, dict):
+        return cast(dict[str, str], section).get("algorithm", "ppo")
+    return getattr(section, "algorithm", "ppo")
+
+
+Rl = Annotated[
+    Annotated[PpoSettings, Tag("ppo")] | Annotated[GrpoSettings, Tag("grpo")],
+    Discriminator(
+        _algorithm,
+        custom_error_type="algorithm",
+        custom_error_message=f"algorithm is one of {', '.join(ALGORITHMS)}",
+    ),
+]
+"""A section `rl`: its key `algorithm` says which settings it has."""
 
 
 class Recipe(BaseModel):
@@ -45,7 +65,7 @@ class Recipe(BaseModel):
     nano: NanoConfig | None = None
     selfplay: SelfPlaySettings | None = None
     sft: SftSettings | None = None
-    rl: PpoSettings | None = None
+    rl: Rl | None = None
     save_dtype: Literal["bfloat16", "float16", "float32"] | None = None
 
     def stages(self) -> list[str]:
@@ -95,8 +115,9 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         details = sorted(error.errors(include_url=False), key=lambda d: d["type"] == "missing")
         detail = details[0]
-        key = ".".join(map(str, detail["loc"]))
-        where = document.locate(detail["loc"])
+        path_in_file = _without_algorithm(detail["loc"])
+        key = ".".join(map(str, path_in_file))
+        where = document.locate(path_in_file)
         if detail["type"] == "extra_forbidden":
             known = _fields(detail["loc"][:-1])
             hint = nearest(str(detail["loc"][-1]), known)
@@ -113,6 +134,12 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     if found.sft is not None and found.selfplay is None:
         raise InputError(f"{document.locate(('sft',))}: sft needs rows: add a section `selfplay`")
     return found
+
+
+def _without_algorithm(loc: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a place in a recipe as the file has it; pydantic names the algorithm after `rl`."""
+    named = len(loc) > 1 and loc[0] == "rl" and loc[1] in ALGORITHMS
+    return loc[:1] + loc[2:] if named else loc
 
 
 def _change(data: dict[str, Any], change: str) -> None:
@@ -135,6 +162,9 @@ def _change(data: dict[str, Any], change: str) -> None:
 def _fields(loc: Sequence[Any]) -> list[str]:
     fields: Any = Recipe.model_fields
     for name in loc:
+        if name in ALGORITHMS:
+            fields = ALGORITHMS[name].model_fields
+            continue
         kind = TypeAdapter(fields[name].annotation) if name in fields else None
         inner = [
             option

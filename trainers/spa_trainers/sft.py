@@ -108,7 +108,7 @@ def fine_tune(
 
     set_seed(settings.seed)
     cuda = torch.cuda.is_available()
-    lora = None if settings.lora is None else _lora(settings.lora)
+    lora = None if settings.lora is None else lora_config(settings.lora)
     data = Dataset.from_dict(
         {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
     )
@@ -146,7 +146,7 @@ def fine_tune(
             data_seed=settings.seed,
         ),
     )
-    guard = _guard(folder / "log.jsonl")
+    guard = gradient_guard(folder / "log.jsonl")
     trainer.add_callback(guard)
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
@@ -197,7 +197,7 @@ def lora_layers(model: Any, settings: Lora) -> Any:
     """Puts LoRA layers into a model, in place, and freezes all else; returns the same model."""
     from peft import get_peft_model
 
-    return get_peft_model(model, _lora(settings)).get_base_model()
+    return get_peft_model(model, lora_config(settings)).get_base_model()
 
 
 def merged(model: Any) -> Any:
@@ -212,7 +212,8 @@ def merged(model: Any) -> Any:
     return model
 
 
-def _lora(settings: Lora) -> Any:
+def lora_config(settings: Lora) -> Any:
+    """Returns what PEFT calls these layers."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -224,7 +225,7 @@ def _lora(settings: Lora) -> Any:
     )
 
 
-def _guard(log: Path) -> Any:
+def gradient_guard(log: Path) -> Any:
     """Returns a callback that skips steps without finite gradients, and writes the log."""
     import torch
     from transformers import TrainerCallback

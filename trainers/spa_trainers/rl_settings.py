@@ -1,14 +1,19 @@
-"""What reinforcement learning plays, by whatever algorithm; reading it loads no torch."""
+"""What every algorithm of reinforcement learning is told; reading it loads no torch."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spa_trainers.rewards import RewardSettings
+from spa_trainers.sft import Lora
 
 
-class PlaySettings(BaseModel):
-    """Which boards are played, how often, and what for. The defaults are the paper's.
+class RlSettings(BaseModel):
+    """Which boards are played, how often, for what, and how an update goes.
+
+    The defaults are the paper's.
 
     Attributes:
         tasks: names; their worlds, formats and limits, on training boards.
@@ -17,6 +22,13 @@ class PlaySettings(BaseModel):
         seeds: which boards; of these only boards of the split `train` are played.
         pool: boards of each task that steps are taken from, again and again in one order.
         leave_out: tasks whose boards are not trained on, although their split may be `train`.
+        betas: of Adam. clip_gradients: the largest norm.
+        clip_low, clip_high: how far the ratio of new to old probability may fall or rise.
+        entropy: weight of the policy's entropy, a bonus.
+        kl: weight of the divergence from the model that training began with.
+        epochs, minibatches: passes over a step's trajectories, and updates in each.
+        microbatch: trajectories of one forward pass.
+        dtype: of the forward pass; weights and optimizer stay float32.
         batch_size: replies written at a time.
         evaluate_every: steps between evaluations on held-out boards (split `validation`).
         evaluate_boards: of each task; evaluate_repeats: episodes a board.
@@ -34,6 +46,18 @@ class PlaySettings(BaseModel):
     pool: int = Field(4096, ge=1)
     leave_out: list[str] = ["paper"]
     reward: RewardSettings = RewardSettings()  # pyright: ignore[reportCallIssue]
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_gradients: float = Field(1.0, gt=0)
+    clip_low: float = Field(0.2, gt=0)
+    clip_high: float = Field(0.28, gt=0)
+    entropy: float = Field(0.001, ge=0)
+    kl: float = Field(0.0, ge=0)
+    epochs: int = Field(1, ge=1)
+    minibatches: int = Field(1, ge=1)
+    microbatch: int = Field(16, ge=1)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    lora: Lora | None = None
     batch_size: int = Field(256, ge=1)
     evaluate_every: int = Field(10, ge=1)
     evaluate_boards: int = Field(64, ge=1)

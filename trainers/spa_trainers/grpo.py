@@ -1,0 +1,301 @@
+"""GRPO (Shao et al. 2024): TRL's trainer on episodes of the harness's own loop. An adapter.
+
+TRL asks `Grpo.rollout` for a step's episodes, through its `rollout_func`, and does the rest:
+advantages within groups, losses, optimizer, states to resume from. What it hands over is
+experimental in TRL and may change without notice, so it is checked, and TRL's version is pinned:
+
+    prompts          one a trajectory, each `num_generations` times in a row; here they are numbers
+                     of groups, counted over the whole training
+    prompt_ids       up to the first sampled token
+    completion_ids   the rest, what the environment said in between included
+    logprobs         of the completion's tokens when they were sampled
+    env_mask         1 where the model wrote, 0 where the environment did
+    whatever else    reaches the reward functions, one value a trajectory; None is not learnt from
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from spa_bench.errors import InputError
+from spa_trainers.grpo_settings import GrpoSettings
+from spa_trainers.play import Player, rollout_facts
+from spa_trainers.sft import MOST_SKIPPED, TrainingError, gradient_guard, lora_config
+from spa_trainers.step_log import StepLog
+from spa_trainers.trajectories import Trajectory
+
+TESTED = "1.16"
+"""The minor version of TRL whose `rollout_func` this is written for."""
+
+
+@dataclasses.dataclass
+class Grpo:
+    """A training in a folder: `log.jsonl`, a line a step; `trl.jsonl`, all that TRL says;
+    `checkpoints/`, TRL's own, to go on from.
+
+    Args:
+        model: what training begins with; it is trained in place.
+    """
+
+    settings: GrpoSettings
+    model: Any
+    player: Player
+    folder: Path
+    say: Callable[[str], None]
+    _told: dict[str, float] | None = dataclasses.field(default=None, init=False)
+    _rolled_out: float = dataclasses.field(default=0.0, init=False)
+    _skipped: int = dataclasses.field(default=0, init=False)
+
+    def run(self) -> tuple[Any, dict[str, Any]]:
+        """Trains; returns the model, LoRA layers merged into it, and a report.
+
+        Raises:
+            InputError: if TRL's version is another, the template is not append-only, or no board
+                is left to train on.
+            TrainingError: if gradients are no numbers three updates in a row, or TRL does not do
+                with the episodes what it did when this was written.
+        """
+        s, started = self.settings, time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        totals = {"episodes": 0, "actions": 0, "tokens": 0}
+        last, log = self._last_checkpoint(), self._log
+        if last is None:
+            log.clear()
+            (self.folder / "trl.jsonl").unlink(missing_ok=True)
+            log.write({"step": 0, **self.player.evaluate(self.policy)})
+        else:
+            log.cut(_number(last) // s.updates)
+
+        def tell(update: int, logs: Mapping[str, float]) -> None:
+            told = self._after(update, logs)
+            if told is not None:
+                log.write(told)
+                for name in totals:
+                    totals[name] += int(told[name])
+
+        for callback in (self._guard, _OnLog(tell)):
+            self.trainer.add_callback(callback)
+        if s.steps:
+            self.trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        if self._guard.in_a_row >= MOST_SKIPPED:
+            raise TrainingError(
+                f"rl: {MOST_SKIPPED} updates in a row had gradients that are no numbers; a smaller"
+                f" learning_rate may help. The last good state is in {self._checkpoints}"
+            )
+        model: Any = self.trainer.model
+        if s.lora is not None:
+            model = model.merge_and_unload()
+        vars(model).pop("forward", None)  # TRL's own, which cannot be copied
+        report = {"steps": s.steps, "seconds": round(time.monotonic() - started, 1), **totals}
+        return model, report
+
+    @property
+    def boards_seen(self) -> set[tuple[str, str]]:
+        """The boards of all steps, as (instance id, board key)."""
+        return {
+            (spec.instance.id, spec.instance.board_key)
+            for step in range(self.settings.steps)
+            for spec in self.player.specs(step)
+        }
+
+    @property
+    def policy(self) -> Any:
+        """The model that plays: the trained one, with its LoRA layers in it."""
+        model: Any = self.trainer.model
+        return model if self.settings.lora is None else model.get_base_model()
+
+    # -- what TRL asks for -----------------------------------------------------------------------
+
+    def rollout(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
+        """Plays a step; what TRL calls a `rollout_func`."""
+        s, started = self.settings, time.monotonic()
+        step = int(prompts[0]) // s.boards
+        groups = range(step * s.boards, (step + 1) * s.boards)
+        if list(map(int, prompts)) != [group for group in groups for _ in range(s.repeats)]:
+            raise TrainingError(
+                "rl: TRL did not ask for the whole step, group by group. GRPO runs in one process,"
+                f" on trl {TESTED}; there is trl {version('trl')}"
+            )
+        trajectories = self.player.rollouts(self.policy, self.player.specs(step))
+        played = [t for t in trajectories if t is not None]
+        if not played:
+            raise InputError(
+                "rl: not a token was sampled: the prompts leave no room in the model's window"
+            )
+        self._rolled_out = time.monotonic()
+        self._told = rollout_facts(played) | {"rollout_seconds": self._rolled_out - started}
+        padding = trainer.processing_class.pad_token_id
+        rows = [as_trl(t, padding) for t in trajectories]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def _after(self, update: int, logs: Mapping[str, float]) -> dict[str, float] | None:
+        """Returns what a step's line says after an update; None if no step has ended."""
+        s, told = self.settings, self._told
+        if told is None:
+            return None
+        self._told = None
+        sampled = told["tokens"] / (s.boards * s.repeats)
+        if abs(logs["completions/mean_length"] - sampled) > 1e-3 * sampled:
+            raise TrainingError(
+                f"rl: TRL trains on {logs['completions/mean_length']:.1f} tokens a trajectory,"
+                f" {sampled:.1f} were sampled: it does not heed env_mask. Install trl {TESTED}"
+            )
+        told["kept"] = 1 - logs["frac_reward_zero_std"]
+        told["policy_loss"] = logs["loss"]  # where no entropy is taken off, TRL says it once
+        told |= {ours: logs[theirs] for ours, theirs in _NAMES.items() if theirs in logs}
+        told |= {"updates": s.updates, "skipped": self._guard.skipped - self._skipped}
+        self._skipped = self._guard.skipped
+        told["update_seconds"] = time.monotonic() - self._rolled_out
+        step = update // s.updates
+        if step % s.evaluate_every == 0 or step == s.steps:
+            told |= self.player.evaluate(self.policy)
+        return {"step": step, **told}
+
+    # -- the trainer -----------------------------------------------------------------------------
+
+    @cached_property
+    def trainer(self) -> GRPOTrainer:
+        """TRL's trainer, told what the settings say."""
+        if not version("trl").startswith(f"{TESTED}."):
+            raise InputError(
+                f"rl: GRPO needs trl {TESTED}, there is {version('trl')}:"
+                f" pip install 'trl=={TESTED}.*'"
+            )
+        s, cuda = self.settings, torch.cuda.is_available()
+        episodes = s.boards * s.repeats
+        accumulate = episodes // s.minibatches // s.trajectories
+        limits = [task.config.limits for task in self.player.tasks]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+            trainer = GRPOTrainer(
+                model=self.model,
+                reward_funcs=trajectory_reward,
+                rollout_func=self.rollout,
+                processing_class=self.player.tokenizer,
+                peft_config=None if s.lora is None else lora_config(s.lora),
+                train_dataset=Dataset.from_dict(
+                    {"prompt": [str(group) for group in range(max(1, s.steps) * s.boards)]}
+                ),
+                args=GRPOConfig(
+                    output_dir=str(self._checkpoints),
+                    max_steps=max(1, s.steps) * s.updates,
+                    shuffle_dataset=False,
+                    num_generations=s.repeats,
+                    per_device_train_batch_size=s.trajectories,
+                    gradient_accumulation_steps=accumulate,
+                    steps_per_generation=accumulate * s.minibatches,
+                    num_iterations=s.epochs,
+                    max_completion_length=max(most.turns * most.new_tokens for most in limits),
+                    mask_truncated_completions=False,
+                    loss_type=s.loss,
+                    scale_rewards=s.scale_rewards,
+                    epsilon=s.clip_low,
+                    epsilon_high=s.clip_high,
+                    entropy_coef=s.entropy,
+                    beta=s.kl,
+                    learning_rate=s.learning_rate,
+                    lr_scheduler_type="constant",
+                    adam_beta1=s.betas[0],
+                    adam_beta2=s.betas[1],
+                    weight_decay=0.0,
+                    max_grad_norm=s.clip_gradients,
+                    gradient_checkpointing=s.gradient_checkpointing,
+                    bf16=s.dtype == "bfloat16",
+                    use_cpu=not cuda,
+                    dataloader_pin_memory=cuda,
+                    save_strategy="steps",
+                    save_steps=s.save_every * s.updates,
+                    save_total_limit=1,
+                    logging_steps=s.updates,
+                    report_to="none",
+                    disable_tqdm=True,
+                    seed=s.seed,
+                    data_seed=s.seed,
+                ),
+            )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    @cached_property
+    def _guard(self) -> Any:
+        return gradient_guard(self.folder / "trl.jsonl")
+
+    @property
+    def _log(self) -> StepLog:
+        return StepLog(self.folder, self.say)
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def _last_checkpoint(self) -> Path | None:
+        """Returns the last that was written whole: its trainer_state.json comes last."""
+        whole = [
+            state.parent for state in self._checkpoints.glob("checkpoint-*/trainer_state.json")
+        ]
+        return max(whole, key=_number, default=None)
+
+
+_NAMES = {
+    "entropy": "entropy",
+    "kl": "kl",
+    "policy_loss": "policy_loss",
+    "clipped": "clip_ratio/region_mean",
+    "actor_gradient": "grad_norm",
+}
+"""How TRL calls what a line of the log says after an update."""
+
+
+def as_trl(t: Trajectory | None, padding: int) -> dict[str, Any]:
+    """Returns a trajectory as TRL has it, from the first prompt to the last sampled token.
+
+    Where there is none, a token that nothing is learnt from stands in its place.
+    """
+    if t is None:
+        nothing = {"prompt_ids": [padding], "completion_ids": [padding], "logprobs": [0.0]}
+        return nothing | {"env_mask": [0], "reward": None}
+    spans = [(start, end) for start, end in t.turns if end > start]
+    begin, stop = spans[0][0], spans[-1][1]
+    mask, logprobs = [0] * (stop - begin), [0.0] * (stop - begin)
+    sampled = iter(t.logprobs)
+    for start, end in spans:
+        for place in range(start - begin, end - begin):
+            mask[place], logprobs[place] = 1, next(sampled)
+    return {
+        "prompt_ids": list(t.ids[:begin]),
+        "completion_ids": list(t.ids[begin:stop]),
+        "logprobs": logprobs,
+        "env_mask": mask,
+        "reward": t.reward,
+    }
+
+
+def trajectory_reward(reward: list[float | None], **_: Any) -> list[float | None]:
+    """Returns the rewards that came with the trajectories; what TRL calls a reward function."""
+    return reward
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
+
+
+class _OnLog(TrainerCallback):
+    """Hands on what TRL logs."""
+
+    def __init__(self, tell: Callable[[int, Mapping[str, float]], None]) -> None:
+        self._tell = tell
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        self._tell(state.global_step, logs or {})

@@ -1,0 +1,48 @@
+"""The settings of GRPO, apart from it so that reading a recipe loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from spa_trainers.rl_settings import RlSettings
+
+
+class GrpoSettings(RlSettings):
+    """How TRL is to train. What both have is as in PPO.
+
+    Attributes:
+        loss: how the tokens' losses are put together. `dapo`: the mean over a step's tokens (Yu et
+            al. 2025, eq. 8), as in PPO. `grpo`: the mean of the trajectories' means (Shao et al.
+            2024, eq. 3), which favours short ones. `dr_grpo`: the sum over a constant (Liu et al.
+            2025), the most tokens that an episode can have. `bnpo`: the mean over the tokens of a
+            forward pass.
+        scale_rewards: whether a reward's distance from the mean of its group is divided by the
+            deviation in the `group`, by that in the whole `batch`, or by nothing (`none`).
+    """
+
+    algorithm: Literal["grpo"] = "grpo"
+    learning_rate: float = Field(1e-6, ge=0)
+    loss: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+
+    @model_validator(mode="after")
+    def _whole_minibatches(self) -> GrpoSettings:
+        if self.boards * self.repeats % self.minibatches:
+            raise ValueError(
+                f"{self.boards} boards x {self.repeats} repeats do not make {self.minibatches}"
+                " minibatches of one size; change minibatches"
+            )
+        return self
+
+    @property
+    def trajectories(self) -> int:
+        """Of one forward pass: the most, up to `microbatch`, that make equal parts of an update."""
+        update = self.boards * self.repeats // self.minibatches
+        return max(n for n in range(1, self.microbatch + 1) if update % n == 0)
+
+    @property
+    def updates(self) -> int:
+        """Of one step."""
+        return self.epochs * self.minibatches
