@@ -6,7 +6,10 @@ Each carries one line: what is wrong, where, and what to do about it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import traceback
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class SpaBenchError(Exception):
@@ -35,6 +38,37 @@ class OutOfBudgetError(ModelError):
 
 class ModelGoneError(ModelError):
     """The model cannot answer any request any more: the run stops and can be resumed."""
+
+
+class PluginError(SpaBenchError):
+    """A world or a format, most likely somebody's plug-in, raised where it must not."""
+
+
+@contextmanager
+def plugin_code(what: str, *expected: type[Exception]) -> Generator[None]:
+    """Turns whatever the code within raises into one line that says where it was raised.
+
+    Args:
+        what: whose code it is, such as `environment 'chess'`.
+        expected: exceptions that belong to its protocol; these pass.
+
+    Raises:
+        PluginError: for any other exception that is none of ours.
+    """
+    try:
+        yield
+    except (SpaBenchError, *expected):
+        raise
+    except Exception as error:
+        raise PluginError(f"{what} raised {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """Returns an exception as one line: its type, what it says, and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    says = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}{': ' if says else ''}{says}{where}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -41,6 +41,9 @@ from spa_bench.task import MOST_REPEATS, Instance, Task
 
 T = TypeVar("T")
 
+_REASONS_TOLD = 3
+"""Of episodes that broke; the log has all."""
+
 _VERSIONED = ("numpy", "pydantic", "torch", "transformers", "vllm", "openai", "peft")
 
 
@@ -246,9 +249,15 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
             owed = plan.owed(done)
             progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
 
+            told: set[str] = set()
+
             def keep(episode: Episode) -> None:
                 writer.write(episode)
                 progress.update(episode)
+                why = episode.error
+                if why is not None and why not in told and len(told) < _REASONS_TOLD:
+                    told.add(why)
+                    progress.note(f"an episode broke and is owed: {why}")
 
             try:
                 await play_all(owed, model, evaluation.concurrency or model.concurrency, keep)

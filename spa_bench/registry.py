@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from spa_bench import yaml_file
 from spa_bench.environments.environment import AnyEnvironment
-from spa_bench.errors import InputError, nearest
+from spa_bench.errors import InputError, nearest, told
 from spa_bench.formats.format import Format
 from spa_bench.models.model import Model, ModelOptions
 from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
@@ -50,8 +50,10 @@ def load_plugin(kind: str, name: str) -> Any:
         raise InputError(f"unknown {singular} {name!r}{nearest(name, known)}")
     try:
         return known[name].load()
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{kind.removesuffix('s')} {name!r} cannot be loaded: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a plug-in does when it is imported
+        raise InputError(
+            f"{kind.removesuffix('s')} {name!r} cannot be loaded: {told(error)}"
+        ) from None
 
 
 def make_model(options: ModelOptions, provider: str) -> Model:
@@ -112,7 +114,12 @@ def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
     for key in parameters:
         if key not in fields:
             raise InputError(f"environment {name!r} has no parameter {key!r}{nearest(key, fields)}")
-    return cast(AnyEnvironment, _strictly(pydantic.TypeAdapter(kind), parameters))
+    try:
+        return cast(AnyEnvironment, _strictly(pydantic.TypeAdapter(kind), parameters))
+    except (pydantic.ValidationError, InputError):
+        raise
+    except Exception as error:
+        raise InputError(f"environment {name!r} cannot be made: {told(error)}") from None
 
 
 def make_probe_world(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from spa_bench.canonical import sha256_hex
 from spa_bench.environments.environment import AnyEnvironment, NoBoardError
 from spa_bench.environments.limits import Limits
-from spa_bench.errors import nearest
+from spa_bench.errors import nearest, plugin_code
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -255,11 +255,14 @@ class Task:
             if wanted.count is not None and len(found) >= wanted.count:
                 break
             try:
-                for name, state in self.environment.instances(seed):
-                    key = self.environment.board_key(state)
-                    if wanted.split not in ("paper", "all") and split_of(key) != wanted.split:
-                        break
-                    found.append(Instance(name, seed, state, key))
+                with plugin_code(
+                    f"task {self.name!r}: its environment, at seed {seed},", NoBoardError
+                ):
+                    for name, state in self.environment.instances(seed):
+                        key = self.environment.board_key(state)
+                        if wanted.split not in ("paper", "all") and split_of(key) != wanted.split:
+                            break
+                        found.append(Instance(name, seed, state, key))
             except NoBoardError as error:
                 skipped.append(Skipped(seed, str(error)))
         return tuple(found[: wanted.count]), tuple(skipped)

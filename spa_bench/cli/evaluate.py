@@ -96,7 +96,7 @@ def evaluate(
 
     import asyncio
 
-    from spa_bench.errors import ModelGoneError
+    from spa_bench.errors import ModelGoneError, PluginError
     from spa_bench.evaluation import default_output, evaluate_async
     from spa_bench.registry import resolve_model
     from spa_bench.results.table import efficiency_line, format_results
@@ -139,8 +139,8 @@ def evaluate(
     except KeyboardInterrupt:
         progress.note(f"interrupted; continue with --resume --output {folder}")
         raise
-    except ModelGoneError as error:
-        raise ModelGoneError(f"{error}; continue with --resume --output {folder}") from None
+    except (ModelGoneError, PluginError) as error:
+        raise type(error)(f"{error}; continue with --resume --output {folder}") from None
     typer.echo(format_results([results], style))
     if results.efficiency is not None:
         progress.note(efficiency_line(results.efficiency))

@@ -59,11 +59,15 @@ def list_environments() -> None:
 
     from tabulate import tabulate
 
+    from spa_bench.errors import SpaBenchError
     from spa_bench.registry import load_plugin, plugins
 
-    rows = [
-        (name, f"{field.name} = {field.default!r}")
-        for name in sorted(plugins("environments"))
-        for field in dataclasses.fields(load_plugin("environments", name))
-    ]
+    rows: list[tuple[str, str]] = []
+    for name in sorted(plugins("environments")):
+        try:
+            fields = dataclasses.fields(load_plugin("environments", name))
+        except SpaBenchError as error:  # one plug-in that is broken hides no other
+            rows.append((name, str(error)))
+        else:
+            rows += [(name, f"{field.name} = {field.default!r}") for field in fields]
     typer.echo(tabulate(rows, headers=["environment", "parameter and default"]))

@@ -17,6 +17,7 @@ from spa_bench.canonical import sha256_hex
 from spa_bench.environments.bounds import Solver, TooManyStatesError
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
+from spa_bench.errors import plugin_code
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import (
     pass_at_k,
@@ -60,7 +61,8 @@ def board_bounds(task: Task, boards: Sequence[Instance]) -> dict[str, BoardBound
     found: dict[str, BoardBounds] = {}
     search = True
     for board in boards:
-        bounds = _bounds(task.environment, board.state, task.limits, search)
+        with plugin_code(f"bounds of {board.id}: the environment"):
+            bounds = _bounds(task.environment, board.state, task.limits, search)
         search = search and bounds.exact
         found[board.id] = bounds
     return found

@@ -8,14 +8,22 @@ the salt and the model's replies; `rollout` computes it.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from spa_bench.errors import ModelError, ModelGoneError, OutOfBudgetError
+from spa_bench.errors import (
+    ModelError,
+    ModelGoneError,
+    OutOfBudgetError,
+    PluginError,
+    plugin_code,
+)
 from spa_bench.models.model import Message, Model, Privileged, Reply, Request, Sampling
 from spa_bench.models.ranking import likeliest
 from spa_bench.runner import chance
 from spa_bench.runner.record import Episode, TurnTokens, TurnUsage
 from spa_bench.runner.rollout import Answer, EpisodeSpec, Rollout
+from spa_bench.runner.watchdog import HangError
 
 __all__ = ["EpisodeSpec", "play"]
 
@@ -23,13 +31,15 @@ __all__ = ["EpisodeSpec", "play"]
 async def play(spec: EpisodeSpec, model: Model) -> Episode:
     """Plays one episode from its first turn to its end.
 
-    Failures of the model's backend become an episode of status `infrastructure`.
+    Failures of the model's backend become an episode of status `infrastructure`, and so do those
+    of a plug-in: a world or a format that raises, or does not come back.
 
     Raises:
         ModelGoneError: if the backend cannot answer anything any more.
         OutOfBudgetError: if not even the first call may be sent; the episode has not begun.
     """
-    started, clock = time.time(), time.perf_counter()
+    started = max(0.0, time.time())  # a clock may stand before 1970, where no log begins
+    clock = time.perf_counter()
     episode = await _played(spec, model)
     seconds = time.perf_counter() - clock
     return replace(episode, started=round(started, 6), seconds=round(seconds, 6))
@@ -37,12 +47,28 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
 
 async def _played(spec: EpisodeSpec, model: Model) -> Episode:
     prefill = spec.task.format.prefill if model.capabilities.prefill else ""
-    rollout = Rollout(spec, prefill)
+    with _code_of(spec):
+        rollout = Rollout(spec, prefill)
+    try:
+        return await _turns(rollout, model)
+    except PluginError as error:
+        return rollout.end(error=_storable(str(error)))
+    except HangError as error:
+        return rollout.end(error=_storable(f"task {spec.task.name!r} {error}"))
+
+
+def _code_of(spec: EpisodeSpec) -> AbstractContextManager[None]:
+    return plugin_code(f"task {spec.task.name!r} broke: its world or its format")
+
+
+async def _turns(rollout: Rollout, model: Model) -> Episode:
+    spec, prefill = rollout.spec, rollout.prefill
     # a window of history sends less than the tokens of all earlier turns
     extends = model.capabilities.append_only and spec.task.config.history == "full"
     token_prefix: tuple[int, ...] | None = None
     while not rollout.over:
-        request = _request(rollout, rollout.ask(), model, token_prefix)
+        with _code_of(spec):
+            request = _request(rollout, rollout.ask(), model, token_prefix)
         started = time.perf_counter()
         try:
             reply = await _reply(model, request)
@@ -53,21 +79,22 @@ async def _played(spec: EpisodeSpec, model: Model) -> Episode:
                 raise
             return rollout.end(error=_storable(str(error)))
         seconds = time.perf_counter() - started
-        rollout.answer(
-            Answer(
-                message=_storable((prefill if reply.prefilled else "") + reply.text),
-                stop_reason=reply.stop_reason,
-                reasoning=None if reply.reasoning is None else _storable(reply.reasoning),
-                usage=_usage(reply),
-                seconds=round(seconds, 6),
-                tokens=_tokens(reply) if spec.log_tokens else None,
-                choice_logprobs=reply.choice_logprobs,
-            )
+        answer = Answer(
+            message=_storable((prefill if reply.prefilled else "") + reply.text),
+            stop_reason=reply.stop_reason,
+            reasoning=None if reply.reasoning is None else _storable(reply.reasoning),
+            usage=_usage(reply),
+            seconds=round(seconds, 6),
+            tokens=_tokens(reply) if spec.log_tokens else None,
+            choice_logprobs=reply.choice_logprobs,
         )
+        with _code_of(spec):
+            rollout.answer(answer)
         token_prefix = None
         if extends and reply.prompt_ids is not None and reply.completion_ids is not None:
             token_prefix = reply.prompt_ids + reply.completion_ids
-    return rollout.end()
+    with _code_of(spec):
+        return rollout.end()
 
 
 async def _reply(model: Model, request: Request) -> Reply:

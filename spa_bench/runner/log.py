@@ -180,28 +180,50 @@ class EpisodeWriter:
             raise InputError(f"{path}: {error.strerror}") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._file.close()
             raise InputError(f"{path}: another process is writing to this run") from None
+        except OSError as error:
+            self._file.close()
+            raise InputError(
+                f"{path}: cannot be locked against a second writer: {error.strerror};"
+                " choose a folder on a local disk"
+            ) from None
         self.torn_bytes = self._drop_torn_line()
 
     def write(self, episode: Episode) -> None:
         """Appends one episode.
 
         Raises:
-            SpaBenchError: if the line cannot be written whole (such as on a full disk).
+            SpaBenchError: if the line cannot be written whole (such as on a full disk), or the
+                file is no longer there.
         """
         line = memoryview(to_line(episode))
         try:
             while line:
                 line = line[self._file.write(line) :]
+            removed = os.fstat(self._file.fileno()).st_nlink == 0
         except OSError as error:
             raise _unwritten(self._path, error) from None
+        if removed:
+            raise SpaBenchError(
+                f"{self._path}: somebody removed the log while it was being written; stopped, since"
+                " nothing more would be kept"
+            )
 
     def close(self) -> None:
-        """Brings the log to the disk and gives back the lock."""
-        if not self._file.closed:
+        """Brings the log to the disk and gives back the lock.
+
+        Raises:
+            SpaBenchError: if the disk refuses it.
+        """
+        if self._file.closed:
+            return
+        try:
             os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _unwritten(self._path, error) from None
+        finally:
             self._file.close()
 
     def __enter__(self) -> EpisodeWriter:

@@ -13,6 +13,7 @@ from spa_bench.errors import ModelGoneError, OutOfBudgetError
 from spa_bench.models.model import Model
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import Episode
+from spa_bench.runner.watchdog import watchdog
 
 BROKEN_IN_A_ROW = 20
 """So many episodes without a single complete one between them, per worker, end a run."""
@@ -52,7 +53,8 @@ async def play_all(
 
     workers = [asyncio.create_task(work()) for _ in range(concurrency)]
     try:
-        await asyncio.gather(*workers)
+        with watchdog():
+            await asyncio.gather(*workers)
     finally:
         for worker in workers:
             worker.cancel()

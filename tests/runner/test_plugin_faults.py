@@ -1,0 +1,254 @@
+"""A plug-in that raises or hangs costs its own episodes and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from scripted import Scripted, answer
+from worlds import SLIPPERY, TableWorld, table_task
+
+from spa_bench import registry
+from spa_bench.environments.environment import Outcome
+from spa_bench.errors import InputError, ModelGoneError, PluginError, SpaBenchError
+from spa_bench.evaluation import Silent, evaluate_async
+from spa_bench.results.bounds import board_bounds
+from spa_bench.results.results import Results
+from spa_bench.runner import watchdog as dogs
+from spa_bench.runner.log import RunFolder
+from spa_bench.runner.record import Episode
+from spa_bench.runner.watchdog import HangError, watchdog
+from spa_bench.task import Task
+
+
+@dataclass(frozen=True)
+class Bad(TableWorld):
+    """A world that cannot be shown in one of its states, which luck alone leads to."""
+
+    name: ClassVar[str] = "bad"
+    fault: str = "raises"
+
+    def render(self, state: int) -> str:
+        if state == 1:
+            commit(self.fault)
+        return super().render(state)
+
+
+def commit(fault: str) -> None:
+    if fault == "raises":
+        raise KeyError("no such piece")
+    while fault == "loops":
+        try:
+            sum(range(1000))
+        except Exception:
+            continue
+    if fault == "waits":
+        threading.Event().wait(3600)
+
+
+def bad_task(fault: str = "raises", **changes: Any) -> Task:
+    world = Bad(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes, fault=fault)
+    return table_task(world, task="bad", **changes)
+
+
+def model(action: str = "a") -> Scripted:
+    return Scripted([answer(action)])
+
+
+def run(folder: Path, model: Any, tasks: Sequence[Task], **options: Any) -> Results:
+    return asyncio.run(evaluate_async(model, tasks, output=folder, **options))
+
+
+def broken(folder: Path) -> list[Episode]:
+    return [e for e in RunFolder(folder).episodes() if e.status == "infrastructure"]
+
+
+# -- a world that raises ---------------------------------------------------------------------------
+
+
+def test_a_world_that_raises_breaks_its_episode_and_the_others_are_played(tmp_path: Path) -> None:
+    results = run(tmp_path / "run", model(), [bad_task(), table_task()], repeats=8)
+    by_name = {task.task: task for task in results.tasks}
+    assert by_name["table"].owed == 0
+    assert 0 < by_name["bad"].infrastructure == by_name["bad"].owed < 32
+    assert by_name["bad"].episodes + by_name["bad"].owed == 32
+
+
+def test_what_broke_says_in_which_task_and_line_and_shows_no_path(tmp_path: Path) -> None:
+    run(tmp_path / "run", model(), [bad_task()], repeats=8)
+    error = broken(tmp_path / "run")[0].error
+    assert error is not None
+    assert error.startswith("task 'bad' broke: its world or its format raised KeyError: 'no such")
+    assert "(test_plugin_faults.py:" in error
+    assert str(Path(__file__).parent) not in error
+
+
+def test_a_mended_world_is_played_to_the_end(tmp_path: Path) -> None:
+    folder, mended = tmp_path / "run", Bad(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes, fault="")
+    run(folder, model(), [bad_task()], repeats=8)
+    task = replace(bad_task(), environment=mended)
+    assert run(folder, model(), [task], repeats=8, resume=True).owed == 0
+
+
+def test_a_world_that_always_raises_ends_the_run(tmp_path: Path) -> None:
+    slow_and_sure = model("b")  # it never falls into the hole, so every episode comes by state 1
+    with pytest.raises(ModelGoneError, match=r"in a row broke: task 'bad'"):
+        run(tmp_path / "run", slow_and_sure, [bad_task(limits={"turns": 20})], repeats=100)
+
+
+def test_the_reason_is_told_once(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Watcher(Silent):
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    run(tmp_path / "run", model(), [bad_task()], repeats=8, progress=Watcher())
+    assert len([note for note in notes if "an episode broke and is owed: task 'bad'" in note]) == 1
+
+
+@dataclass(frozen=True)
+class Boundless(TableWorld):
+    """A world whose third action, which nobody takes, cannot be computed."""
+
+    def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+        if action == "c":
+            raise KeyError(action)
+        return super().outcomes(state, action)
+
+
+def boundless_task() -> Task:
+    return table_task(Boundless(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes))
+
+
+def test_bounds_of_a_world_that_raises_are_one_error(tmp_path: Path) -> None:
+    task = boundless_task()
+    with pytest.raises(PluginError, match=r"bounds of table/.*raised KeyError"):
+        board_bounds(task, task.boards[0])
+
+
+def test_a_run_whose_bounds_fail_keeps_every_episode(tmp_path: Path) -> None:
+    with pytest.raises(PluginError):
+        run(tmp_path / "run", model("b"), [boundless_task()])
+    assert len(list(RunFolder(tmp_path / "run").episodes())) == 8
+
+
+def test_a_world_that_cannot_make_a_board_is_named_with_the_seed() -> None:
+    @dataclass(frozen=True)
+    class NoBoards(TableWorld):
+        def initial_state(self, seed: int) -> int:
+            return 1 // (seed - 4)
+
+    task = table_task(NoBoards(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes))
+    with pytest.raises(PluginError, match=r"'table'.* at seed 4, raised ZeroDivisionError"):
+        _ = task.boards
+
+
+# -- a world that hangs ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second in place of five minutes."""
+    monkeypatch.setattr(dogs, "_TICK", 0.01)
+    monkeypatch.setattr(dogs, "PATIENCE", 50)
+
+
+@pytest.mark.usefixtures("short_patience")
+@pytest.mark.parametrize("fault", ["loops", "waits"])
+def test_a_world_that_does_not_come_back_breaks_its_episode(tmp_path: Path, fault: str) -> None:
+    task = bad_task(fault, instances={"seeds": "0-1"})
+    results = run(tmp_path / "run", model(), [task], repeats=4)
+    assert 0 < results.owed == results.tasks[0].infrastructure < 4
+    episode = broken(tmp_path / "run")[0]
+    assert episode.error is not None
+    assert episode.error.startswith("task 'bad' did not come back for 50 s (")
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_a_loop_that_turns_is_left_alone() -> None:
+    async def long() -> int:
+        with watchdog():
+            for _ in range(100):  # a second in all: twice what a hang may last
+                await asyncio.sleep(0.01)
+        return 7
+
+    assert asyncio.run(long()) == 7
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_the_alarm_is_given_back() -> None:
+    async def hang() -> None:
+        with watchdog():
+            while True:
+                threading.Event().wait(0.01)
+
+    with pytest.raises(HangError, match=r"did not come back for 50 s \(threading\.py:\d+\)"):
+        asyncio.run(hang())
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_an_alarm_that_somebody_else_uses_is_not_touched() -> None:
+    def own(*_: object) -> None: ...
+
+    async def watched() -> Any:
+        with watchdog():
+            return signal.getsignal(signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, own)
+    try:
+        assert asyncio.run(watched()) is own
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+# -- a plug-in that cannot be imported -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source", ["raise ValueError('too old')", "def (", "import sys; sys.exit(3)", "import nowhere"]
+)
+def test_whatever_importing_a_plugin_does_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    (tmp_path / "bad_plugin_module.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = EntryPoint("bad", "bad_plugin_module:World", "spa_bench.environments")
+    monkeypatch.setattr(registry, "plugins", lambda kind: {"bad": entry})
+    with pytest.raises(InputError, match=r"environment 'bad' cannot be loaded: .+") as caught:
+        registry.load_plugin("environments", "bad")
+    assert "\n" not in str(caught.value)
+
+
+def test_one_broken_plugin_hides_no_other_from_the_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from spa_bench.cli import main
+
+    found = registry.plugins
+    bad = EntryPoint("bad", "no_such_module_anywhere:World", "spa_bench.environments")
+    monkeypatch.setattr(registry, "plugins", lambda kind: {**found(kind), "bad": bad})
+    with pytest.raises(SystemExit):
+        main(["list", "environments"])
+    shown = capsys.readouterr().out
+    assert "sokoban" in shown
+    assert "'bad' cannot be loaded" in shown
+
+
+def test_a_world_whose_making_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Unmade(TableWorld):
+        def __post_init__(self) -> None:
+            raise LookupError("no licence")
+
+    monkeypatch.setattr(registry, "load_plugin", lambda kind, name: Unmade)
+    with pytest.raises(SpaBenchError, match="environment 'x' cannot be made: LookupError: no li"):
+        registry.make_environment({"name": "x", "table": [[[[1, 0]]]]})
