@@ -2,8 +2,9 @@
 
 import pytest
 
+from spa_bench import yaml_file
 from spa_bench.errors import InputError
-from spa_trainers.recipe import find_recipe, load_recipe, recipes_folder
+from spa_trainers.recipe import STAGES, Recipe, built_in_recipes, find_recipe, load_recipe, recipes_folder
 
 GOOD = """\
 recipe: mine
@@ -22,7 +23,7 @@ def _file(tmp_path, text):
     return path
 
 
-@pytest.mark.parametrize("path", sorted(recipes_folder().rglob("[!_]*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", built_in_recipes().values(), ids=lambda p: p.stem)
 def test_built_in_recipes_load_and_are_called_like_their_files(path):
     recipe = load_recipe(path)
     assert recipe.recipe == path.stem
@@ -42,6 +43,39 @@ def test_defaults_are_the_papers(tmp_path):
     )
     assert (sft.warmup, sft.schedule, sft.clip, sft.batch_size) == (0.1, "cosine", 1.0, 16)
     assert (sft.max_length, sft.rows) == (2048, "turn")
+
+
+def test_the_preset_paper_is_what_the_code_does_anyway():
+    path = recipes_folder() / "presets" / "paper.yaml"
+    written = yaml_file.read(path).data
+    plain = Recipe.model_validate(
+        {
+            "recipe": "plain",
+            "method": "spa",
+            "model": "some/model",
+            "selfplay": {"tasks": ["sokoban_wm"]},
+            "sft": {},
+            "rl": {"tasks": ["sokoban"]},
+        }
+    ).model_dump(mode="json")
+    assert set(written) == set(STAGES)
+    for stage, settings in written.items():
+        assert settings == {key: plain[stage][key] for key in settings}
+
+
+def test_a_preset_stands_under_what_the_recipe_says(tmp_path):
+    path = _file(tmp_path, GOOD.replace("  epochs: 1\n", "  epochs: 2\nrl:\n  tasks: [sokoban]\n"))
+    published = load_recipe(path)
+    assert (published.sft.labels, published.rl.mask_context) == ("paper", True)
+    code = load_recipe(path, ["preset=repo_compat"])
+    assert (code.sft.labels, code.rl.mask_context, code.sft.epochs) == ("masked", False, 2)
+    assert load_recipe(path, ["preset=repo_compat", "sft.labels=paper"]).sft.labels == "paper"
+    with pytest.raises(InputError, match="preset: Input should be 'paper' or 'repo_compat'"):
+        load_recipe(path, ["preset=vagen"])
+
+
+def test_a_preset_adds_no_stage(tmp_path):
+    assert load_recipe(_file(tmp_path, GOOD)).stages() == ["selfplay", "sft"]
 
 
 @pytest.mark.parametrize(

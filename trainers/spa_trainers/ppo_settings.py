@@ -12,9 +12,6 @@ from spa_trainers.rl_settings import RlSettings
 class PpoSettings(RlSettings):
     """How to train. The defaults are the paper's.
 
-    Loss is on sampled tokens only, as the paper says; what the public code does unless told
-    otherwise, to train on what the environment said as well, is not implemented.
-
     Attributes:
         keep: the share of groups, those whose rewards spread most, that is learnt from.
         advantages: `trajectory` puts all reward on the last token; `turn` leaves it at the end of
@@ -22,6 +19,8 @@ class PpoSettings(RlSettings):
         gamma, lam: a token; turn_gamma, turn_lam: a turn, in `bilevel`.
         dual_clip: the most that a negative advantage counts, times its size.
         value_clip: how far the critic may move from what it said before the update.
+        mask_context: loss on sampled tokens only, as the paper says; false trains on what the
+            environment said after the first reply as well, as the public code does.
         critic_warmup: steps in which only the critic learns.
     """
 
@@ -36,4 +35,5 @@ class PpoSettings(RlSettings):
     critic_lr: float = Field(1e-5, ge=0)
     dual_clip: float = Field(3.0, gt=1)
     value_clip: float = Field(0.5, gt=0)
+    mask_context: bool = True
     critic_warmup: int = Field(0, ge=0)

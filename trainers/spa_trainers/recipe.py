@@ -1,7 +1,8 @@
 """A recipe: one YAML file that says what is trained, on what, and how.
 
 Sections are stages, run in this order: `selfplay`, `sft`, `rl`. A section that is not there is a
-stage that is left out. Recipes may `include` others, as tasks do.
+stage that is left out. Recipes may `include` others, as tasks do. What none of them says is as the
+recipe's preset has it (`recipes/presets`), and else as the paper.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.selfplay import SelfPlaySettings
 from spa_trainers.sft import SftSettings
 
+_PRESETS = "presets"
 STAGES = ("selfplay", "sft", "rl")
 ALGORITHMS = {"ppo": PpoSettings, "grpo": GrpoSettings}
 
@@ -50,6 +52,7 @@ class Recipe(BaseModel):
     Attributes:
         recipe: its name. description: for the model card.
         method: how the result is called on a leaderboard.
+        preset: whose settings stand where the recipe is silent.
         model: what training begins with: a folder (relative to the recipe's file if it begins
             with `./` or `../`), or a name on the hub.
         nano: in place of `model`: a fresh small model of these sizes.
@@ -61,6 +64,7 @@ class Recipe(BaseModel):
     recipe: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     method: Literal["base", "vanilla", "state_estimation", "vagen", "spa"]
+    preset: Literal["paper", "repo_compat"] = "paper"
     model: str | None = None
     nano: NanoConfig | None = None
     selfplay: SelfPlaySettings | None = None
@@ -80,6 +84,15 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
+def built_in_recipes() -> dict[str, Path]:
+    """Returns the built-in recipes: name -> file."""
+    return {
+        path.stem: path
+        for path in recipes_folder().rglob("*.yaml")
+        if not path.name.startswith("_") and path.parent.name != _PRESETS
+    }
+
+
 def find_recipe(name: str) -> Path:
     """Returns the file of a recipe: a path, or the name of a built-in one.
 
@@ -91,7 +104,7 @@ def find_recipe(name: str) -> Path:
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
         return path
-    known = {p.stem: p for p in recipes_folder().rglob("*.yaml") if not p.name.startswith("_")}
+    known = built_in_recipes()
     if name not in known:
         raise InputError(
             f"unknown recipe {name!r}{nearest(name, known)}; there are {', '.join(sorted(known))},"
@@ -109,6 +122,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     document = yaml_file.read(path.resolve())
     for change in changes:
         _change(document.data, change)
+    _add_preset(document.data)
     try:
         # as JSON: `yes`, "5" and 5.0 are not 5
         found = TypeAdapter(Recipe).validate_json(json.dumps(document.data), strict=True)
@@ -134,6 +148,18 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     if found.sft is not None and found.selfplay is None:
         raise InputError(f"{document.locate(('sft',))}: sft needs rows: add a section `selfplay`")
     return found
+
+
+def _add_preset(data: dict[str, Any]) -> None:
+    """Puts the settings of a recipe's preset under those of its sections, where PPO is meant."""
+    name = data.get("preset", "paper")
+    path = recipes_folder() / _PRESETS / f"{name}.yaml"
+    if not isinstance(name, str) or not path.is_file():
+        return  # the schema says what is wrong
+    for stage, settings in yaml_file.read(path).data.items():
+        section = data.get(stage)
+        if isinstance(section, dict) and (stage != "rl" or _algorithm(section) == "ppo"):
+            data[stage] = {**settings, **cast(dict[str, Any], section)}
 
 
 def _without_algorithm(loc: tuple[Any, ...]) -> tuple[Any, ...]:

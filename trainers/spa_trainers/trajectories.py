@@ -75,7 +75,8 @@ def trajectory(task: Task, start: Any, episode: Episode, settings: RewardSetting
 class Batch:
     """Trajectories as padded tensors of one device; B rows, T tokens, M sampled tokens at most.
 
-    Sampled tokens are numbered 0, 1, .. within a row, turns joined, environment tokens left out.
+    Sampled tokens are numbered 0, 1, .. within a row, turns joined, environment tokens left out;
+    or, with `mask_context=False`, kept, as if the model had sampled all after its first prompt.
 
     Attributes:
         ids, attention: int64 (B, T), right-padded.
@@ -85,6 +86,7 @@ class Batch:
         turn: int64 (B, M), the number of its turn.
         last: bool (B, M), whether it is the last of its turn.
         rewards: float32 (B, M), on the last token of each turn.
+        sampled: bool (B, M), whether the model sampled it; `mask` without the context.
         sampled_logprobs: float32 (B, M), from when it was sampled.
     """
 
@@ -96,6 +98,7 @@ class Batch:
     turn: Tensor
     last: Tensor
     rewards: Tensor
+    sampled: Tensor
     sampled_logprobs: Tensor
 
     def __len__(self) -> int:
@@ -114,11 +117,14 @@ class Batch:
         )
 
 
-def collate(trajectories: Sequence[Trajectory], device: Any = "cpu") -> Batch:
+def collate(
+    trajectories: Sequence[Trajectory], device: Any = "cpu", *, mask_context: bool = True
+) -> Batch:
     """Returns trajectories as tensors."""
     rows = len(trajectories)
     tokens = max(len(t.ids) for t in trajectories)
-    sampled = max(1, *(len(t.logprobs) for t in trajectories))
+    learnt = [_spans(t, mask_context) for t in trajectories]
+    sampled = max(1, *(sum(end - start for start, end in spans) for spans in learnt))
     whole = {name: torch.zeros(rows, tokens, dtype=torch.int64) for name in ("ids", "attention")}
     part = {
         "places": torch.zeros(rows, sampled, dtype=torch.int64),
@@ -127,19 +133,22 @@ def collate(trajectories: Sequence[Trajectory], device: Any = "cpu") -> Batch:
         "turn": torch.zeros(rows, sampled, dtype=torch.int64),
         "last": torch.zeros(rows, sampled, dtype=torch.bool),
         "rewards": torch.zeros(rows, sampled),
+        "sampled": torch.zeros(rows, sampled, dtype=torch.bool),
         "sampled_logprobs": torch.zeros(rows, sampled),
     }
-    for row, t in enumerate(trajectories):
+    for row, (t, spans) in enumerate(zip(trajectories, learnt, strict=True)):
         whole["ids"][row, : len(t.ids)] = torch.tensor(t.ids)
         whole["attention"][row, : len(t.ids)] = 1
-        places = [i for start, end in t.turns for i in range(start, end)]
+        places = [i for start, end in spans for i in range(start, end)]
         n = len(places)
         part["places"][row, :n] = torch.tensor(places) - 1
         part["targets"][row, :n] = torch.tensor([t.ids[i] for i in places])
         part["mask"][row, :n] = True
-        part["sampled_logprobs"][row, :n] = torch.tensor(t.logprobs)
+        own = {i for start, end in t.turns for i in range(start, end)}
+        part["sampled"][row, :n] = torch.tensor([i in own for i in places])
+        part["sampled_logprobs"][row, part["sampled"][row]] = torch.tensor(t.logprobs)
         at = 0
-        for number, (start, end) in enumerate(t.turns):
+        for number, (start, end) in enumerate(spans):
             part["turn"][row, at : at + end - start] = number
             at += end - start
             if end > start:
@@ -147,3 +156,11 @@ def collate(trajectories: Sequence[Trajectory], device: Any = "cpu") -> Batch:
             # a turn without a token, where the window was full, gives its reward to the one before
             part["rewards"][row, max(0, at - 1)] += t.rewards[number]
     return Batch(**{name: tensor.to(device) for name, tensor in {**whole, **part}.items()})
+
+
+def _spans(t: Trajectory, mask_context: bool) -> Sequence[tuple[int, int]]:
+    """Returns of each turn the [start, end) of the tokens that carry loss."""
+    if mask_context or not t.turns:
+        return t.turns
+    ends = [end for _, end in t.turns]
+    return list(zip([t.turns[0][0], *ends[:-1]], ends, strict=True))
