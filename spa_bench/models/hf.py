@@ -3,7 +3,9 @@
     hf_settings   what the user asked            hf_template   conversation <-> token ids
     hf_files      where the files are            hf_batcher    many coroutines, one thread
     hf_load       config, tokenizer, weights     hf_engine     prompts and next tokens, batched
-                                                 hf_cache, hf_sampling   keys and values; draws
+                                                 hf_cache      keys and values of a batch
+                                                 hf_parked     those of earlier turns
+                                                 hf_sampling   draws
 
 Prompts end in the request's prefill. A prompt that leaves no room in the model's context window
 gets an empty reply that ended by length: that is a limit of the model, not a failure of the
@@ -169,6 +171,7 @@ class HFModel:
         stops = (*sampling.stop, *self._template.stops)
         job = Job(
             prompt=prompt,
+            earlier=len(request.token_prefix or ()),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             new_tokens=min(sampling.new_tokens, self._context - len(prompt)),
@@ -181,7 +184,11 @@ class HFModel:
         return Reply(
             text=cut(text, stops),
             stop_reason=job.stop_reason or "length",
-            usage=Usage(prompt_tokens=len(prompt), completion_tokens=len(job.completion)),
+            usage=Usage(
+                prompt_tokens=len(prompt),
+                completion_tokens=len(job.completion),
+                cached_tokens=job.reused,
+            ),
             prefilled=bool(request.prefill),
             prompt_ids=prompt,
             completion_ids=tuple(job.completion),
@@ -238,6 +245,7 @@ class HFModel:
             self._template.stop_ids.union([ends] if isinstance(ends, int) else ends or ()),
             self._batch_size,
             prefill_tokens=_PREFILL_TOKENS.get(model.device.type, 4096),
+            parked_bytes=_parked_bytes(model.device),
         )
 
     def _running(self) -> Batcher:
@@ -247,6 +255,15 @@ class HFModel:
 
     async def _in_text_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
+
+
+def _parked_bytes(device: Any) -> int:
+    """Returns how much of a device's memory earlier turns may take."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0] // 4  # of what the weights leave
+    return 2**30
 
 
 def _context(config: Any, max_length: int | None) -> int:

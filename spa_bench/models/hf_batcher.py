@@ -29,10 +29,12 @@ class Job:
 
     Attributes:
         prompt: token ids; at least one.
+        earlier: how many of them are an earlier job's prompt and completion.
         given: tokens to score; None to write new ones.
         new_tokens: the most tokens to write.
         ends: whether the tokens written so far hold a stop string.
         completion, logprobs: what was written, or `given`, and the log-probability of each.
+        reused: how many tokens of the prompt were not read again.
         stop_reason: set when the job is done.
         error: set when this job alone cannot be done.
         abandoned: nobody waits for it any more.
@@ -40,6 +42,7 @@ class Job:
     """
 
     prompt: tuple[int, ...]
+    earlier: int = 0
     given: tuple[int, ...] | None = None
     temperature: float = 1.0
     top_p: float = 1.0
@@ -48,6 +51,7 @@ class Job:
     ends: Callable[[Sequence[int]], bool] | None = None
     completion: list[int] = field(default_factory=list[int])
     logprobs: list[float] = field(default_factory=list[float])
+    reused: int = 0
     stop_reason: Literal["stop", "length"] | None = None
     error: Exception | None = None
     abandoned: bool = False

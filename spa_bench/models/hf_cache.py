@@ -1,106 +1,192 @@
-"""Keys and values of a batch, with room to grow.
+"""Keys and values of many rows in one piece of memory that is kept and filled again.
 
-transformers' own dynamic cache copies everything for every token; this one writes one column,
-and copies when the room is used up or when rows join and leave. Layers with a sliding window are
-kept whole: their mask does the rest, and rows can be moved.
+Rows stand right-aligned: all end in the same column, and what stands left of a row is masked and
+zero. So a step writes one column for everybody, a new row is written into place without moving
+the others, and rows move only to close gaps and when the last column is reached. A row can be
+copied out and put back later. Layers with a sliding window are kept whole: their mask does the
+rest.
 
 Torch is imported at module level: import this file only where a model is about to run.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import cache_utils
 
 _ROOM = 64
-"""Free columns after rows were moved: tokens that are written without a copy."""
+"""Free columns, at least, once rows were moved: tokens that are written without a move."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model keeps of each token.
+
+    Attributes:
+        shapes: (heads, size) of each layer's keys and of its values, in turn.
+        dtype, device: of all of them.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: Any, device: torch.device) -> Layout:
+        """Finds out by reading one token."""
+        native: Any = cache_utils.Cache(layer_class_to_replicate=cache_utils.DynamicLayer)
+        token = torch.zeros(1, 1, dtype=torch.int64, device=device)
+        model(input_ids=token, past_key_values=native, use_cache=True, logits_to_keep=1)
+        parts = [part for layer in native.layers for part in (layer.keys, layer.values)]
+        shapes = tuple((part.shape[1], part.shape[3]) for part in parts)
+        return cls(shapes, parts[0].dtype, device)
+
+    def blocks(self, rows: int, columns: int) -> dict[tuple[int, int], Tensor]:
+        """Returns memory of any content: of each shape, (parts, rows, heads, columns, size)."""
+        return {
+            (heads, size): torch.empty(
+                count, rows, heads, columns, size, dtype=self.dtype, device=self.device
+            )
+            for (heads, size), count in Counter(self.shapes).items()
+        }
+
+
+Row = list[Tensor]
+"""A row by itself: of each shape of a layout, (parts, heads, tokens, size)."""
 
 
 class _Layer(cache_utils.DynamicLayer):
-    """One layer's keys and values, (B, heads, length, size), as views of larger buffers."""
+    """One layer's keys and values as a model sees them: a window of rows and columns.
 
-    def __init__(self) -> None:
+    Args:
+        keys, values: (rows, heads, columns, size).
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, rows: slice, start: int, end: int) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
-        self.buffers: list[Tensor] = []
-        self.length = 0
-
-    def hold(self, keys: Tensor, values: Tensor, length: int) -> None:
-        """Keeps the first `length` columns of two buffers and treats the rest as room."""
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.buffers, self.length = [keys, values], length
-        self.keys, self.values = keys[:, :, :length], values[:, :, :length]
+        self.buffers = [buffer[rows, :, start:] for buffer in (keys, values)]
+        self.length = end - start
+
+    def get_seq_length(self) -> int:
+        return self.length
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Appends columns, (B, heads, new, size), and returns all."""
-        if not self.buffers:
-            self.hold(key_states, value_states, key_states.shape[-2])
-            return key_states, value_states
-        end = self.length + key_states.shape[-2]
+        begin, self.length = self.length, self.length + key_states.shape[-2]
         for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, self.length : end] = new
-        self.length = end
-        keys, values = (buffer[:, :, :end] for buffer in self.buffers)
-        self.keys, self.values = keys, values
-        return keys, values
+            buffer[:, :, begin : self.length] = new
+        self.keys, self.values = (buffer[:, :, : self.length] for buffer in self.buffers)
+        return self.keys, self.values
 
 
 class Cache:
-    """The cache of a batch; `native` is what transformers is handed."""
+    """Rows of keys and values; the caller knows how long each row is.
 
-    def __init__(self) -> None:
-        self.native: Any = cache_utils.Cache(layer_class_to_replicate=_Layer)
+    Args:
+        layout: of the model.
+        most: rows there may ever be.
 
-    @property
-    def layers(self) -> list[_Layer]:
-        """One a layer of the model, once a prompt was read."""
-        return self.native.layers
+    Attributes:
+        end: the column after the last of every row.
+    """
 
-    @property
-    def length(self) -> int:
-        """Columns in use."""
-        return self.layers[0].length if self.layers else 0
+    def __init__(self, layout: Layout, most: int) -> None:
+        self.end = 0
+        self._layout = layout
+        self._most = most
+        self._rows = self._columns = 0
+        self._blocks = layout.blocks(0, 0)
 
     @property
     def full(self) -> bool:
         """Whether there is no room for another column."""
-        return self.length >= self.layers[0].buffers[0].shape[-2]
+        return self.end >= self._columns
 
+    def window(self, rows: slice, start: int, end: int) -> Any:
+        """Returns some rows and columns as transformers wants them; what it appends stays here."""
+        seen: Counter[tuple[int, int]] = Counter()
+        parts: list[Tensor] = []
+        for shape in self._layout.shapes:
+            parts.append(self._blocks[shape][seen[shape]])
+            seen[shape] += 1
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        return cache_utils.Cache([_Layer(k, v, rows, start, end) for k, v in pairs])
 
-def merge(caches: Sequence[Cache], rows: Sequence[Sequence[int]], width: int) -> Cache:
-    """Returns one cache of the last `width` columns of the given rows of each cache.
+    def arrange(self, used: int, rows: int, width: int) -> None:
+        """Moves the first `used` rows so that there are `rows` of up to `width` tokens, and room.
 
-    The caches are emptied layer by layer on the way, so that at no time everything is held twice.
-    """
-    merged = Cache()
-    for index in range(len(caches[0].layers)):
-        layers = [cache.layers[index] for cache in caches]
-        keys, values = (_stack([x.buffers[i] for x in layers], layers, rows, width) for i in (0, 1))
-        for cache in caches:
-            cache.layers[index] = _Layer()
-        layer = _Layer()
-        layer.hold(keys, values, width)
-        merged.layers.append(layer)
-    return merged
+        Args:
+            used: rows that are kept.
+            rows: how many there will be, those included.
+            width: the longest of them, those included.
+        """
+        kept = min(self.end, width)
+        if rows <= self._rows and width + _ROOM <= self._columns:
+            for block in self._blocks.values():
+                for part in block[:, :used]:  # one after the other: each move needs a copy
+                    part[:, :, width - kept : width] = part[
+                        :, :, self.end - kept : self.end
+                    ].clone()
+                    part[:, :, : width - kept] = 0
+        else:
+            if rows > self._rows:
+                self._rows = max(rows, min(2 * self._rows, self._most))
+            self._columns = width + max(_ROOM, width // 2)
+            blocks = self._layout.blocks(self._rows, self._columns)
+            for shape in list(blocks):
+                old = self._blocks.pop(shape)[:, :used, :, self.end - kept : self.end]
+                blocks[shape][:, :used, :, width - kept : width] = old
+                blocks[shape][:, :used, :, : width - kept] = 0
+            self._blocks = blocks
+        self.end = width
 
+    def fits(self, rows: int, width: int) -> bool:
+        """Whether so many rows of such a width find place without a move, and another column."""
+        return rows <= self._rows and width <= self.end < self._columns
 
-def _stack(
-    buffers: Sequence[Tensor], layers: Sequence[_Layer], rows: Sequence[Sequence[int]], width: int
-) -> Tensor:
-    """Returns (rows, heads, width + room, size), right-aligned at `width`, zero to the left."""
-    _, heads, _, size = buffers[0].shape
-    # Zeros, not uninitialised memory: a masked NaN is still a NaN after attention.
-    out = buffers[0].new_zeros(sum(map(len, rows)), heads, width + _ROOM, size)
-    done = 0
-    for buffer, layer, kept in zip(buffers, layers, rows, strict=True):
-        taken = min(width, layer.length)
-        columns = buffer[:, :, layer.length - taken : layer.length]
-        if len(kept) < len(columns):
-            columns = columns[list(kept)]
-        out[done : done + len(kept), :, width - taken : width] = columns
-        done += len(kept)
-    return out
+    def close_gaps(self, kept: Sequence[int]) -> list[int]:
+        """Moves rows from the end into the places of rows that are gone.
+
+        Args:
+            kept: the rows to keep, ascending.
+
+        Returns:
+            Which row stands in each place now.
+        """
+        order = list(range(len(kept)))
+        gaps = sorted(set(order) - set(kept))
+        for gap, row in zip(gaps, kept[len(kept) - len(gaps) :], strict=True):
+            order[gap] = row
+            for block in self._blocks.values():
+                block[:, gap, :, : self.end] = block[:, row, :, : self.end]
+        return order
+
+    def take(self, row: int, length: int) -> Row:
+        """Returns a copy of the last `length` columns of a row."""
+        columns = slice(self.end - length, self.end)
+        return [block[:, row, :, columns].clone() for block in self._blocks.values()]
+
+    def put(self, first: int, rows: Sequence[Row | None], lengths: Sequence[int], end: int) -> None:
+        """Fills places from `first` on: the first tokens of each row, ending before column `end`.
+
+        Args:
+            first: the first place.
+            rows: what `take` returned, or None for a row of which nothing is known.
+            lengths: how many tokens of each.
+            end: the column after their last.
+        """
+        for index, block in enumerate(self._blocks.values()):
+            # Not what was there before: a masked NaN is still a NaN after attention.
+            block[:, first : first + len(rows), :, :end] = 0
+            for place, (row, length) in enumerate(zip(rows, lengths, strict=True), first):
+                if row is not None:
+                    block[:, place, :, end - length : end] = row[index][:, :, :length]

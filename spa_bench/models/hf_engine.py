@@ -2,7 +2,8 @@
 
 A loop of our own instead of `generate`: a row that has ended leaves, a request that has arrived
 joins, and each row draws with its own keyed numbers, so neither waits for the longest of a batch.
-Rows stand right-aligned in one key-value cache; the columns to the left of a row are masked.
+Rows stand right-aligned in one key-value cache; the columns to the left of a row are masked. Keys
+and values of a row that has ended are parked: the next turn of a conversation reads what is new.
 
 Torch is imported at module level: import this file only where a model is about to run.
 """
@@ -13,7 +14,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,29 +22,37 @@ from torch import Tensor
 
 from spa_bench.errors import ModelError
 from spa_bench.models.hf_batcher import Job
-from spa_bench.models.hf_cache import Cache, merge
+from spa_bench.models.hf_cache import Cache, Layout, Row
+from spa_bench.models.hf_parked import Parked
 from spa_bench.models.hf_sampling import draw, uniforms
 
 _LOG = logging.getLogger("spa_bench")
 _SHARE = 8
-"""Rows join or leave once they are an eighth of the batch: both move the whole cache."""
+"""Rows join or leave once they are an eighth of the batch: reading a few prompts costs nearly as
+much as reading many."""
+_PADDING = 16
+"""Prompts of unlike lengths are read apart if padding would be over a sixteenth of a pass."""
 _LOGITS = 2**28
 """The most logits of one scoring call: 1 GiB in float32."""
 
 
 @dataclass
-class _Batch:
-    """Rows that step together.
+class _Prompt:
+    """A job about to be read.
 
     Attributes:
-        jobs: one a row, ended ones included until the rows are next moved.
-        cache: keys and values of `length` columns, the last token of each row not yet in it.
-        starts: first column that belongs to each row, int64 (B,).
+        ids: its tokens so far.
+        past: keys and values of the first `known` of them.
     """
 
-    jobs: list[Job]
-    cache: Cache
-    starts: Tensor
+    job: Job
+    ids: tuple[int, ...]
+    past: Row | None = None
+    known: int = 0
+
+    @property
+    def unread(self) -> int:
+        return len(self.ids) - self.known
 
 
 class HFEngine:
@@ -54,23 +63,37 @@ class HFEngine:
         stop_ids: a row ends after any of these tokens.
         batch_size: the most rows; halved when memory runs out.
         prefill_tokens: the most prompt tokens, padding included, of one forward pass.
+        parked_bytes: the most memory for keys and values of jobs that are done.
     """
 
     def __init__(
-        self, model: Any, stop_ids: Collection[int], batch_size: int, prefill_tokens: int
+        self,
+        model: Any,
+        stop_ids: Collection[int],
+        batch_size: int,
+        prefill_tokens: int,
+        parked_bytes: int = 0,
     ) -> None:
         self.batch_size = batch_size
         self._model = model
+        self._weights = list(model.parameters())
         self._device: torch.device = model.device
         self._vocabulary: int = model.config.get_text_config().vocab_size
         self._stop_ids = frozenset(stop_ids)
         self._prefill_tokens = prefill_tokens
-        self._batch: _Batch | None = None
+        self._jobs: list[Job] = []  # one a row, ended ones included until the rows are next moved
+        self._cache: Cache | None = None  # the last token of each row not yet in it
+        self._parked = Parked(parked_bytes)
 
     @property
     def active(self) -> int:
         """How many jobs are in hand."""
         return len(self._live())
+
+    @property
+    def parked_bytes(self) -> int:
+        """What keys and values of jobs that are done take."""
+        return self._parked.size
 
     def advance(self, waiting: deque[Job]) -> list[Job]:
         """Lets waiting jobs join, and writes one token of every row.
@@ -84,8 +107,7 @@ class HFEngine:
             with torch.inference_mode():
                 if taken:
                     self._admit(taken)
-                if self._batch is not None:
-                    self._step(self._batch)
+                self._step()
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
@@ -95,12 +117,10 @@ class HFEngine:
         # Only now: the traceback held the tensors that did not fit.
         if exhausted:
             self._retreat([job for job in (*running, *taken) if not job.over], waiting)
-        if not self._live():
-            self._batch = None
         return [job for job in (*running, *taken) if job.over and not job.abandoned]
 
     def _live(self) -> list[Job]:
-        return [job for job in self._batch.jobs if not job.over] if self._batch is not None else []
+        return [job for job in self._jobs if not job.over]
 
     def _take(self, waiting: deque[Job], live: int) -> list[Job]:
         for _ in range(len(waiting)):
@@ -111,66 +131,121 @@ class HFEngine:
         return [waiting.popleft() for _ in range(ready)] if ready * _SHARE >= live else []
 
     def _admit(self, jobs: Sequence[Job]) -> None:
-        for chunk in self._chunks([job for job in jobs if job.given is not None]):
-            self._score(chunk)
-        parts = [self._batch] if self._batch is not None else []
-        prompts = self._chunks([job for job in jobs if job.given is None])
-        self._merge([*parts, *map(self._prefill, prompts)])
+        for chunk in self._chunks([_whole(job) for job in jobs if job.given is not None]):
+            self._score([prompt.job for prompt in chunk])
+        prompts = [self._recalled(job) for job in jobs if job.given is None]
+        if prompts:
+            self._leave()
+            self._reserve([len(prompt.ids) for prompt in prompts])
+            for chunk in self._chunks(prompts):
+                self._read(chunk)
 
-    def _chunks(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
-        """Cuts jobs into forward passes, like lengths together to save padding."""
-        chunk: list[Job] = []
-        for job in sorted(jobs, key=_length):
+    def _recalled(self, job: Job) -> _Prompt:
+        """Returns a job with what is parked of its conversation."""
+        past = self._parked.pop(self._key(job.prompt[: job.earlier])) if job.earlier else None
+        # The last token of a row was written and never read.
+        return replace(_whole(job), past=past, known=job.earlier - 1 if past else 0)
+
+    def _chunks(self, prompts: Sequence[_Prompt]) -> Iterator[list[_Prompt]]:
+        """Cuts prompts into forward passes, like lengths together to save padding."""
+        chunk: list[_Prompt] = []
+        for prompt in sorted(prompts, key=lambda prompt: prompt.unread):
             rows = len(chunk) + 1
-            logits = rows * len(job.given or ()) * self._vocabulary
-            if chunk and (rows * _length(job) > self._prefill_tokens or logits > _LOGITS):
+            logits = rows * len(prompt.job.given or ()) * self._vocabulary
+            padding = len(chunk) * (prompt.unread - chunk[-1].unread) if chunk else 0
+            if chunk and (
+                rows * prompt.unread > self._prefill_tokens
+                or padding * _PADDING > self._prefill_tokens
+                or logits > _LOGITS
+            ):
                 yield chunk
                 chunk = []
-            chunk.append(job)
+            chunk.append(prompt)
         if chunk:
             yield chunk
 
-    def _prefill(self, jobs: list[Job]) -> _Batch:
-        ids, starts = self._padded([(*job.prompt, *job.completion) for job in jobs])
-        cache = Cache()
-        batch = _Batch(jobs, cache, starts)
-        self._write(jobs, self._forward(ids, starts, cache, keep=1)[:, -1])
-        return batch
+    def _leave(self) -> None:
+        """Drops rows that are over."""
+        kept = [row for row, job in enumerate(self._jobs) if not job.over]
+        if self._cache is not None and len(kept) < len(self._jobs):
+            self._jobs = [self._jobs[row] for row in self._cache.close_gaps(kept)]
 
-    def _step(self, batch: _Batch) -> None:
-        over = sum(job.over for job in batch.jobs)
-        if batch.cache.full or over * _SHARE >= len(batch.jobs):
-            self._merge([batch])
-            if self._batch is None:
-                return
-            batch = self._batch
-        ids = torch.tensor([[job.completion[-1]] for job in batch.jobs], device=self._device)
-        self._write(batch.jobs, self._forward(ids, batch.starts, batch.cache, keep=1)[:, -1])
+    def _reserve(self, lengths: Sequence[int]) -> None:
+        """Makes room for rows of so many tokens beside those that there are, and for a column."""
+        if self._cache is None:
+            self._cache = Cache(Layout.of(self._model, self._device), self.batch_size)
+        rows = len(self._jobs) + len(lengths)
+        width = max([*(_length(job) - 1 for job in self._jobs), *lengths])
+        if not self._jobs or not self._cache.fits(rows, width):
+            self._cache.arrange(len(self._jobs), rows, width)
 
-    def _merge(self, parts: list[_Batch]) -> None:
-        """Makes one batch of all rows that are not over, as narrow as its longest row."""
-        self._batch = None
-        kept = [[i for i, job in enumerate(part.jobs) if not job.over] for part in parts]
-        jobs = [part.jobs[i] for part, rows in zip(parts, kept, strict=True) for i in rows]
-        if jobs:
-            lengths = [_length(job) - 1 for job in jobs]
-            width = max(lengths)
-            cache = merge([part.cache for part in parts], kept, width)
-            starts = torch.tensor([width - n for n in lengths], device=self._device)
-            self._batch = _Batch(jobs, cache, starts)
+    def _read(self, prompts: list[_Prompt]) -> None:
+        """Reads what is unread of some prompts and writes the first token of each."""
+        assert self._cache is not None
+        cache, first, end = self._cache, len(self._jobs), self._cache.end
+        count = max(prompt.unread for prompt in prompts)  # of all: there is no hole in any row
+        known = [max(0, len(prompt.ids) - count) for prompt in prompts]
+        cache.put(first, [prompt.past for prompt in prompts], known, end - count)
+        ids, _ = self._padded([prompt.ids[-count:] for prompt in prompts])
+        width = max(len(prompt.ids) for prompt in prompts)
+        starts = self._on_device([width - len(prompt.ids) for prompt in prompts])
+        window = cache.window(slice(first, first + len(prompts)), end - width, end - count)
+        jobs = [prompt.job for prompt in prompts]
+        for job, reused in zip(jobs, known, strict=True):
+            job.reused = min(reused, len(job.prompt))
+        self._jobs += jobs
+        logits = self._forward(ids, starts, window, width - count, keep=1)
+        self._write(first, logits[:, -1])
 
-    def _write(self, jobs: Sequence[Job], logits: Tensor) -> None:
-        """Draws and appends one token a row; logits are (B, V)."""
+    def _step(self) -> None:
+        """Reads the last token of every row and writes another."""
+        live = self._live()
+        if self._cache is None:
+            return
+        if self._cache.full or (len(self._jobs) - len(live)) * _SHARE >= len(self._jobs):
+            self._leave()
+            live = self._live()  # some may have been abandoned meanwhile
+        if not live:
+            return
+        if self._cache.full:
+            self._reserve([])
+        lengths = [_length(job) for job in self._jobs]
+        width = max(map(_length, live))
+        # A row that is over may be wider than that, and is nobody's any more.
+        starts = self._on_device([max(0, width - n) for n in lengths])
+        ids = self._on_device([[job.completion[-1]] for job in self._jobs])
+        end = self._cache.end
+        window = self._cache.window(slice(0, len(self._jobs)), end - width + 1, end)
+        logits = self._forward(ids, starts, window, width - 1, keep=1)
+        self._cache.end += 1
+        self._write(0, logits[:, -1])
+
+    def _write(self, first: int, logits: Tensor) -> None:
+        """Draws and appends one token a row from row `first` on; logits are (B, V)."""
+        jobs = self._jobs[first:]
+        running = [row for row, job in enumerate(jobs) if not job.over]
         groups: dict[tuple[float, float], list[int]] = {}
-        for row, job in enumerate(jobs):
-            if not job.over:
-                groups.setdefault((job.temperature, job.top_p), []).append(row)
+        for row in running:
+            groups.setdefault((jobs[row].temperature, jobs[row].top_p), []).append(row)
         for (temperature, top_p), rows in groups.items():
             u = torch.tensor([_next_uniform(jobs[row]) for row in rows], dtype=torch.float64)
             chosen = logits if len(rows) == len(jobs) else logits[rows]
             ids, logprobs = draw(chosen, u.to(self._device), temperature, top_p)
             for row, token, logprob in zip(rows, _numbers(ids), _numbers(logprobs), strict=True):
                 self._append(jobs[row], token, logprob)
+        for row in running:
+            self._park(first + row)
+
+    def _park(self, row: int) -> None:
+        """Keeps a row whose reply is whole."""
+        job = self._jobs[row]
+        if job.stop_reason is not None and self._parked.limit and self._cache is not None:
+            ids = (*job.prompt, *job.completion)
+            self._parked.put(self._key(ids), self._cache.take(row, len(ids) - 1))
+
+    def _key(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Returns what tokens are parked under: a live model that was trained finds nothing."""
+        return (sum(weight._version for weight in self._weights), *ids)
 
     def _append(self, job: Job, token: int, logprob: float) -> None:
         job.completion.append(token)
@@ -186,7 +261,7 @@ class HFEngine:
         """Teacher-forces `given` of every job."""
         ids, starts = self._padded([(*job.prompt, *(job.given or ())) for job in jobs])
         longest = max(len(job.given or ()) for job in jobs)
-        logits = self._forward(ids, starts, None, keep=longest + 1)
+        logits = self._forward(ids, starts, None, 0, keep=longest + 1)
         for row, job in enumerate(jobs):
             count = len(job.given or ())
             before = logits[row, -count - 1 : -1].log_softmax(-1, dtype=torch.float32)
@@ -199,28 +274,43 @@ class HFEngine:
         """Returns token ids padded on the left, (B, T), and the column each row starts at, (B,)."""
         width = max(map(len, rows))
         # Any token will do as padding: it is masked.
-        ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows])
-        starts = torch.tensor([width - len(row) for row in rows])
-        return ids.to(self._device), starts.to(self._device)
+        ids = [[0] * (width - len(row)) + list(row) for row in rows]
+        return self._on_device(ids), self._on_device([width - len(row) for row in rows])
 
-    def _forward(self, ids: Tensor, starts: Tensor, cache: Cache | None, keep: int) -> Tensor:
-        """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T)."""
-        past = cache.length if cache is not None else 0
+    def _on_device(self, numbers: list[Any]) -> Tensor:
+        return torch.tensor(numbers, device=self._device)
+
+    def _forward(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
+        """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
+
+        Args:
+            ids: tokens.
+            starts: the column of the window that each row begins at, (B,).
+            window: the cache, as transformers takes it; None for none.
+            past: columns in the window.
+            keep: positions.
+        """
         columns = torch.arange(past + ids.shape[1], device=self._device)
         logits: Tensor = self._model(
             input_ids=ids,
             attention_mask=(columns >= starts[:, None]).long(),
             position_ids=(columns[past:] - starts[:, None]).clamp_min(0),
-            past_key_values=cache.native if cache is not None else None,
-            use_cache=cache is not None,
+            past_key_values=window,
+            use_cache=window is not None,
             logits_to_keep=keep,
         ).logits
         return logits
 
     def _retreat(self, jobs: list[Job], waiting: deque[Job]) -> None:
-        self._batch = None
+        self._jobs, self._cache = [], None
+        spared = len(self._parked) > 0
+        self._parked.clear()
+        self._parked.limit //= 2
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        if spared:  # it may do without the past
+            waiting.extendleft(reversed(jobs))
+            return
         if len(jobs) == 1:
             jobs[0].error = ModelError(
                 f"out of memory with a single request of {_length(jobs[0])} tokens"
@@ -234,6 +324,10 @@ class HFEngine:
 
 def _numbers(tensor: Any) -> list[Any]:
     return tensor.tolist()
+
+
+def _whole(job: Job) -> _Prompt:
+    return _Prompt(job, (*job.prompt, *(job.completion if job.given is None else job.given)))
 
 
 def _length(job: Job) -> int:
