@@ -8,6 +8,7 @@ seed and the step's number, so a resumed run goes on exactly where it stopped.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -26,6 +27,7 @@ from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
 from spa_trainers.losses import kl_to, policy_loss, value_loss
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
+from spa_trainers.processes import Processes, load, whole_norm
 from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Batch, Trajectory, collate
@@ -91,41 +93,68 @@ class Targets(NamedTuple):
 
 @dataclasses.dataclass
 class Learner:
-    """Actor, critic and their optimizer."""
+    """Actor, critic and their optimizer.
+
+    Attributes:
+        processes: that learn together; each goes through its share of the rows.
+        whole: a copy of the actor to play with, where the actor is spread over processes.
+    """
 
     model: ActorCritic
     settings: PpoSettings
     optimizer: torch.optim.Optimizer
     reference: ActorCritic | None = None
+    processes: Processes = dataclasses.field(default_factory=Processes)
+    whole: Any = None
 
     @classmethod
     def of(
-        cls, model: ActorCritic, settings: PpoSettings, reference: ActorCritic | None = None
+        cls,
+        model: ActorCritic,
+        settings: PpoSettings,
+        reference: ActorCritic | None = None,
+        processes: Processes | None = None,
     ) -> Learner:
         """Returns a learner with a fresh optimizer."""
+        processes = processes or Processes()
+        whole = copy.deepcopy(model.actor) if processes.sharded else None
+        model = processes.shard(model, model.actor._no_split_modules or ())
+        model.train()  # only in training mode are activations let go and made again
         actor = [p for n, p in model.named_parameters() if _is_actor(n) and p.requires_grad]
         critic = [p for n, p in model.named_parameters() if not _is_actor(n)]
         groups: list[dict[str, Any]] = [{"params": actor, "lr": settings.actor_lr}]
         groups.append({"params": critic, "lr": settings.critic_lr})
         optimizer = torch.optim.Adam(groups, betas=settings.betas)
-        return cls(model, settings, optimizer, reference)
+        return cls(model, settings, optimizer, reference, processes, whole)
+
+    def policy(self) -> Any:
+        """Returns the actor as it is now, whole, to play with."""
+        if self.whole is None:
+            return self.model.actor
+        self.processes.copy(self.model.actor, self.whole)
+        return self.whole
 
     def evaluate(self, batch: Batch, model: ActorCritic | None = None) -> Evaluated:
         """Returns what actor and critic say now, without gradients."""
         with torch.no_grad():
             parts = [
-                (index, self._forward(batch.rows(index), model))
-                for index in _microbatches(batch, self.settings.microbatch)
+                (index, counts, self._forward(batch.rows(index), model))
+                for index, counts in self._microbatches(batch)
             ]
         logprobs, entropy, values = (torch.zeros(batch.mask.shape) for _ in range(3))
-        for index, found in parts:
+        for index, counts, found in parts:
+            if not counts:
+                continue
             width = found.logprobs.shape[1]
             logprobs[index, :width] = found.logprobs.cpu()
             entropy[index, :width] = found.entropy.cpu()
             if found.values is not None:
                 values[index, :width] = found.values.cpu()
         device = batch.ids.device
-        return Evaluated(logprobs.to(device), entropy.to(device), values.to(device))
+        logprobs, entropy, values = (
+            self.processes.sum(share.to(device)) for share in (logprobs, entropy, values)
+        )
+        return Evaluated(logprobs, entropy, values)
 
     def update(self, batch: Batch, step: int) -> dict[str, float]:
         """Learns from a step's trajectories; returns what happened, averaged over tokens."""
@@ -139,7 +168,7 @@ class Learner:
         advantages, returns = advantages_of(batch, old.values, s)
         targets = Targets(old.logprobs, old.values, advantages, returns, reference)
         seconds = time.monotonic() - started
-        gap = (old.logprobs - batch.sampled_logprobs).abs()[batch.mask]
+        gap = (old.logprobs - batch.sampled_logprobs).abs()[batch.sampled]
         told: dict[str, float] = {
             "entropy": float(old.entropy[batch.mask].mean()),
             "value": float(old.values[batch.mask].mean()),
@@ -156,11 +185,13 @@ class Learner:
                 if len(rows) == 0:
                     continue
                 tokens = int(batch.mask[rows].sum())
-                for index in _microbatches(batch, s.microbatch, rows):
+                for index, counts in self._microbatches(batch, rows):
                     part = batch.rows(index)
                     aims = targets.rows(index, part.mask.shape[1])
-                    loss = self._loss(part, aims, sums, actor=step >= s.critic_warmup)
-                    (loss / tokens).backward()
+                    into = sums if counts else dict(sums)
+                    loss = self._loss(part, aims, into, actor=step >= s.critic_warmup)
+                    (loss * counts / tokens).backward()
+                self.processes.sum_gradients(self.model.parameters())
                 norms = self._clip()
                 told["actor_gradient"], told["critic_gradient"] = norms
                 if all(map(math.isfinite, norms)):
@@ -170,9 +201,28 @@ class Learner:
                 self.optimizer.zero_grad(set_to_none=True)
                 updates += 1
         seen = int(batch.mask.sum()) * s.epochs
-        told |= {name: total / seen for name, total in sums.items()}
+        totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=batch.ids.device)
+        totals = self.processes.sum(totals).tolist()
+        told |= {name: total / seen for name, total in zip(sums, totals, strict=True)}
         told |= {"updates": updates, "skipped": skipped, "logprob_seconds": seconds}
         return told
+
+    def _microbatches(
+        self, batch: Batch, rows: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, bool]]:
+        """Yields this process's row numbers, rows of like length together: little is padding.
+
+        All processes go forward equally often, as a model that is spread over them needs. One
+        that has no rows left goes through a row that does not count.
+        """
+        size, among = self.settings.microbatch, self.processes
+        rows = torch.arange(len(batch)) if rows is None else rows
+        lengths = batch.attention.sum(1).cpu()[rows]
+        rows = rows[lengths.argsort(stable=True)]
+        mine = rows[among.rank :: among.count].split(size) if among.rank < len(rows) else ()
+        yield from ((index, True) for index in mine)
+        most = math.ceil(math.ceil(len(rows) / among.count) / size)
+        yield from ((rows[:1], False) for _ in range(most - len(mine)))
 
     def _forward(self, part: Batch, model: ActorCritic | None = None) -> Evaluated:
         autocast = self.settings.dtype == "bfloat16"
@@ -218,19 +268,12 @@ class Learner:
         actor, critic = (group["params"] for group in self.optimizer.param_groups)
         most = self.settings.clip_gradients
         return tuple(  # pyright: ignore[reportReturnType]
-            float(torch.nn.utils.clip_grad_norm_(some, most)) for some in (actor, critic)
+            whole_norm(torch.nn.utils.clip_grad_norm_(some, most)) for some in (actor, critic)
         )
 
 
 def _is_actor(name: str) -> bool:
     return name.startswith("actor.")
-
-
-def _microbatches(batch: Batch, size: int, rows: Tensor | None = None) -> Iterator[Tensor]:
-    """Yields row numbers, rows of like length together, so that little is padding."""
-    rows = torch.arange(len(batch)) if rows is None else rows
-    lengths = batch.attention.sum(1).cpu()[rows]
-    yield from rows[lengths.argsort(stable=True)].split(size)
 
 
 def _explained(values: Tensor, returns: Tensor, mask: Tensor) -> float:
@@ -273,7 +316,7 @@ class Ppo:
         step, bad, started = self._resume(), 0, time.monotonic()
         totals = {"episodes": 0, "actions": 0, "tokens": 0}
         if step == 0:
-            self._log.write({"step": 0, **self.evaluate()})
+            self._tell({"step": 0, **self.evaluate()})
         while step < s.steps:
             told = self.step(step)
             for name in totals:
@@ -288,7 +331,7 @@ class Ppo:
                 )
             if step % s.evaluate_every == 0 or step == s.steps:
                 told |= self.evaluate()
-            self._log.write({"step": step, **told})
+            self._tell({"step": step, **told})
             if (step % s.save_every == 0 or step == s.steps) and not bad:
                 self._save(step)
         return {"steps": step, "seconds": round(time.monotonic() - started, 1), **totals}
@@ -303,7 +346,9 @@ class Ppo:
         told["kept"] = len(kept) / len(played)
         if kept:
             began = time.monotonic()
-            told |= self.learner.update(collate(kept, self._device), step)
+            told |= self.learner.update(
+                collate(kept, self._device, mask_context=self.settings.mask_context), step
+            )
             told["update_seconds"] = time.monotonic() - began
         return told
 
@@ -311,12 +356,14 @@ class Ppo:
         """Returns the step's trajectories, in a fixed order."""
         specs = self._player.specs(step)
         self.boards_seen |= {(spec.instance.id, spec.instance.board_key) for spec in specs}
-        played = self._player.rollouts(self.learner.model.actor, specs)
-        return [t for t in played if t is not None]
+        among = self.learner.processes
+        share = self._player.rollouts(self.learner.policy(), among.share(specs))
+        return [t for t in among.gather(share) if t is not None]
 
     def evaluate(self) -> dict[str, float]:
-        """Plays held-out boards; returns Pass@1 and Pass@n of each task."""
-        return self._player.evaluate(self.learner.model.actor)
+        """Plays held-out boards; returns what came of it in the main process, nothing elsewhere."""
+        policy = self.learner.policy()
+        return self._player.evaluate(policy) if self.learner.processes.is_main else {}
 
     @cached_property
     def _player(self) -> Player:
@@ -332,25 +379,33 @@ class Ppo:
     def _log(self) -> StepLog:
         return StepLog(self.folder, self.say)
 
+    def _tell(self, told: dict[str, Any]) -> None:
+        if self.learner.processes.is_main:
+            self._log.write(told)
+
     def _save(self, step: int) -> None:
-        partial = self.folder / "state.pt.partial"
+        among = self.learner.processes
         state = {
             "step": step,
-            "model": self.learner.model.state_dict(),
-            "optimizer": self.learner.optimizer.state_dict(),
+            "model": among.whole(self.learner.model.state_dict()),
+            "optimizer": among.whole(self.learner.optimizer.state_dict()),
             "boards": sorted(self.boards_seen),
         }
+        if not among.is_main:
+            return
+        partial = self.folder / "state.pt.partial"
         torch.save(state, partial)
         partial.replace(self.folder / "state.pt")
 
     def _resume(self) -> int:
-        path = self.folder / "state.pt"
+        path, is_main = self.folder / "state.pt", self.learner.processes.is_main
         if not path.is_file():
-            self._log.clear()
+            if is_main:
+                self._log.clear()
             return 0
-        state = torch.load(path, weights_only=True, map_location=self._device)
-        self.learner.model.load_state_dict(state["model"])
-        self.learner.optimizer.load_state_dict(state["optimizer"])
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        load(self.learner.model, self.learner.optimizer, state)
         self.boards_seen = {(i, k) for i, k in state["boards"]}
-        self._log.cut(state["step"])
+        if is_main:
+            self._log.cut(state["step"])
         return state["step"]

@@ -128,7 +128,7 @@ SIGNS = (
     Sign(
         "entropy",
         _entropy,
-        "try a larger `entropy`, a smaller `actor_lr`, fewer `epochs`, or `kl` above 0",
+        "try a larger `entropy`, a smaller learning rate, fewer `epochs`, or `kl` above 0",
     ),
     Sign(
         "equal_rewards",
@@ -139,7 +139,7 @@ SIGNS = (
     Sign(
         "format",
         _format,
-        "try a larger `reward.format_penalty` (more negative), a smaller `actor_lr`, or `kl`"
+        "try a larger `reward.format_penalty` (more negative), a smaller learning rate, or `kl`"
         " above 0",
     ),
     Sign(
