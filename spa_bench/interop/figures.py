@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spa_bench.results.probe import ACCURACY
 from spa_bench.results.results import Results, Score, TaskResult
 from spa_bench.results.schema import Interval
 
@@ -54,27 +55,26 @@ def figures(results: Results) -> Iterator[Figure]:
                 ceiling = task.belief.ceiling if name == "prediction" else 1.0
                 says = f"share of turns whose stated {name} is the true state"
                 yield from _interval(
-                    task, f"belief_{name}", says, statement.exact, task.belief.turns, None, ceiling
+                    task, f"belief_{name}", says, statement.exact, task.belief.turns, ceiling
                 )
-        if task.probe is not None:
-            says = "share of a probe's items that are answered rightly"
-            probe = task.probe
-            yield from _interval(
-                task, "accuracy", says, probe.accuracy, probe.items, probe.chance, None
-            )
 
 
 def _score(task: TaskResult, metric: str, score: Score) -> Iterator[Figure]:
     value = _known(score.value)
     if value is None:
         return
-    family, k = metric[:5], int(metric[5:])
+    if metric == ACCURACY:
+        family, k, says = metric, None, "share of a probe's items that are answered rightly"
+    else:
+        start, k = metric[:5], int(metric[5:])
+        family = "pass_at_k" if start == "pass@" else "pass_hat_k"
+        says = _OF_EPISODES[start].format(k=k)
     yield Figure(
         task=task,
         metric=metric,
-        family="pass_at_k" if family == "pass@" else "pass_hat_k",
+        family=family,
         k=k,
-        says=_OF_EPISODES[family].format(k=k),
+        says=says,
         value=value,
         low=_known(score.low),
         high=_known(score.high),
@@ -90,7 +90,6 @@ def _interval(
     says: str,
     interval: Interval,
     samples: int,
-    floor: float | None,
     ceiling: float | None,
 ) -> Iterator[Figure]:
     value = _known(interval.value)
@@ -105,7 +104,7 @@ def _interval(
         value=value,
         low=_known(interval.low),
         high=_known(interval.high),
-        floor=_known(floor),
+        floor=None,
         ceiling=_known(ceiling),
         samples=samples,
     )

@@ -1,4 +1,4 @@
-"""A verified submission of two small tasks."""
+"""A submission of two small tasks and a probe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from spa_bench.submission.pack import pack
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> SubmissionFolder:
     path = tmp_path_factory.mktemp("submissions")
-    run = evaluated(path / "run", moody(), tasks=("sokoban", "frozenlake_slippery_wm"))
+    tasks = ("sokoban", "frozenlake_slippery_wm", "sokoban_legality")
+    run = evaluated(path / "run", moody(), tasks=tasks)
     packed = pack(run, ABOUT, path / "tiny", FewBoards(), scrubber=NOBODY)
     (packed.path / "verification.json").write_text("{}")
     return packed

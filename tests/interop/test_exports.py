@@ -33,6 +33,7 @@ def test_every_figure_of_every_task_is_there_once(folder: SubmissionFolder) -> N
         ("frozenlake_slippery_wm", "pass@1"),
         ("frozenlake_slippery_wm", "belief_observation"),
         ("frozenlake_slippery_wm", "belief_prediction"),
+        ("sokoban_legality", "accuracy"),
     ]  # with four episodes a board there is no pass@8
 
 
@@ -57,6 +58,14 @@ def test_scores_are_those_of_the_results(folder: SubmissionFolder, exported: Any
     interval = first["score_details"]["uncertainty"]["confidence_interval"]
     assert (interval["lower"], interval["upper"]) == (score.low, score.high)
     assert first["metric_config"]["metric_parameters"] == {"k": 1}
+
+
+def test_a_probe_stands_between_chance_and_one(exported: Any) -> None:
+    *_, probe = exported[1]["evaluation_results"]
+    assert probe["metric_config"]["metric_kind"] == "accuracy"
+    assert "metric_parameters" not in probe["metric_config"]
+    details = probe["score_details"]["details"]
+    assert (details["floor"], details["ceiling"]) == ("0.5", "1.0")
 
 
 def test_additional_details_are_texts_only(exported: Any) -> None:
@@ -106,6 +115,7 @@ def test_rows_of_eval_results_are_read_by_their_library(folder: SubmissionFolder
     assert [(e.dataset_id, e.task_id) for e in entries] == [
         ("some/benchmark", "sokoban"),
         ("some/benchmark", "frozenlake_slippery_wm"),
+        ("some/benchmark", "sokoban_legality"),
     ]
     assert value is not None
     assert entries[0].value == round(100 * value, 2)
