@@ -44,19 +44,23 @@ class Figure:
 
 def figures(results: Results) -> Iterator[Figure]:
     """Yields all figures that have a value, task by task."""
-    for task in results.tasks:
-        for metric, score in task.metrics.items():
-            yield from _score(task, metric, score)
-        if task.belief is not None:
-            for name, statement in (
-                ("observation", task.belief.observation),
-                ("prediction", task.belief.prediction),
-            ):
-                ceiling = task.belief.ceiling if name == "prediction" else 1.0
-                says = f"share of turns whose stated {name} is the true state"
-                yield from _interval(
-                    task, f"belief_{name}", says, statement.exact, task.belief.turns, ceiling
-                )
+    return (figure for task in results.tasks for figure in figures_of(task))
+
+
+def figures_of(task: TaskResult) -> Iterator[Figure]:
+    """Yields all figures of one task that have a value."""
+    for metric, score in task.metrics.items():
+        yield from _score(task, metric, score)
+    if task.belief is not None:
+        for name, statement in (
+            ("observation", task.belief.observation),
+            ("prediction", task.belief.prediction),
+        ):
+            ceiling = task.belief.ceiling if name == "prediction" else 1.0
+            says = f"share of turns whose stated {name} is the true state"
+            yield from _interval(
+                task, f"belief_{name}", says, statement.exact, task.belief.turns, ceiling
+            )
 
 
 def _score(task: TaskResult, metric: str, score: Score) -> Iterator[Figure]:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
-from spa_bench.results.results import Results, Score, TaskResult
+from spa_bench.interop.figures import figures_of
+from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Number
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask, write_atomically
 from spa_bench.runner.plan import Done
@@ -101,26 +102,24 @@ def _aggregated(info: RunInfo, results: Results) -> dict[str, Any]:
 
 def _numbers(result: TaskResult) -> dict[str, Any]:
     numbers: dict[str, Any] = {"alias": result.task, "sample_len": result.episodes}
-    for metric, score in result.metrics.items():
-        numbers |= _with_error(metric, score)
-    if result.probe is not None:
-        probe = result.probe
-        more = {
-            "probability": probe.probability,
-            "cell_accuracy": probe.cell_accuracy,
-            "object_f1": probe.object_f1,
-        }
-        for metric, value in more.items():
-            if value is not None:
-                numbers |= {f"{metric},{_FILTER}": value, f"{metric}_stderr,{_FILTER}": "N/A"}
+    for figure in figures_of(result):
+        error = None
+        if figure.low is not None and figure.high is not None:
+            error = (figure.high - figure.low) / _WIDTH
+        numbers |= _number(figure.metric, figure.value, error)
+    probe = result.probe
+    if probe is not None:
+        numbers |= _number("probability", probe.probability)
+        numbers |= _number("cell_accuracy", probe.cell_accuracy)
+        numbers |= _number("object_f1", probe.object_f1)
     return numbers
 
 
-def _with_error(metric: str, score: Score) -> dict[str, Any]:
-    error: Number | str = "N/A"
-    if score.low is not None and score.high is not None:
-        error = (score.high - score.low) / _WIDTH
-    return {f"{metric},{_FILTER}": score.value, f"{metric}_stderr,{_FILTER}": error}
+def _number(metric: str, value: Number, error: Number = None) -> dict[str, Any]:
+    if value is None:
+        return {}
+    stderr = "N/A" if error is None else error
+    return {f"{metric},{_FILTER}": value, f"{metric}_stderr,{_FILTER}": stderr}
 
 
 def _is_value(key: str) -> bool:

@@ -154,6 +154,16 @@ def test_a_run_is_exported_with_a_sample_an_episode(tmp_path: Path) -> None:
     assert accuracy == pytest.approx(transition.metrics["accuracy"].value)
 
 
+def test_what_a_model_believed_is_exported_and_what_nobody_can_know_is_not(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    evaluate("baseline/random", "frozenlake_slippery_wm", limit=6, repeats=2, output=run)
+    numbers = json.loads(export(run, tmp_path / "out")[0].read_text())["results"]
+    found = numbers["frozenlake_slippery_wm"]
+    assert found["belief_observation,none"] == 1.0
+    assert 0 < found["belief_prediction_stderr,none"] < 1
+    assert "pass@8,none" not in found  # two episodes a board
+
+
 def test_a_broken_run_is_exported_as_far_as_it_goes(tmp_path: Path) -> None:
     run = tmp_path / "run"
     model = Scripted(["<answer>yes</answer>", "<answer>yes</answer>", ModelGoneError("gone")])
