@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -26,6 +27,7 @@ from spa_bench.cli.train import train
 from spa_bench.cli.validate import validate
 from spa_bench.cli.view import view
 from spa_bench.errors import SpaBenchError
+from spa_bench.terminal import Plain, printable
 
 _UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 """Typer's own ClickException, which it does not export: base of all complaints about arguments."""
@@ -85,11 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(stdout, TextIOWrapper):
         stdout.reconfigure(errors="replace")  # a board's symbols on a Latin-1 terminal
     try:
-        code = typer.main.get_command(app).main(
-            # not list(..): in this package `list` is the subcommand's module
-            [*arguments] if arguments is not None else None,
-            standalone_mode=False,
-        )
+        with redirect_stdout(cast(Any, Plain(sys.stdout))):
+            code = typer.main.get_command(app).main(
+                # not list(..): in this package `list` is the subcommand's module
+                [*arguments] if arguments is not None else None,
+                standalone_mode=False,
+            )
     except _UsageProblem as error:
         code = _explain(error)
     except SpaBenchError as error:
@@ -108,10 +111,10 @@ def _explain(error: Any) -> int:
     message: str = error.format_message()
     if type(error).__name__ != "NoArgsIsHelpError":
         return _complain(message)
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)
     return 2
 
 
 def _complain(message: str, code: int = 2) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

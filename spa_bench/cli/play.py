@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from spa_bench.terminal import printable, unfiltered
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +39,7 @@ def play(
     import asyncio
 
     from rich.console import Console
+    from rich.markup import escape
 
     from spa_bench.cli.show import pick_board
     from spa_bench.results.bounds import board_bounds
@@ -43,14 +47,17 @@ def play(
     from spa_bench.runner.episode import play as play_episode
 
     chosen, board = pick_board(task, instance, include_path or ())
-    console = Console(highlight=False)
+    console = Console(file=unfiltered(sys.stdout), highlight=False)
     limits = chosen.limits
+    console.print(f"[bold]{escape(printable(chosen.name))}[/bold]", end="  ")
     console.print(
-        f"[bold]{chosen.name}[/bold]  {board.id}\n{chosen.config.description}\n"
-        f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
-        f" {limits.actions} actions in all. Actions: {_action_names(chosen, board.state)}."
-        "  ? for help",
-        markup=True,
+        printable(
+            f"{board.id}\n{chosen.config.description}\n"
+            f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
+            f" {limits.actions} actions in all. Actions: {_action_names(chosen, board.state)}."
+            "  ? for help"
+        ),
+        markup=False,
     )
     person = _Person(console, chosen)
     try:
@@ -63,7 +70,9 @@ def play(
     best = "none" if bounds.shortest_plan is None else f"{bounds.shortest_plan} actions"
     taken = sum(turn.executed for turn in episode.turns)
     verdict = (
-        "[bold green]solved[/]" if episode.success else f"[red]not solved[/]: {episode.failure}"
+        "[bold green]solved[/]"
+        if episode.success
+        else f"[red]not solved[/]: {escape(printable(str(episode.failure)))}"
     )
     console.print(
         f"{verdict} in {taken} actions; shortest plan {best}; a random player solves this board"
@@ -115,12 +124,13 @@ class _Person:
         assert seen is not None
         turn = seen.limits.turns - seen.turns_left + 1
         feedback = re.match(r".*", request.messages[-1].content) if turn > 1 else None
-        self._console.print(f"\n{feedback[0]}" if feedback else "", markup=False)
+        self._console.print(f"\n{printable(feedback[0])}" if feedback else "", markup=False)
         self._console.print(
             f"[bold]turn {turn}[/] of {seen.limits.turns}, {seen.actions_left} actions left"
         )
-        self._console.print(self._coloured(seen.environment.render(seen.state)))
-        self._console.print(seen.environment.describe(seen.state), style="dim", markup=False)
+        self._console.print(self._coloured(printable(seen.environment.render(seen.state))))
+        described = printable(seen.environment.describe(seen.state))
+        self._console.print(described, style="dim", markup=False)
         actions = self._ask(request, seen.environment, seen.state)
         names = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         message = seen.compose(Content(answer=names))
@@ -140,9 +150,9 @@ class _Person:
             elif text == "p":
                 for message in request.messages:
                     self._console.print(f"--- {message.role} ---", style="bold")
-                    self._console.print(message.content, markup=False)
+                    self._console.print(printable(message.content), markup=False)
                 self._console.print("--- assistant, already begun ---", style="bold")
-                self._console.print(request.prefill, markup=False)
+                self._console.print(printable(request.prefill), markup=False)
             elif actions := read_actions(text, environment, state):
                 return actions
             elif text:

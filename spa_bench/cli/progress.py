@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spa_bench.evaluation import Progress as Watching
 from spa_bench.runner.record import Episode
+from spa_bench.terminal import printable
 
 _SECONDS_BETWEEN_LINES = 15
 
@@ -70,7 +71,8 @@ class _Bar:
         self._bar.update(self._task, advance=advance, state=str(self._counts))
 
     def note(self, message: str) -> None:
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        text = printable(message)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         self._bar.stop()
@@ -98,7 +100,7 @@ class _Lines:
             self._line()
 
     def note(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         if self._counts.played or self._counts.broken:
