@@ -16,6 +16,7 @@ experimental in TRL and may change without notice, so it is checked, and TRL's v
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -125,8 +126,8 @@ class Grpo:
         groups = range(step * s.boards, (step + 1) * s.boards)
         if list(map(int, prompts)) != [group for group in groups for _ in range(s.repeats)]:
             raise TrainingError(
-                "rl: TRL did not ask for the whole step, group by group. GRPO runs in one process,"
-                f" on trl {TESTED}; there is trl {version('trl')}"
+                "rl: TRL did not ask for the whole step, group by group, as trl"
+                f" {TESTED} does; there is trl {version('trl')}"
             )
         trajectories = self.player.rollouts(self.policy, self.player.specs(step))
         played = [t for t in trajectories if t is not None]
@@ -173,6 +174,8 @@ class Grpo:
                 f"rl: GRPO needs trl {TESTED}, there is {version('trl')}:"
                 f" pip install 'trl=={TESTED}.*'"
             )
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("rl: GRPO runs in one process; in several, train with algorithm: ppo")
         s, cuda = self.settings, torch.cuda.is_available()
         episodes = s.boards * s.repeats
         accumulate = episodes // s.minibatches // s.trajectories
@@ -211,7 +214,7 @@ class Grpo:
                     adam_beta2=s.betas[1],
                     weight_decay=0.0,
                     max_grad_norm=s.clip_gradients,
-                    gradient_checkpointing=s.gradient_checkpointing,
+                    activation_checkpointing=s.gradient_checkpointing,
                     bf16=s.dtype == "bfloat16",
                     use_cpu=not cuda,
                     dataloader_pin_memory=cuda,
