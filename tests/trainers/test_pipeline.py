@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import torch
 from datasets import load_dataset
+from transformers import AutoModelForCausalLM
 
 import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
@@ -19,6 +21,7 @@ NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "he
 NANO |= {"feed_forward": 32}
 PLAY = {"tasks": ["frozenlake_wm"], "player": "random", "boards": 10, "repeats": 2}
 TUNE = {"rows": "episode", "epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "log_every": 1}
+TUNE |= {"snapshots": 2}
 
 
 def _recipe(**changes):
@@ -43,6 +46,21 @@ def test_the_checkpoint_plays_without_a_flag(trained, tmp_path):
     results = spa_bench.evaluate(str(made), "frozenlake_wm", output=tmp_path, limit=2, repeats=1)
     assert results.owed == 0
     assert results.model == "tiny"
+
+
+def test_snapshots_on_the_way_are_models_and_the_last_one_is_the_result(trained):
+    made, _ = trained
+    steps = read_card(made).stages[1]["steps"]
+    snapshots = {int(path.name): path for path in (made.parent / "sft" / "snapshots").iterdir()}
+    assert len(snapshots) == 2
+    assert max(snapshots) == steps
+    on_the_way, last = (
+        AutoModelForCausalLM.from_pretrained(snapshots[step]).state_dict()
+        for step in sorted(snapshots)
+    )
+    result = AutoModelForCausalLM.from_pretrained(made).state_dict()
+    assert all(torch.equal(last[name], result[name]) for name in result)
+    assert not all(torch.equal(on_the_way[name], result[name]) for name in result)
 
 
 def test_the_checkpoint_says_what_it_is(trained):

@@ -42,6 +42,7 @@ class SftSettings(BaseModel):
         max_length: tokens; longer rows are left out and counted.
         dtype: of the forward pass; weights and optimizer stay float32.
         save_every: optimizer steps between checkpoints to resume from.
+        snapshots: so many copies of the model are kept on the way, evenly apart, to see it learn.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +63,7 @@ class SftSettings(BaseModel):
     gradient_checkpointing: bool = False
     lora: Lora | None = None
     save_every: int = Field(500, ge=1)
+    snapshots: int = Field(0, ge=0)
     log_every: int = Field(50, ge=1)
     seed: int = 0
 
@@ -92,8 +94,8 @@ def fine_tune(
 ) -> tuple[Any, SftReport]:
     """Returns the fine-tuned model, with an adapter merged, and what happened.
 
-    `folder` keeps `log.jsonl` and checkpoints to resume from; a training that was interrupted
-    there goes on where its last checkpoint stands.
+    `folder` keeps `log.jsonl`, checkpoints to resume from, and `snapshots/STEP`, if asked for; a
+    training that was interrupted there goes on where its last checkpoint stands.
 
     Raises:
         InputError: if there is nothing to train on.
@@ -148,6 +150,8 @@ def fine_tune(
     )
     guard = gradient_guard(folder / "log.jsonl")
     trainer.add_callback(guard)
+    if settings.snapshots:
+        trainer.add_callback(_snapshots(folder / "snapshots", settings.snapshots, tokenizer))
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
     resumable = any((folder / "checkpoints").glob("checkpoint-*"))
@@ -223,6 +227,23 @@ def lora_config(settings: Lora) -> Any:
         target_modules=settings.targets,
         task_type="CAUSAL_LM",
     )
+
+
+def _snapshots(folder: Path, count: int, tokenizer: Any) -> Any:
+    """Returns a callback that keeps copies of the model, the last one at the end."""
+    from transformers import TrainerCallback
+
+    class Snapshots(TrainerCallback):
+        def on_step_end(
+            self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+        ) -> None:
+            part = state.global_step * count
+            if part // state.max_steps > (part - count) // state.max_steps:
+                to = folder / str(state.global_step)
+                model.save_pretrained(to)
+                tokenizer.save_pretrained(to)
+
+    return Snapshots()
 
 
 def gradient_guard(log: Path) -> Any:
