@@ -55,7 +55,7 @@ def replay(task: Task, start: Any, episode: Episode) -> Iterator[ReplayedTurn]:
         before = state
         for action, index in zip(actions, turn.outcomes, strict=False):
             outcomes = () if action is None else environment.outcomes(state, action)
-            if index >= len(outcomes):
+            if not 0 <= index < len(outcomes):
                 raise ReplayError(f"turn {number} has an action or an outcome that there is not")
             state = outcomes[index].state
         chosen = tuple(action for action in actions[:left] if action is not None)
