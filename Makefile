@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format claims tasks schemas site first-results rows nano clean
+.PHONY: help demo test lint format fuzz claims tasks schemas site first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -42,6 +42,12 @@ lint: $(VENV)/dev.stamp  ## format, lint, types, rooms
 format: $(VENV)/dev.stamp  ## rewrite the code in the house style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+TARGETS ?= replies task_files logs submissions
+RUNS ?= 1000000
+fuzz: $(VENV)/base.stamp  ## fuzz what reads other people's bytes, a million runs each (RUNS=1000 for a minute)
+	@$(PIP) install -c constraints.txt -e '.[fuzz]'
+	@for target in $(TARGETS); do $(BIN)/python -m fuzz $$target --runs $(RUNS) || exit 1; done
 
 claims: $(VENV)/dev.stamp  ## measure every figure that README and docs state
 	@$(BIN)/python -m benchmarks.claims --write docs/claims.md
