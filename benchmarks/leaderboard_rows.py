@@ -26,7 +26,9 @@ from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.about import check, known
+from spa_bench.submission.folder import TRAINING_LOG
 from spa_bench.submission.pack import pack
+from spa_bench.submission.training import Step, from_log
 from spa_bench.submission.verify import samples_beside, verify, write_verification
 
 TASKS = "spa"
@@ -84,11 +86,14 @@ def make(row: str) -> Path:
     with player(row) as chosen:
         evaluate(chosen.model, TASKS, output=run, resume=run.exists(), **chosen.options)
         card = boards = None
+        steps: list[Step] = []
         if chosen.checkpoint:
             card, boards = read_card(chosen.checkpoint), read_boards(chosen.checkpoint)
+            if (chosen.checkpoint / TRAINING_LOG).exists():
+                steps = from_log(chosen.checkpoint / TRAINING_LOG)
     info = RunFolder(run).read_info()
     said = {
-        **known(info, card),
+        **known(info, card, chosen.checkpoint),
         "submitted_by": "the maintainers of spa-bench",
         **({"training": "listed"} if boards else {}),
         **chosen.about,
@@ -96,7 +101,7 @@ def make(row: str) -> Path:
     about = check(said)
     output = SUBMISSIONS / about.name
     shutil.rmtree(output, ignore_errors=True)
-    folder = pack(RunFolder(run), about, output, Registry(), boards)
+    folder = pack(RunFolder(run), about, output, Registry(), boards, training_log=steps)
     report = verify(folder, Registry(), samples_beside(folder))
     write_verification(folder, report.verification)
     if report.verification is None:

@@ -24,7 +24,14 @@ from tabulate import tabulate
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
-from spa_bench.submission.folder import CHECKSUMS, EPISODES, LONGEST_LINE, SubmissionFolder
+from spa_bench.submission.folder import (
+    CHECKSUMS,
+    EPISODES,
+    LONGEST_LINE,
+    TRAINING_BOARDS,
+    TRAINING_LOG,
+    SubmissionFolder,
+)
 from spa_bench.submission.verify import verify
 
 Line = dict[str, Any]
@@ -231,6 +238,14 @@ def _bomb(path: Path) -> None:
             log.write(bytes(1_000_000))
 
 
+def _bomb_of_boards(path: Path) -> None:
+    with gzip.open(path / TRAINING_BOARDS, "wb", 1) as boards:
+        boards.write(b'{"sokoban/6x6-1/ragen": [')
+        for _ in range(100):
+            boards.write(b'"0123456789abcdef",' * 50_000)
+        boards.write(b'"0123456789abcdef"]}')
+
+
 def _link(path: Path) -> None:
     (path / "README.md").unlink()
     (path / "README.md").symlink_to("/etc/hostname")
@@ -426,6 +441,16 @@ TAMPERINGS = (
     Tampering("a missing file", _files(lambda p: (p / "README.md").unlink()), "is missing"),
     Tampering("a gzip bomb", _files(_bomb), "a line of more than"),
     Tampering(
+        "a list of training boards that unpacks to 95 MB",
+        _files(_bomb_of_boards),
+        "more than 40 MB uncompressed",
+    ),
+    Tampering(
+        "a training log with a share above 1",
+        _files(lambda p: (p / TRAINING_LOG).write_text('{"step": 0, "sokoban/pass@1": 2}\n')),
+        "which no share can be",
+    ),
+    Tampering(
         "a log cut off in the middle",
         _files(lambda p: (p / EPISODES).write_bytes((p / EPISODES).read_bytes()[:-99])),
         "not gzip",
@@ -444,6 +469,11 @@ TAMPERINGS = (
     ),
     Tampering(
         "negative tokens", _line(_lost, _first_turn(usage={"prompt_tokens": -1})), "prompt_tokens"
+    ),
+    Tampering(
+        "HTML in the name of a file",
+        _files(lambda p: (p / "<img src=x onerror=alert(1)>").write_text(""), sign=False),
+        "does not belong",
     ),
     Tampering(
         "control characters in a name",

@@ -43,7 +43,13 @@ def pack(
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The model's folder: its training_boards.json.gz and its own card."),
+        typer.Option(
+            help="The model's folder: its card, its size, its lists of training boards and steps."
+        ),
+    ] = None,
+    training_log: Annotated[
+        Path | None,
+        typer.Option(help="The training's log.jsonl; default: the checkpoint's training.jsonl."),
     ] = None,
     submitted_by: Annotated[str | None, typer.Option(help="A person or a group.")] = None,
     link: Annotated[
@@ -57,14 +63,17 @@ def pack(
     from options, from --details or, in a terminal, by asking.
     """
     from spa_bench.checkpoint import read_boards, read_card
-    from spa_bench.cli.evaluate import key_values
     from spa_bench.registry import Registry
     from spa_bench.runner.log import RunFolder
     from spa_bench.submission.about import check, known, read_details
+    from spa_bench.submission.folder import TRAINING_LOG
     from spa_bench.submission.pack import pack as pack_run
+    from spa_bench.submission.training import from_log
 
     boards = read_boards(checkpoint) if checkpoint else {}
     card = read_card(checkpoint) if checkpoint else None
+    if training_log is None and checkpoint and (checkpoint / TRAINING_LOG).exists():
+        training_log = checkpoint / TRAINING_LOG
     given: dict[str, Any] = {
         "name": name,
         "model": model,
@@ -74,17 +83,31 @@ def pack(
         "base_model": base_model,
         "training": training or ("listed" if boards else None),
         "submitted_by": submitted_by,
-        "links": key_values(",".join(link or ()), "--link") or None,
+        "links": dict(map(_link, link or ())) or None,
         "notes": notes,
     }
     folder = RunFolder(run)
-    said = known(folder.read_info(), card) | (read_details(details) if details else {})
+    said = known(folder.read_info(), card, checkpoint) | (read_details(details) if details else {})
     said |= {key: value for key, value in given.items() if value is not None}
     for key, question in _ASKED.items():
         if key not in said and sys.stdin.isatty():
             said[key] = typer.prompt(question, err=True)
     checked = check(said)
     submission = pack_run(
-        folder, checked, output or Path("submissions") / checked.name, Registry(), boards
+        folder,
+        checked,
+        output or Path("submissions") / checked.name,
+        Registry(),
+        boards,
+        training_log=from_log(training_log) if training_log else (),
     )
     typer.echo(f"{submission.path}; now: spa-bench leaderboard verify {submission.path}")
+
+
+def _link(text: str) -> tuple[str, str]:
+    from spa_bench.errors import InputError
+
+    name, equals, address = text.partition("=")
+    if not equals:
+        raise InputError(f"--link: {text!r} is not NAME=ADDRESS, such as paper=https://..")
+    return name.strip(), address.strip()

@@ -16,10 +16,25 @@ from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError, nearest
 from spa_bench.runner.log import RunInfo
 from spa_bench.submission.schema import About
+from spa_bench.submission.weights import count_parameters
+
+_RULES = {
+    "name": "a name is made of a-z, 0-9, '.', '_' and '-', and begins with a letter or a digit",
+    "links": "a link begins with https:// and holds no blank, quote or bracket",
+}
+_FLAGS = {"links": "--link", "date": "date in --details"}
+"""How what is not called like its option is said."""
 
 
-def known(info: RunInfo, card: CheckpointCard | None = None) -> dict[str, Any]:
-    """Returns what is known without asking: from the run, and from a checkpoint's own card."""
+def known(
+    info: RunInfo, card: CheckpointCard | None = None, checkpoint: Path | None = None
+) -> dict[str, Any]:
+    """Returns what is known without asking: from the run, and from a checkpoint.
+
+    Args:
+        card: of the checkpoint, if it has one.
+        checkpoint: its folder, whose weights are counted.
+    """
     provider, _, model = info.model.name.partition("/")
     said: dict[str, Any] = {
         "provider": provider if model else "hf",  # a checkpoint is named by its folder alone
@@ -29,6 +44,8 @@ def known(info: RunInfo, card: CheckpointCard | None = None) -> dict[str, Any]:
         said |= {"model": model, "method": "baseline", "training": "none"}
     if card is not None:
         said |= {"model": card.name, "method": card.method, "base_model": card.parent}
+    if checkpoint is not None:
+        said["parameters"] = count_parameters(checkpoint)
     return {key: value for key, value in said.items() if value is not None}
 
 
@@ -54,18 +71,35 @@ def check(said: Mapping[str, Any]) -> About:
     """
     named = dict(said)
     if "name" not in named and {"model", "method"} <= named.keys():
-        named["name"] = slug(f"{named['model']}-{named['method']}")
+        named["name"] = name_of(str(named["model"]), str(named["method"]))
     try:
         return About.model_validate_json(json.dumps(named), strict=True)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key = ".".join(map(str, detail["loc"]))
-        flag = f"--{key.partition('.')[0].replace('_', '-')}"
-        if detail["type"] == "missing":
-            raise InputError(
-                f"{key} cannot be known from the run: say it with {flag}, or in --details"
-            ) from None
-        raise InputError(f"{flag}: {detail['msg'].removeprefix('Value error, ')}") from None
+        details = error.errors(include_url=False)
+    missing = [str(detail["loc"][0]) for detail in details if detail["type"] == "missing"]
+    if len(missing) > 1 and "name" in missing:
+        missing.remove("name")  # follows from model and method
+    if missing:
+        flags = ", ".join(map(_flag, missing))
+        them = "it" if len(missing) == 1 else "them"
+        raise InputError(
+            f"{', '.join(missing)} cannot be known from the run: say {them} with {flags}, or in"
+            " --details"
+        )
+    key, message = str(details[0]["loc"][0]), details[0]["msg"].removeprefix("Value error, ")
+    if details[0]["type"] == "string_pattern_mismatch":
+        message = _RULES.get(key, message)
+    raise InputError(f"{_flag(key)}: {message}")
+
+
+def _flag(key: str) -> str:
+    return _FLAGS.get(key, f"--{key.replace('_', '-')}")
+
+
+def name_of(model: str, method: str) -> str:
+    """Returns a name for a submission: `nano-spa`, also where the model is called that already."""
+    name, end = slug(model), slug(method)
+    return name if name == end or name.endswith(f"-{end}") else slug(f"{name}-{end}")
 
 
 def slug(text: str) -> str:

@@ -11,7 +11,6 @@ The sample is drawn by the hash of the submission, so whoever made it could not 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import heapq
 import math
 import statistics
@@ -31,6 +30,7 @@ from spa_bench.submission.folder import SubmissionFolder
 from spa_bench.submission.order import Order
 from spa_bench.submission.schema import Authorship, Flag, Verification
 from spa_bench.submission.verify import Report
+from spa_bench.submission.weights import hash_weights
 
 REPLIES = 64
 """How many replies are scored, unless told otherwise."""
@@ -236,19 +236,3 @@ def _recorded(
         sampling=Sampling(sampling.temperature, sampling.top_p, config.limits.new_tokens),
         seed=seed >> 1,
     )
-
-
-def hash_weights(folder: Path) -> str:
-    """Returns the SHA-256 over names and contents of a checkpoint's weight files.
-
-    Raises:
-        InputError: if it has none.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise InputError(f"{folder}: no weights (*.safetensors)")
-    digests: list[list[str]] = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append([path.name, hashlib.file_digest(file, "sha256").hexdigest()])
-    return sha256_hex(digests)

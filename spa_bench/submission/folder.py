@@ -16,15 +16,17 @@ import zlib
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.runner.record import Episode, episode_adapter
 from spa_bench.submission.schema import Submission, Verification
 from spa_bench.submission.shown import shown
+from spa_bench.submission.training import Step
+from spa_bench.submission.training import read as read_training
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -32,6 +34,7 @@ CHECKSUMS: Final = "checksums.txt"
 VERIFICATION: Final = "verification.json"
 EPISODES: Final = "episodes.jsonl.gz"
 TRAINING_BOARDS: Final = "training_boards.json.gz"
+TRAINING_LOG: Final = "training.jsonl"
 
 MB = 1_000_000
 
@@ -40,6 +43,7 @@ LIMITS: Mapping[str, int] = {
     "results.json": 10 * MB,
     EPISODES: 200 * MB,
     TRAINING_BOARDS: 20 * MB,
+    TRAINING_LOG: 5 * MB,
     "README.md": MB,
 }
 """What a submission may hold, and how many bytes of each."""
@@ -52,11 +56,13 @@ LONGEST_LINE = 4 * MB
 MOST_BYTES = 20_000 * MB
 """Of any log, uncompressed."""
 
-_MOST_TRAINING_BYTES = 200 * MB
+_MOST_TRAINING_BYTES = 40 * MB
+"""Of the list of training boards, uncompressed: two million of them."""
 
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S{1,80})")
 
-_TRAINING = TypeAdapter(dict[str, frozenset[str]])
+_ShortKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+_TRAINING = TypeAdapter(dict[str, frozenset[_ShortKey]])
 
 
 class SubmissionFolder:
@@ -82,6 +88,11 @@ class SubmissionFolder:
             entries = sorted(os.listdir(self.path))
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror}") from None
+        if "run.json" in entries:
+            raise InputError(
+                f"{self.path}: a run and no submission yet; pack it first:"
+                f" `spa-bench leaderboard pack {self.path}`"
+            )
         for name in entries:
             if name not in (*LIMITS, CHECKSUMS, VERIFICATION):
                 raise InputError(f"{self.path}: {name!r} does not belong in a submission")
@@ -148,6 +159,13 @@ class SubmissionFolder:
             return _TRAINING.validate_json(content)
         except ValidationError as error:
             raise InputError(f"{self.path}/{TRAINING_BOARDS}: {_first(error)}") from None
+
+    def training_log(self) -> list[Step]:
+        """Returns how the training went, as the submitter's log has it; [] if there is none."""
+        if not os.path.lexists(self.path / TRAINING_LOG):
+            return []
+        lines = self._read(TRAINING_LOG, LIMITS[TRAINING_LOG]).splitlines()
+        return read_training(lines, f"{self.path}/{TRAINING_LOG}")
 
     def episodes(self, most_bytes: int = MOST_BYTES) -> Iterator[tuple[int, Episode]]:
         """Yields the episodes with the numbers of their lines.

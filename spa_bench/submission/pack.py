@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -25,10 +25,17 @@ from spa_bench.runner.log import RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode, episode_adapter, to_line
 from spa_bench.submission import THIS_VERSION
-from spa_bench.submission.folder import CHECKSUMS, EPISODES, TRAINING_BOARDS, SubmissionFolder
+from spa_bench.submission.folder import (
+    CHECKSUMS,
+    EPISODES,
+    TRAINING_BOARDS,
+    TRAINING_LOG,
+    SubmissionFolder,
+)
 from spa_bench.submission.order import Order
 from spa_bench.submission.schema import About, Submission, SubmittedRun, SubmittedTask
 from spa_bench.submission.scrub import Scrubber
+from spa_bench.submission.training import Step, to_lines
 from spa_bench.task import Task
 
 TrainingBoards: TypeAlias = Mapping[str, frozenset[str]]
@@ -42,6 +49,7 @@ def pack(
     registry: Registry,
     training: TrainingBoards | None = None,
     scrubber: Scrubber | None = None,
+    training_log: Sequence[Step] = (),
 ) -> SubmissionFolder:
     """Writes the submission of a run into a new folder, whole or not at all.
 
@@ -50,6 +58,7 @@ def pack(
         output: the folder of the submission, named as `about` says.
         registry: of the tasks that may be submitted: the built-in ones.
         training: the boards that the model was trained on, where `about` says they are listed.
+        training_log: how the training went, where that is to be shown.
 
     Raises:
         InputError: for a run that is not complete, whose tasks were changed, or that holds a key
@@ -70,7 +79,7 @@ def pack(
     except OSError as error:
         raise InputError(f"{output}: cannot be made: {error.strerror}") from None
     try:
-        _write(draft, submission, plan, places.episodes(run, scrubber), training)
+        _write(draft, submission, plan, places.episodes(run, scrubber), training, training_log)
         draft.chmod(0o755)
         draft.rename(output)
     except OSError as error:
@@ -202,6 +211,7 @@ def _write(
     plan: Plan,
     episodes: Iterator[Episode],
     training: TrainingBoards | None,
+    training_log: Sequence[Step],
 ) -> None:
     with (folder / EPISODES).open("wb") as file, _gzipped(file) as log:
 
@@ -215,6 +225,8 @@ def _write(
         listed = {world: sorted(keys) for world, keys in sorted(training.items())}
         with (folder / TRAINING_BOARDS).open("wb") as file, _gzipped(file) as boards:
             boards.write(json.dumps(listed).encode())
+    if training_log:
+        (folder / TRAINING_LOG).write_bytes(to_lines(training_log))
     for name, model in (("submission.json", submission), ("results.json", results)):
         (folder / name).write_text(model.model_dump_json(by_alias=True, indent=1) + "\n")
     (folder / "README.md").write_text(readme(submission, results), encoding="utf-8")

@@ -53,7 +53,9 @@ Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=SHA256)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class SubmittedTask(_Strict):

@@ -68,6 +68,7 @@ def verify(
     folder.check()
     submission, stated = folder.submission(), folder.results()
     training = folder.training_boards()
+    folder.training_log()  # nothing of it can be computed anew, but it has to be one
     found, plan, results = Differences(), None, None
     replay: ReplayedLog | None = None
     verification: Verification | None = None

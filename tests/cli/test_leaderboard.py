@@ -7,7 +7,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from scripted import Scripted
 
 from spa_bench.cli import main
 from spa_bench.evaluation import evaluate
@@ -89,6 +92,33 @@ def test_pack_asks_by_its_options_for_what_nobody_can_know(
     )
 
 
+def test_pack_names_all_that_is_missing_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    evaluate(Scripted(["<answer>Up</answer>"]), "frozenlake", output=run, limit=1, repeats=1)
+    assert spa_bench("pack", run, "--output", tmp_path / "x") == 2
+    said = capsys.readouterr().err
+    assert "model, method, training, submitted_by cannot be known" in said.replace("\n", " ")
+    assert "--model, --method, --training, --submitted-by" in said
+
+
+def test_a_link_may_hold_a_comma(run: Path, tmp_path: Path) -> None:
+    output, link = tmp_path / "random-baseline", "https://a.example/x,y?z=1"
+    assert spa_bench("pack", run, *WHO, "--link", f"code={link}", "--output", output) == 0
+    assert SubmissionFolder(output).submission().links == {"code": link}
+
+
+def test_a_link_needs_a_name(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spa_bench("pack", run, *WHO, "--link", "https:x", "--output", tmp_path / "x") == 2
+    assert "is not NAME=ADDRESS" in capsys.readouterr().err
+
+
+def test_a_run_is_told_from_a_submission(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spa_bench("verify", "--dry-run", run) == 2
+    assert "a run and no submission yet; pack it first" in capsys.readouterr().err
+
+
 def test_pack_takes_details_from_a_file_and_options_win(run: Path, tmp_path: Path) -> None:
     details = tmp_path / "details.yaml"
     details.write_text(
@@ -107,7 +137,9 @@ def test_pack_takes_details_from_a_file_and_options_win(run: Path, tmp_path: Pat
     [
         ("modle: x", "details.yaml:1: unknown key 'modle' (did you mean model"),
         ("- x", "details.yaml"),
-        ("links: {code: 'javascript:x'}", "--links"),
+        ("links: {code: 'javascript:x'}", "--link: a link begins with https://"),
+        ("name: Über", "--name: a name is made of a-z"),
+        ("date: yesterday", "date in --details"),
         ("parameters: -1", "--parameters"),
         ("training: some", "--training"),
         ("model: '\u202ea'", "--model: must be one line of printable characters"),
@@ -139,6 +171,33 @@ def test_a_checkpoint_says_what_it_is_and_what_it_saw(run: Path, tmp_path: Path)
     assert (said.model, said.method, said.base_model) == ("nano", "spa", "b")
     assert said.training == "listed"
     assert folder.training_boards() == {"frozenlake/4x4/ragen": frozenset({"0" * 16})}
+    assert said.parameters is None  # it has no weights
+
+
+def test_a_checkpoint_tells_its_size_and_how_it_was_trained(run: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    save_file(
+        {"a": np.zeros((3, 5), np.float32), "b": np.zeros(7, np.float16)},
+        checkpoint / "m.safetensors",
+    )
+    log = [{"step": 0, "frozenlake/pass@1": 0.2}, {"step": 1, "reward": -0.5, "warnings": ["/x"]}]
+    (checkpoint / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+    output = tmp_path / "random-baseline"
+    assert spa_bench("pack", run, *WHO, "--checkpoint", checkpoint, "--output", output) == 0
+    folder = SubmissionFolder(output)
+    assert folder.submission().parameters == 22
+    assert folder.training_log() == [log[0], {"step": 1, "reward": -0.5}]
+    assert spa_bench("verify", output) == 0
+
+
+def test_a_log_without_a_step_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    options = ("--training-log", tmp_path / "log.jsonl", "--output", tmp_path / "x")
+    assert spa_bench("pack", run, *WHO, *options) == 2
+    assert "no step of a training in it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["every-eval-ever", "hf-model-index"])

@@ -12,11 +12,12 @@ from worlds import changed
 from spa_bench.errors import InputError
 from spa_bench.models.model import Model
 from spa_bench.registry import make_model, resolve_model
-from spa_bench.submission.authorship import authored, hash_weights, plausible, says
+from spa_bench.submission.authorship import authored, plausible, says
 from spa_bench.submission.folder import SubmissionFolder
 from spa_bench.submission.pack import pack
 from spa_bench.submission.schema import Authorship, Verification
 from spa_bench.submission.verify import verify
+from spa_bench.submission.weights import hash_weights
 from spa_bench.task import Task
 
 pytest.importorskip("torch", reason="needs torch: pip install 'spa-bench[hf]'")
