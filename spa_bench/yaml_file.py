@@ -130,6 +130,8 @@ def read_alone(path: Path) -> Document:
         raise InputError(f"{path}:{line}: not YAML: {error.reason}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
+        if "nesting depth" in str(error.problem):  # newer parsers have a limit of their own
+            raise InputError(f"{path}:{line}: nested too deep") from None
         raise InputError(f"{path}:{line}: not YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: not YAML: {error}") from None

@@ -105,7 +105,7 @@ def test_controls_are_these(how: Any, moved: dict[Any, str]) -> None:
 def test_a_sokoban_does_under_other_controls_what_the_moved_action_does(
     seed: int, how: Any, action: Any
 ) -> None:
-    plain, other = Sokoban(), Sokoban(controls=how)
+    plain, other = Sokoban(generator="spa"), Sokoban(generator="spa", controls=how)
     state = plain.initial_state(seed)
     assert other.initial_state(seed) == state
     assert other.outcomes(state, action) == plain.outcomes(state, direction_of(action, how))
