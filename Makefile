@@ -71,7 +71,10 @@ rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the lea
 
 NANO := nano-start nano-base nano-world-model
 nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (about an hour on two cores)
-	@for recipe in $(NANO); do $(BIN)/spa-bench train $$recipe || exit 1; done
+	@for recipe in $(NANO); do \
+	  $(BIN)/spa-bench train $$recipe --batch-size 128 || exit 1; \
+	  test ! -d checkpoints/$$recipe || { rm -r checkpoints/$$recipe && cp -r runs/train/$$recipe/$$recipe checkpoints/; }; \
+	done
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .hypothesis
