@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,12 +19,15 @@ import torch
 from spa_bench.errors import InputError
 from spa_bench.metrics.success import pass_at_k
 from spa_bench.models import hf
+from spa_bench.results.belief import BeliefTally
 from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
+
+_LOG = logging.getLogger("spa_trainers")
 
 
 @dataclasses.dataclass
@@ -72,7 +76,11 @@ class Player:
         ]
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Plays held-out boards; returns Pass@1 and Pass@n of each task."""
+        """Plays held-out boards; returns Pass@1 and Pass@n of each task.
+
+        Where the format states beliefs, also in which share of turns the observation and the
+        prediction say exactly what was so.
+        """
         s, told, started = self.settings, dict[str, float](), time.monotonic()
         for task in self.held_out:
             boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
@@ -83,11 +91,18 @@ class Player:
                 for repeat in range(s.evaluate_repeats)
             ]
             won = {board.id: 0 for board in boards}
+            beliefs = _beliefs(task, boards)
             for episode in self._play(model, specs):
-                won[episode.instance] += episode.status == "complete" and episode.success
+                if episode.status == "complete":
+                    won[episode.instance] += episode.success
+                    if beliefs is not None:
+                        beliefs.add(episode)
             for k in {1, s.evaluate_repeats}:
                 shares = [pass_at_k(s.evaluate_repeats, wins, k) for wins in won.values()]
                 told[f"{task.config.task}/pass@{k}"] = sum(shares) / len(shares)
+            if beliefs is not None and (found := beliefs.result()).turns:
+                told[f"{task.config.task}/observation"] = found.observation.exact.value or 0.0
+                told[f"{task.config.task}/prediction"] = found.prediction.exact.value or 0.0
         told["evaluate_seconds"] = time.monotonic() - started
         return told
 
@@ -114,6 +129,14 @@ class Player:
         live.eval()
         asyncio.run(all_of_it())
         live.train()
+        broken = [episode for episode in found.values() if episode.status != "complete"]
+        if broken:
+            _LOG.warning(
+                "rl: %d of %d episodes broke and are left out; one of them: %s",
+                len(broken),
+                len(specs),
+                broken[0].error,
+            )
         return [found[spec.task.hash, spec.instance.id, spec.repeat] for spec in specs]
 
     @cached_property
@@ -125,6 +148,12 @@ class Player:
             if not found[-1]:
                 raise InputError(f"rl: no training board of {task.config.task} is left")
         return found
+
+
+def _beliefs(task: Task, boards: Sequence[Instance]) -> BeliefTally | None:
+    if not task.format.believes or not task.environment.enumerable:
+        return None
+    return BeliefTally(task, {board.id: board.state for board in boards})
 
 
 def rollout_facts(played: Sequence[Trajectory]) -> dict[str, float]:

@@ -1,0 +1,55 @@
+"""What the trainer measures on held-out boards is what was so there."""
+
+from pathlib import Path
+
+import pytest
+
+from spa_bench.environments.environment import Facts
+from spa_bench.registry import Registry
+from spa_bench.runner.record import facts_from_log
+from spa_bench.runner.replay import replay
+from spa_trainers import checkpoint, selfplay
+from spa_trainers.play import Player
+from spa_trainers.rl_settings import RlSettings
+
+WORLD_MODEL = Path(__file__).parents[2] / "checkpoints" / "nano-world-model"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return checkpoint.load(str(WORLD_MODEL))
+
+
+def _player(name, tokenizer):
+    task = Registry().resolve([name])[0]
+    held_out = selfplay.held_out_task(task, boards=3)
+    settings = RlSettings(tasks=[name], evaluate_boards=3, evaluate_repeats=2)
+    return Player(settings, tokenizer, [], [held_out], frozenset())
+
+
+def test_beliefs_on_held_out_boards_are_compared_with_the_kernels_states(model, monkeypatch):
+    player, played = _player("sokoban_wm", model.tokenizer), []
+    play = Player._play
+    monkeypatch.setattr(Player, "_play", lambda *a: played.extend(found := play(*a)) or found)
+    told = player.evaluate(model.model)
+    task = player.held_out[0]
+    world, observation = task.environment, task.config.observation
+
+    def shown(state) -> Facts:
+        return world.read(world.observe(state, observation), observation)
+
+    starts = {board.id: board.state for board in task.boards[0]}
+    seen, expected = [], []
+    for episode in played:
+        for here in replay(task, starts[episode.instance], episode):
+            seen.append(facts_from_log(here.turn.facts_observed) == shown(here.before))
+            expected.append(facts_from_log(here.turn.facts_predicted) == shown(here.after))
+    assert len(played) == 6
+    assert sum(seen) > 0
+    assert told["sokoban_wm/observation"] == pytest.approx(sum(seen) / len(seen))
+    assert told["sokoban_wm/prediction"] == pytest.approx(sum(expected) / len(expected))
+
+
+def test_a_format_without_beliefs_has_none(model):
+    told = _player("frozenlake", model.tokenizer).evaluate(model.model)
+    assert set(told) == {"frozenlake/pass@1", "frozenlake/pass@2", "evaluate_seconds"}
