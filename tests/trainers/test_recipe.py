@@ -4,7 +4,14 @@ import pytest
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError
-from spa_trainers.recipe import STAGES, Recipe, built_in_recipes, find_recipe, load_recipe, recipes_folder
+from spa_trainers.recipe import (
+    STAGES,
+    Recipe,
+    built_in_recipes,
+    find_recipe,
+    load_recipe,
+    recipes_folder,
+)
 
 GOOD = """\
 recipe: mine
