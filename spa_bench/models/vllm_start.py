@@ -20,8 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import pydantic
+
 from spa_bench.errors import InputError, ModelError, ModelGoneError
 from spa_bench.models.hf_files import Source, brief
+from spa_bench.models.vllm_guard import Guard
 from spa_bench.models.vllm_output import cause_of, output_to
 
 _QUIET = {
@@ -73,6 +76,7 @@ class Engine:
         self._inputs: Any = importlib.import_module("vllm.inputs")
         self._params: Any = importlib.import_module("vllm.sampling_params")
         self._asked = 0
+        self._guard = Guard(p.pid for p in multiprocessing.active_children() if p.pid)
 
     def sampling(self, **settings: Any) -> Any:
         """Returns vLLM's `SamplingParams`, of which only the finished reply comes back.
@@ -87,7 +91,7 @@ class Engine:
                 skip_clone=True,
                 **settings,
             )
-        except ValueError as error:
+        except Exception as error:  # a class of vLLM's own
             raise InputError(f"vllm cannot sample like this: {brief(error)}") from None
 
     async def ask(self, prompt: tuple[int, ...], params: Any, copy: int | None = None) -> Any:
@@ -128,6 +132,7 @@ class Engine:
         self._llm = None
         gc.collect()  # it is in cycles, and would complain if it went as late as Python itself
         multiprocessing.active_children()  # takes leave of processes that had to be killed
+        self._guard.dismiss()
         if self._printed is not None:
             self._printed.close()
 
@@ -162,7 +167,7 @@ def start(
         with output_to(printed):
             engine = _open(arguments, lora_folder, printed)
     except Exception as error:  # configurations may be wrong in any way
-        cause = cause_of(printed) or brief(error)
+        cause = cause_of(printed) or _reason(error)
         if printed is not None:
             printed.close()
         raise InputError(f"{name}: vLLM cannot run it: {cause}{_advice(cause)}") from error
@@ -187,6 +192,13 @@ def _open(
     return Engine(
         engine.AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**arguments)), printed, lora
     )
+
+
+def _reason(error: Exception) -> str:
+    """Returns an error's message; of one by pydantic what it says of the first wrong value."""
+    if isinstance(error, pydantic.ValidationError):
+        return brief(ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")))
+    return brief(error)
 
 
 def _advice(cause: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from huggingface_hub import constants
 
@@ -176,6 +179,38 @@ def test_output_that_is_wanted_does_not_go_to_stdout(capfd: pytest.CaptureFixtur
     with vllm_output.output_to(None):
         os.write(1, b"loading\n")
     assert tuple(capfd.readouterr()) == ("", "loading\n")
+
+
+GUARDED = """
+import os, subprocess, signal, sys
+from spa_bench.models.vllm_guard import Guard
+engine = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
+guard = Guard([engine.pid])
+print(engine.pid, flush=True)
+if sys.argv[1] == "dismissed":
+    guard.dismiss()
+    assert engine.poll() is None
+    engine.kill()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "dismissed"])
+def test_an_engine_ends_with_the_process_that_was_killed(how: str) -> None:
+    command = [sys.executable, "-c", GUARDED, how]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    give_up = time.monotonic() + 60
+    while _runs(int(done.stdout)):
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""A small machine's settings for the tests that run vLLM for real (`make test-vllm`)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[3] / "checkpoints" / "nano-base"
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; of the build for CPUs
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """A small Llama that knows the formats."""
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+def engine_args() -> dict[str, str]:
+    """Nothing is compiled, and keys and values are reused in small blocks."""
+    return {"enforce_eager": "true", "engine_args": '{"block_size": 32}'}
