@@ -35,7 +35,7 @@ def make_submissions(folder: Path) -> Path:
     """Makes a submission of each model, `unchecked` without a verification."""
     for name, model in MODELS.items():
         run = folder / "runs" / name
-        spa_bench.evaluate(model, "spa,frozenlake_wm", repeats=1, output=run)
+        spa_bench.evaluate(model, "spa,frozenlake_wm,sokoban_transition", repeats=1, output=run)
         about = {
             "name": name,
             "model": f"{name.capitalize()}-1B",

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spa_bench.metrics.interval import NOTHING, Estimate, student_t
+from spa_bench.metrics.interval import NOTHING, Estimate, clustered, difference, student_t
 
 _RESAMPLES = 9999
+_NONE = 1e-12
+"""A spread so small is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,10 @@ class Paired:
 def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     """Compares two equally long sequences, one value a board, in the same order of boards.
 
-    The interval is Student's on the differences; the test flips the sign of each board's
-    difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so that the same logs
-    give the same answer).
+    The interval is Student's on the differences. Where all boards differ by the same, which would
+    make it nothing wide, it is that of two independent means: never 1 +- 0. The test flips the
+    sign of each board's difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so
+    that the same logs give the same answer).
 
     Raises:
         ValueError: if the sequences differ in length.
@@ -48,10 +51,13 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     differences = [a - b for a, b in zip(first, second, strict=True)]
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n
-    if variance == 0 and mean == 0:
+    if not any(differences):
         return Paired(Estimate(0.0, math.nan, math.nan), 1.0, n)
     half = student_t(n - 1) * math.sqrt(variance)
-    interval = Estimate(mean, max(-1.0, mean - half), min(1.0, mean + half))
+    found = Estimate(mean, mean - half, mean + half)
+    if half < _NONE:
+        found = difference(clustered(first, n), clustered(second, n))
+    interval = Estimate(mean, max(-1.0, found.low), min(1.0, found.high))
     return Paired(interval, _sign_flip_test(differences), n)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import spa_bench
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import student_t
+from spa_bench.site.downloads import as_json, as_lines
 from spa_bench.site.entries import (
     Counts,
     Entry,
@@ -25,7 +26,7 @@ from spa_bench.site.entries import (
 )
 from spa_bench.site.pages import SITE_POLICY, render, static
 from spa_bench.site.pictures import pictures
-from spa_bench.site.rows import Table, as_json, as_lines, table
+from spa_bench.site.rows import Table, table
 from spa_bench.site.submission_page import write_submission
 from spa_bench.site.task_page import task_page
 
@@ -75,7 +76,7 @@ def build(submissions: Path, output: Path, reported: Path, most: int) -> Built:
     _remove_others(output / "submissions", {entry.slug for entry in entries})
     whole = table(entries, counts, sources, tasks)
     _write_assets(output)
-    _write(output / "index.html", _index(whole, counts, sources, tasks))
+    _write(output / "index.html", _index(whole, counts, sources, tasks, entries))
     _write(output / "compare.html", _compare(entries, counts, tasks))
     _write_tasks(output / "tasks", whole, tasks)
     _write_downloads(output, whole)
@@ -122,6 +123,7 @@ def _index(
     counts: dict[str, Counts],
     sources: Sequence[Reported],
     tasks: Sequence[MeasuredTask],
+    entries: Sequence[Entry],
 ) -> str:
     slippery = next((task for task in tasks if task.name == "frozenlake_slippery"), None)
     bounds = None
@@ -147,7 +149,7 @@ def _index(
         ],
         badges=sorted({row.badge for row in whole.rows}),
         methods=sorted({row.method for row in whole.rows if row.kind != "bound"}),
-        charts=pictures(whole, counts, tasks),
+        charts=pictures(whole, counts, tasks, entries),
         main=[task.name for task in tasks if task.main],
         reported=sources,
         slippery=bounds,
@@ -168,6 +170,7 @@ def _compare(
         ],
         data={
             "tasks": [task.name for task in tasks],
+            "probes": [task.name for task in tasks if task.probe is not None],
             "student_t": [round(student_t(degrees), 6) for degrees in range(1, most)],
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from spa_bench.results.results import Results, TaskResult
 from spa_bench.runner.record import Episode
 from spa_bench.submission.folder import MB, SubmissionFolder
 from spa_bench.submission.schema import Badge, Submission, Verification
+from spa_bench.submission.training import Step
 from spa_bench.task import Task
 
 Counts = Mapping[str, Mapping[str, tuple[int, int]]]
@@ -28,12 +29,13 @@ _MOST_BYTES = 20_000 * MB
 
 @dataclass(frozen=True)
 class Entry:
-    """A submission, as far as it has been checked."""
+    """A submission, as far as it has been checked; of its `training` only the form has been."""
 
     folder: SubmissionFolder
     submission: Submission
     results: Results
     verification: Verification | None
+    training: Sequence[Step]
 
     @property
     def slug(self) -> str:
@@ -88,7 +90,7 @@ def _entry(folder: SubmissionFolder) -> Entry:
         raise InputError(f"{folder.path}: submission.json calls it {submission.name!r}")
     results = folder.results()
     _check_numbers(f"{folder.path}/results.json", results.model_dump())
-    return Entry(folder, submission, results, folder.verification())
+    return Entry(folder, submission, results, folder.verification(), folder.training_log())
 
 
 _SHARES = frozenset({"value", "low", "high", "floor", "ceiling", "closed_loop", "stated"})
@@ -175,6 +177,19 @@ def read_reported(folder: Path) -> list[Reported]:
 
 
 # -- tasks -----------------------------------------------------------------------------------------
+
+
+def same_board(task: Task) -> list[list[str]]:
+    """Returns a task's instances, together those that are about one board.
+
+    The items of a probe about one board are not independent, and count as one; the boards of
+    episodes stand alone.
+    """
+    found: dict[str, list[str]] = {}
+    probe = isinstance(task.environment, ProbeWorld)
+    for board in task.boards[0]:
+        found.setdefault(board.board_key if probe else board.id, []).append(board.id)
+    return list(found.values())
 
 
 @dataclass(frozen=True)

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from spa_bench.metrics.success import pass_at_k
 from spa_bench.site.charts import (
     SHAPES,
+    Axis,
     Chart,
     Point,
     Series,
     chart,
     count_axis,
     log_axis,
+    number_axis,
     percent_axis,
 )
-from spa_bench.site.entries import Counts, MeasuredTask
+from spa_bench.site.entries import Counts, Entry, MeasuredTask
 from spa_bench.site.rows import OVERALL, Row, Table
+from spa_bench.submission.training import Step
 
 _NAMED = SHAPES - 1
 """So many curves are told apart; the others are drawn faintly behind them."""
 
 
 def pictures(
-    table: Table, counts: Mapping[str, Counts], tasks: Sequence[MeasuredTask]
+    table: Table,
+    counts: Mapping[str, Counts],
+    tasks: Sequence[MeasuredTask],
+    entries: Sequence[Entry] = (),
 ) -> list[Chart]:
     """Returns those pictures for which there is something to show."""
     main = [task for task in tasks if task.main]
-    found = [_pass_1_and_8(table, main), _belief(table), _cost(table)]
-    return [one for one in (*found, *_pass_at_k(table, counts, main)) if one is not None]
+    found = [
+        _pass_1_and_8(table, main),
+        _belief(table),
+        _spent(table, "cost", "US dollars per 1,000 episodes", "Success against cost"),
+        _spent(table, "tokens", "tokens an episode", "Success against tokens"),
+        *_pass_at_k(table, counts, main),
+        *_trained(table, entries),
+    ]
+    return [one for one in found if one is not None]
 
 
 def _pass_1_and_8(table: Table, main: Sequence[MeasuredTask]) -> Chart | None:
@@ -63,7 +78,7 @@ def _belief(table: Table) -> Chart | None:
         success = math.fsum(scores) / len(scores) if scores else score
         if success is not None:
             says = f"{_name(row)}: {100 * belief:.1f} exact, {100 * success:.1f} solved"
-            yield Point(belief, success, says, link=row.link)
+            yield Point(belief, success, says, link=row.link, name=row.model)
 
     return _scatter(
         "Success against belief, in the world-model format",
@@ -73,28 +88,23 @@ def _belief(table: Table) -> Chart | None:
     )
 
 
-def _cost(table: Table) -> Chart | None:
-    paid = [row for row in table.rows if (_value(row, "cost") or 0) > 0]
-    scored = [(row, _value(row, "cost"), _value(row, OVERALL)) for row in paid]
+def _spent(table: Table, key: str, label: str, title: str) -> Chart | None:
     points = [
         Point(
-            cost,
+            spent,
             min(max(score, -0.25), 1),
-            f"{_name(row)}: {score:.3f} for ${cost:.2f}",
+            f"{_name(row)}: {score:.3f} for {spent:,.6g}",
             link=row.link,
+            name=row.model,
         )
-        for row, cost, score in scored
-        if cost is not None and score is not None
+        for row in table.rows
+        if (spent := _value(row, key) or 0.0) > 0 and (score := _value(row, OVERALL)) is not None
     ]
     if not points:
         return None
-    axis = percent_axis("overall, 100 = best possible")
-    return chart(
-        "Success against cost",
-        log_axis("US dollars per 1,000 episodes", [point.x for point in points]),
-        axis,
-        [Series("submissions", points, joined=False)],
-    )
+    across = log_axis(label, [point.x for point in points])
+    up = replace(percent_axis("overall, 100 = best possible"), low=-0.25)
+    return chart(title, across, up, [Series("submissions", points, joined=False)])
 
 
 def _pass_at_k(
@@ -118,7 +128,73 @@ def _pass_at_k(
             percent_axis("Pass@k, %"),
             [*others, *named],
             note="The faint curves are the other submissions." if others else "",
+            legend=True,
         )
+
+
+def _trained(table: Table, entries: Sequence[Entry]) -> Iterator[Chart]:
+    """Held-out Pass@1 over the steps of a training, a picture a task: those that most tell of."""
+    logs = {entry.slug: entry.training for entry in entries if entry.training}
+    told = Counter(key for log in logs.values() for key in {key for step in log for key in step})
+    tasks = [key for key, _ in told.most_common() if key.endswith("/pass@1")]
+    for key in tasks[:_MOST_TRAINED]:
+        curves = [
+            (row, points)
+            for row in table.rows
+            if (points := curve(logs.get(row.slug or "", ()), key))
+        ]
+        series = [
+            *(Series(_name(row), points, faint=True) for row, points in curves[_NAMED:]),
+            *(Series(_name(row), points) for row, points in curves[:_NAMED]),
+        ]
+        steps = [point.x for one in series for point in one.points]
+        yield chart(
+            f"Training on {key.partition('/')[0]}",
+            count_axis("training step", steps),
+            percent_axis("Pass@1 on held-out boards, %"),
+            series,
+            note="As the submitters' own logs have it: a training cannot be replayed.",
+            legend=True,
+        )
+
+
+_MOST_TRAINED = 6
+_MOST_POINTS = 100
+
+
+def curve(log: Sequence[Step], key: str) -> list[Point]:
+    """Returns what a training's log says of one quantity, at no more than 100 of its steps."""
+    told = [(step["step"], step[key]) for step in log if key in step]
+    every = math.ceil(len(told) / _MOST_POINTS) or 1
+    kept = [pair for i, pair in enumerate(told) if i % every == 0 or i == len(told) - 1]
+    return [Point(step, value, f"step {step:,.0f}: {value:.3f}") for step, value in kept]
+
+
+_OF_STEPS = {"reward": "mean of an episode", "loss": "nats a token", "entropy": "nats a token"}
+
+
+def training_charts(log: Sequence[Step]) -> list[Chart]:
+    """Returns how one submission was trained: Pass@k on held-out boards, reward, loss, entropy."""
+    tasks = sorted({key.partition("/")[0] for step in log for key in step if "/" in key})
+    charts: list[Chart] = []
+    for task in tasks:
+        keys = sorted(
+            {key for step in log for key in step if key.startswith(f"{task}/")},
+            key=lambda key: int(key.rpartition("@")[2]),
+        )
+        series = [Series(key.rpartition("/")[2].capitalize(), curve(log, key)) for key in keys]
+        up = percent_axis("held-out boards, %")
+        charts.append(_over_steps(f"Training on {task}", up, series))
+    for key, label in _OF_STEPS.items():
+        if points := curve(log, key):
+            up = number_axis(label, [point.y for point in points])
+            charts.append(_over_steps(key.capitalize(), up, [Series(key, points)]))
+    return charts
+
+
+def _over_steps(title: str, up: Axis, series: Sequence[Series]) -> Chart:
+    steps = [point.x for one in series for point in one.points]
+    return chart(title, count_axis("training step", steps), up, series)
 
 
 def _curve(boards: Mapping[str, tuple[int, int]]) -> list[float]:

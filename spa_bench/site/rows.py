@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from spa_bench.metrics.success import normalised
 from spa_bench.results.results import TaskResult
-from spa_bench.site.entries import Counts, Entry, MeasuredTask, Reported
+from spa_bench.site.entries import Counts, Entry, MeasuredTask, Reported, same_board
 from spa_bench.site.ranks import Discipline, Rank, ranks
 
 OVERALL = "overall"
@@ -111,9 +111,7 @@ def table(
         _bound_row("uniformly random", "floor", tasks),
     ]
     columns = [
-        column
-        for column in _columns(tasks)
-        if any(_told(row.cells.get(column.key)) for row in rows)
+        column for column in _columns(tasks) if any(told(row.cells.get(column.key)) for row in rows)
     ]
     return Table(columns, rows, {name: len(places) for name, places in every.items()})
 
@@ -289,106 +287,50 @@ def _rankings(
     spans = [(task, 1 / span / len(main)) for task, span in weighted if span > 1e-9]
     groups = [(OVERALL, spans), *((task.name, [(task, 1.0)]) for task in tasks)]
     for name, disciplines in groups:
-        boards = [[board.id for board in task.task.boards[0]] for task, _ in disciplines]
+        boards = [same_board(task.task) for task, _ in disciplines]
         entrants = [
             slug
             for slug, own in counts.items()
             if all(
-                set(ids) <= own.get(task.name, {}).keys()
-                for (task, _), ids in zip(disciplines, boards, strict=True)
+                {board for group in groups for board in group} <= own.get(task.name, {}).keys()
+                for (task, _), groups in zip(disciplines, boards, strict=True)
             )
         ]
         if entrants:
             places = ranks(
                 [
                     Discipline(
-                        np.array(
-                            [[_share(counts[slug][task.name][b]) for b in ids] for slug in entrants]
-                        ),
+                        np.array([_shares(counts[slug][task.name], groups) for slug in entrants]),
                         weight,
                     )
-                    for (task, weight), ids in zip(disciplines, boards, strict=True)
+                    for (task, weight), groups in zip(disciplines, boards, strict=True)
                 ]
             )
             found[name] = dict(zip(entrants, places, strict=True))
     return found
 
 
-def _share(counts: tuple[int, int]) -> float:
-    n, c = counts
-    return c / n if n else 0.0
+def together(
+    counts: Mapping[str, tuple[int, int]], groups: Sequence[Sequence[str]]
+) -> dict[str, tuple[int, int]]:
+    """Returns the counts of each group by its first member, as far as they were played."""
+    sums: dict[str, tuple[int, int]] = {}
+    for group in groups:
+        played = [counts[board] for board in group if board in counts]
+        if played:
+            sums[group[0]] = sum(n for n, _ in played), sum(c for _, c in played)
+    return sums
 
 
-# -- downloads -------------------------------------------------------------------------------------
-
-
-def as_json(table: Table) -> dict[str, Any]:
-    """Returns the table as plain data: all of its columns, also those not shown at first."""
-    return {
-        "schema": "spa-bench/leaderboard/1",
-        "rankings": dict(table.rankings),
-        "rows": [
-            {
-                "kind": row.kind,
-                "name": row.slug,
-                "model": row.model,
-                "method": row.method,
-                "badge": row.badge,
-                "ranks": {n: {"best": r.best, "worst": r.worst} for n, r in row.ranks.items()},
-                "flags": list(row.flags),
-                "values": {
-                    column.key: _plain(row.cells[column.key])
-                    for column in table.columns
-                    if _told(row.cells.get(column.key))
-                },
-            }
-            for row in table.rows
-        ],
-    }
-
-
-def _plain(cell: Cell) -> Any:
-    names = ("value", "low", "high", "floor", "ceiling")
-    told = {name: value for name in names if (value := getattr(cell, name)) is not None}
-    return told if cell.text is None else cell.text
-
-
-def as_lines(table: Table) -> Iterator[list[Any]]:
-    """Yields the lines of the table as CSV: a line a row, its values without intervals."""
-    yield [
-        "kind",
-        "name",
-        "model",
-        "method",
-        "badge",
-        "rank_best",
-        "rank_worst",
-        *(column.key for column in table.columns),
-    ]
-    for row in table.rows:
-        rank = row.ranks.get(OVERALL)
-        cells = [row.cells.get(column.key, NOTHING) for column in table.columns]
-        yield [
-            row.kind,
-            row.slug or "",
-            _no_formula(row.model),
-            _no_formula(row.method),
-            row.badge,
-            "" if rank is None else rank.best,
-            "" if rank is None else rank.worst,
-            *("" if cell.value is None else cell.text or cell.value for cell in cells),
-        ]
-
-
-def _no_formula(text: str) -> str:
-    """Returns a text that a spreadsheet will not compute."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def _shares(counts: Mapping[str, tuple[int, int]], groups: Sequence[Sequence[str]]) -> list[float]:
+    return [c / n if n else 0.0 for n, c in together(counts, groups).values()]
 
 
 # -- small things ----------------------------------------------------------------------------------
 
 
-def _told(cell: Cell | None) -> bool:
+def told(cell: Cell | None) -> bool:
+    """Returns whether a cell has something to say."""
     return cell is not None and cell.value is not None
 
 

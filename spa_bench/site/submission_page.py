@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -16,11 +14,13 @@ import spa_bench
 from spa_bench.canonical import sha256_hex
 from spa_bench.runner.plan import Done
 from spa_bench.runner.record import Episode
-from spa_bench.site.entries import Counts, Entry
+from spa_bench.site.downloads import write_downloads
+from spa_bench.site.entries import Counts, Entry, same_board
 from spa_bench.site.episodes import Group, Shown, shown
 from spa_bench.site.pages import SITE_POLICY, json_block, render
+from spa_bench.site.pictures import training_charts
+from spa_bench.site.rows import together
 from spa_bench.site.world_model import world_model
-from spa_bench.submission.folder import EPISODES
 from spa_bench.task import Task
 
 _STAMP = "stamp.json"
@@ -47,15 +47,10 @@ def write_submission(entry: Entry, folder: Path, tasks: Mapping[str, Task], most
     for number, chunk in enumerate(view.chunks):
         script = f'spa.chunk({number},"{chunk}");\n'
         (folder / "episodes" / f"{number}.js").write_text(script, encoding="ascii")
-    call = f"spa.counts({json_block(entry.slug)},{json_block(counts)});\n"
+    boards = {name: together(own, same_board(tasks[name])) for name, own in counts.items()}
+    call = f"spa.counts({json_block(entry.slug)},{json_block(boards)});\n"
     (folder / "counts.js").write_text(call, encoding="utf-8")
-    downloads = ["submission.json", "results.json"]
-    for name in downloads:
-        shutil.copyfile(entry.folder.path / name, folder / name)
-    if entry.verification is not None:
-        (folder / "boards.csv").write_text(_boards_csv(counts), encoding="utf-8")
-        shutil.copyfile(entry.folder.path / EPISODES, folder / EPISODES)
-        downloads += ["boards.csv", EPISODES]
+    downloads = write_downloads(entry, folder, counts)
     (folder / "index.html").write_text(_page(entry, view, downloads), encoding="utf-8")
     stamp = {"key": key, "counts": counts}
     (folder / _STAMP).write_text(json.dumps(stamp), encoding="utf-8")
@@ -74,6 +69,7 @@ def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
         badge=entry.badge,
         verification=entry.verification,
         **world_model(entry.results.tasks),
+        training=training_charts(entry.training),
         downloads=downloads,
         index=view.index,
         left_out=view.left_out,
@@ -110,15 +106,6 @@ def _read_log(
     view = shown([group for group, _, _ in groups.values()], folder="episodes/")
     view.left_out = complete - len(view.index["episodes"])
     return counts, view
-
-
-def _boards_csv(counts: Counts) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["task", "board", "episodes", "successes"])
-    for task, boards in counts.items():
-        writer.writerows([task, board, n, c] for board, (n, c) in boards.items())
-    return out.getvalue()
 
 
 def _key(entry: Entry, most: int) -> str:

@@ -18,11 +18,12 @@ from spa_bench.errors import InputError
 
 Step: TypeAlias = Mapping[str, float]
 """`step`, counted from 0, and by name what was measured at it: `TASK/pass@K`, a share of held-out
-boards; `reward` (mean of an episode), `entropy` (nats a token), `format` (share of replies)."""
+boards; `reward`, the mean of an episode; `loss` and `entropy`, in nats a token; `format`, a share
+of replies."""
 
 MOST_STEPS = 20_000
 
-_KEPT = r"step|reward|entropy|format|[a-z0-9_]{1,80}/pass@[1-9][0-9]{0,2}"
+_KEPT = r"step|loss|reward|entropy|format|[a-z0-9_]{1,80}/pass@[1-9][0-9]{0,2}"
 _SHARE = re.compile(r"format|.*/pass@.*")
 
 _LINE = TypeAdapter(
@@ -34,7 +35,9 @@ _LINE = TypeAdapter(
 
 
 def from_log(path: Path) -> list[Step]:
-    """Reads the log that a training leaves, `rl/log.jsonl`; keeps what `Step` names and no more.
+    """Reads the log that a training leaves, `rl/log.jsonl` or `sft/log.jsonl`.
+
+    What `Step` names is kept, and no more.
 
     Raises:
         InputError: for a file that cannot be read, or holds no step.
@@ -71,7 +74,9 @@ def read(lines: Iterable[bytes], where: str) -> list[Step]:
             step = _LINE.validate_json(line)
         except ValidationError:
             raise InputError(f"{here}: not a step of a training, such as {_EXAMPLE}") from None
-        if step.get("step", -1.0) <= (steps[-1]["step"] if steps else -1.0):
+        if not step.get("step", 0.5).is_integer() or step["step"] <= (
+            steps[-1]["step"] if steps else -1.0
+        ):
             raise InputError(f"{here}: steps count upwards from 0")
         for key, value in step.items():
             if _SHARE.fullmatch(key) and not 0 <= value <= 1:
@@ -85,7 +90,8 @@ _EXAMPLE = '{"step": 10, "sokoban/pass@1": 0.25}'
 
 def to_lines(steps: Sequence[Step]) -> bytes:
     """Returns the contents of `training.jsonl`."""
-    return "".join(f"{json.dumps(dict(step))}\n" for step in steps).encode()
+    told = [{**step, "step": int(step["step"])} for step in steps]
+    return "".join(f"{json.dumps(step)}\n" for step in told).encode()
 
 
 def _numbers(line: bytes) -> dict[str, float]:

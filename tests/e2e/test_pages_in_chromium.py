@@ -12,9 +12,15 @@ import pytest
 from believer import MARKUP
 from pages import REPORTED, make_submissions, play_run
 
+from spa_bench.registry import Registry
 from spa_bench.results.compare import LoggedRun, compare
+from spa_bench.runner.log import RunFolder
 from spa_bench.site.build import build
 from spa_bench.site.view import run_page
+from spa_bench.submission.about import check
+from spa_bench.submission.pack import pack
+from spa_bench.submission.schema import Flag
+from spa_bench.submission.verify import verify, write_verification
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = next(
@@ -265,7 +271,7 @@ def test_two_are_compared_as_the_command_compares_them(site: Path, made: Path, o
     page.select_option("#second", "random")
     runs = [LoggedRun.read(made / "runs" / name) for name in ("strong", "random")]
     for expected in compare(*runs):
-        if expected.metric != "pass@1":
+        if expected.metric not in ("pass@1", "accuracy"):
             continue
         line = page.locator(f'tr[data-task="{expected.task}"]')
         numbers = [text.replace("−", "-") for text in line.locator("td").all_inner_texts()]
@@ -285,7 +291,7 @@ def test_episodes_of_a_submission_are_fetched_when_they_are_wanted(site: Path, o
     page.wait_for_selector(".stop[aria-current]")
     assert page.locator("head script").count() == 1
     page.locator(".tab").last.click()
-    api.expect(part(page, "title")).to_contain_text("frozenlake_wm")
+    api.expect(part(page, "title")).to_contain_text("sokoban_transition")
     assert page.locator("head script").count() == 2
 
 
@@ -295,6 +301,41 @@ def test_a_task_is_stepped_through_on_its_page(site: Path, opened: Any) -> None:
     page.keyboard.press("End")
     assert part(page, "outcome").inner_text() == "solved"
     assert page.locator(".box-on").count() == 1
+
+
+@pytest.fixture(scope="module")
+def hostile(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A leaderboard of one submission whose every text is markup, or as long as can be."""
+    folder = tmp_path_factory.mktemp("hostile")
+    about = {
+        "name": "evil",
+        "model": (MARKUP.replace("\u2028", "") + "x" * 120)[:120],
+        "method": "=cmd()|'<svg onload=alert(1)>'" + "W" * 80,
+        "provider": "<b>",
+        "submitted_by": "<script>alert(1)</script>",
+        "notes": "</dl>{{ 7 * 7 }}" + "n" * 900,
+        "training": "none",
+        "date": "2026-01-01",
+    }
+    run = RunFolder(made / "runs" / "strong")
+    submission = pack(run, check(about), folder / "submissions" / "evil", Registry())
+    found = verify(submission, Registry()).verification
+    assert found is not None
+    flag = Flag(kind="salt", says=f"{MARKUP}{'w' * 400}")
+    write_verification(submission, found.model_copy(update={"flags": [flag]}))
+    assert build(submission.path.parent, folder / "site", REPORTED, most=4).problems == []
+    return folder / "site"
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_texts_of_a_hostile_submission_are_shown_as_text(
+    hostile: Path, opened: Any, width: int
+) -> None:
+    for path in ("index.html", "submissions/evil/index.html", "tasks/sokoban.html"):
+        page = opened(hostile / path, viewport={"width": width, "height": 800})
+        assert "<img src=x onerror=alert(1)>" in page.inner_text("main")
+        assert page.locator("main img, main b, main script[src]").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def test_pages_that_are_only_looked_at_have_nothing_to_complain_of(site: Path, opened: Any) -> None:

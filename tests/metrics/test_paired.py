@@ -58,6 +58,14 @@ def test_equal_values_differ_by_nothing() -> None:
     assert (result.difference.value, result.p_value) == (0.0, 1.0)
 
 
+def test_boards_that_all_differ_by_the_same_leave_some_doubt() -> None:
+    found = paired([1.0] * 128, [0.0] * 128).difference
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert 0.95 < found.low < 0.97  # Newcombe's (1998, method 10) of two Wilson intervals
+    few = paired([0.75, 0.5, 1.0], [0.25, 0.0, 0.5]).difference
+    assert few.low < 0 < few.value == 0.5 < few.high
+
+
 def test_a_clear_difference_over_many_boards_is_significant_and_repeatable() -> None:
     first = [0.5 + 0.01 * (i % 7) for i in range(60)]
     second = [0.3 + 0.01 * (i % 5) for i in range(60)]

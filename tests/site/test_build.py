@@ -66,6 +66,9 @@ def test_scores_are_those_of_the_results(site: Path, submissions: Path) -> None:
     results = Results.model_validate_json((submissions / "strong" / "results.json").read_bytes())
     values = row(site, "strong")["values"]
     for task in results.tasks:
+        if task.probe is not None:
+            assert values["probes:transition"]["value"] == task.probe.accuracy.value
+            continue
         score, cell = task.metrics["pass@1"], values[f"{task.task}:pass@1"]
         assert (cell["value"], cell["low"], cell["high"]) == (score.value, score.low, score.high)
         assert cell["floor"] == pytest.approx(score.floor)
@@ -111,9 +114,35 @@ def test_the_downloads_agree_with_each_other(site: Path) -> None:
     for line, told in zip(lines, rows(site), strict=True):
         assert line["model"] == told["model"]
         value = told["values"].get("sokoban:pass@1")
-        assert (float(line["sokoban:pass@1"]) if line["sokoban:pass@1"] else None) == (
-            value and value["value"]
-        )
+        for end, key in (("", "value"), (":low", "low"), (":high", "high")):
+            said = line[f"sokoban:pass@1{end}"]
+            assert (float(said) if said else None) == (value and value.get(key))
+
+
+def test_the_figures_of_a_submission_are_those_of_its_results(
+    site: Path, submissions: Path
+) -> None:
+    results = Results.model_validate_json((submissions / "strong" / "results.json").read_bytes())
+    lines = list(csv.DictReader((site / "submissions" / "strong" / "results.csv").open()))
+    found = {(line["task"], line["figure"]): line for line in lines}
+    first = results.tasks[0].metrics["pass@1"]
+    assert float(found["sokoban", "pass@1"]["high"]) == first.high
+    assert float(found["sokoban", "pass@1"]["floor"]) == first.floor
+    belief = next(task.belief for task in results.tasks if task.belief is not None)
+    assert float(found["frozenlake_wm", "belief.gain"]["value"]) == belief.gain.value
+    probe = next(task.probe for task in results.tasks if task.probe is not None)
+    blocked = found["sokoban_transition", "probe.strata.blocked.accuracy"]
+    assert float(blocked["value"]) == probe.strata["blocked"].accuracy.value
+
+
+def test_boards_are_the_same_as_csv_and_as_json(site: Path) -> None:
+    folder = site / "submissions" / "strong"
+    told = json.loads((folder / "boards.json").read_text())
+    lines = list(csv.DictReader((folder / "boards.csv").open()))
+    assert [[row["task"], row["board"], row["episodes"], row["successes"]] for row in told] == [
+        [line["task"], line["board"], int(line["episodes"]), int(line["successes"])]
+        for line in lines
+    ]
 
 
 def test_boards_of_a_submission_add_up_to_its_scores(site: Path, submissions: Path) -> None:
@@ -203,7 +232,8 @@ def test_figures_that_no_run_can_have_are_refused(
 
 
 def test_a_name_that_is_a_formula_is_none_in_the_table_for_spreadsheets(site: Path) -> None:
-    from spa_bench.site.rows import Row, Table, as_lines
+    from spa_bench.site.downloads import as_lines
+    from spa_bench.site.rows import Row, Table
 
     table = Table([], [Row("submission", "=1+1", "@spa", "reported", None)], {})
     assert list(as_lines(table))[1][2:4] == ["'=1+1", "'@spa"]

@@ -15,6 +15,7 @@ from spa_bench.site.charts import (
     chart,
     count_axis,
     log_axis,
+    number_axis,
     percent_axis,
 )
 
@@ -55,4 +56,36 @@ def test_an_axis_of_counts_holds_its_values_and_few_ticks(values: list[int]) -> 
     axis = count_axis("x", values)
     assert all(0 <= axis.share(value) <= 1 for value in values)
     assert len(axis.ticks) <= 10
-    assert all(re.fullmatch(r"\d+", label) for _, label in axis.ticks)
+    assert all(re.fullmatch(r"\d[\d,]*", label) for _, label in axis.ticks)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_an_axis_of_numbers_holds_its_values_and_few_ticks(values: list[float]) -> None:
+    axis = number_axis("x", values)
+    assert all(-1e-6 <= axis.share(value) <= 1 + 1e-6 for value in values)
+    assert 2 <= len(axis.ticks) <= 11
+
+
+def test_names_lie_beside_their_points_and_cover_no_other() -> None:
+    some = [Point(0.5, 0.5, "", name="first"), Point(0.52, 0.5, "", name="second")]
+    marks = a_chart(*some, Point(0.99, 0.9, "", name="at the edge")).series[0].marks
+    first, second, edge = (mark.name for mark in marks)
+    assert first is not None
+    assert second is not None
+    assert edge is not None
+    assert abs(first.y - second.y) >= 12 or first.end != second.end
+    assert edge.end
+
+
+def test_a_name_without_room_is_left_out() -> None:
+    crowd = [Point(x / 60, y / 60, "", name="crowded") for x in range(61) for y in range(61)]
+    names = [mark.name for mark in a_chart(*crowd).series[0].marks]
+    assert None in names
+
+
+def test_lines_to_compare_with_have_looks_of_their_own() -> None:
+    point = [Point(0, 0, "")]
+    some = [Series("a", point), Series("chance", point, plain=True), Series("b", point)]
+    drawn = chart("t", percent_axis("x"), percent_axis("y"), some)
+    assert [one.shape for one in drawn.series] == [1, 7, 2]
+    assert [one.name for one in drawn.names] == ["a", "chance", "b"]

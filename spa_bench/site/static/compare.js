@@ -31,18 +31,38 @@
     return 1 - fails;
   };
 
+  const average = (values) => values.reduce((s, x) => s + x, 0) / values.length;
+  // of the mean, squared
+  const errorOf = (values) => {
+    const mean = average(values);
+    return values.reduce((s, x) => s + (x - mean) ** 2, 0) / (values.length - 1) / values.length;
+  };
+
+  // Wilson's interval at the effective number of boards, as a table's scores have it.
+  const wilson = (values) => {
+    const n = values.length, p = Math.min(Math.max(average(values), 0), 1), error = errorOf(values), t = data.student_t[n - 2];
+    const effective = p > 0 && p < 1 && error > 0 ? Math.min((p * (1 - p)) / error, n) : n;
+    const centre = (p + (t * t) / (2 * effective)) / (1 + (t * t) / effective);
+    const half = (t / (1 + (t * t) / effective)) * Math.sqrt((p * (1 - p)) / effective + (t * t) / (4 * effective * effective));
+    return { p, low: Math.max(0, Math.min(centre - half, p)), high: Math.min(1, Math.max(centre + half, p)) };
+  };
+
   // Difference of two means over the same boards, with Student's interval; as `spa-bench compare`.
   spa.paired = (a, b) => {
     const n = a.length;
     const differences = a.map((x, i) => x - b[i]);
-    const mean = differences.reduce((s, d) => s + d, 0) / n;
-    const variance = differences.reduce((s, d) => s + (d - mean) ** 2, 0) / (n - 1) / n;
-    const half = n < 2 ? NaN : data.student_t[n - 2] * Math.sqrt(variance);
-    return { n, mean, low: Math.max(-1, mean - half), high: Math.min(1, mean + half), differences };
+    const mean = average(differences);
+    let below = data.student_t[n - 2] * Math.sqrt(errorOf(differences)), above = below;
+    if (differences.every((d) => d === 0)) below = above = NaN;
+    else if (below < 1e-12) { // all boards differ by the same: never 1 ± 0
+      const [one, other] = [wilson(a), wilson(b)];
+      below = Math.hypot(one.p - one.low, other.high - other.p);
+      above = Math.hypot(one.high - one.p, other.p - other.low);
+    }
+    return { n, mean, low: Math.max(-1, mean - below), high: Math.min(1, mean + above), differences };
   };
 
   const percent = (x, sign) => `${sign && x > 0 ? "+" : ""}${(100 * x).toFixed(1)}`.replace("-", "−");
-  const average = (values) => values.reduce((s, x) => s + x, 0) / values.length;
 
   const strip = (differences) => {
     const sorted = [...differences].sort((x, y) => y - x);
@@ -65,9 +85,9 @@
       document.getElementById("problem").textContent = `These cannot be compared: ${error.message}.`;
       return;
     }
-    const tasks = data.tasks.filter((task) => one[task] && other[task]);
+    const tasks = data.tasks.filter((task) => one[task] && other[task] && (k === 1 || !data.probes.includes(task)));
     if (!tasks.length) {
-      place.replaceChildren(html("p", { class: "hint", text: "They have no task in common." }));
+      place.replaceChildren(html("p", { class: "hint", text: k === 1 ? "They have no task in common." : "They have no task in common whose boards were played so often." }));
       return;
     }
     const name = (select) => select.selectedOptions[0].textContent.replace(` (${select.value})`, "");
@@ -79,8 +99,9 @@
       const result = spa.paired(a, b);
       const [better, worse] = [result.differences.filter((d) => d > 1e-12).length, result.differences.filter((d) => d < -1e-12).length];
       const sure = result.low > 0 ? "the first is better" : result.high < 0 ? "the second is better" : "cannot be told apart";
+      const interval = Number.isNaN(result.low) ? "on every board" : `${percent(result.low, true)} to ${percent(result.high, true)}`;
       const difference = html("td", { class: sure.startsWith("cannot") ? "muted" : "sure" }, percent(result.mean, true),
-        html("span", { class: "range", text: `${percent(result.low, true)} to ${percent(result.high, true)}` }), html("span", { class: "range", text: sure }));
+        html("span", { class: "range", text: interval }), html("span", { class: "range", text: sure }));
       return html("tr", { "data-task": task }, html("th", { scope: "row", class: "left", text: task }), html("td", { text: String(result.n) }),
         html("td", { text: percent(average(a)) }), html("td", { text: percent(average(b)) }), difference,
         html("td", { text: `${better} : ${result.n - better - worse} : ${worse}` }), html("td", { class: "strip-cell" }, strip(result.differences)));

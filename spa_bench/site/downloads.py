@@ -1,0 +1,148 @@
+"""What can be downloaded, as CSV and JSON: the leaderboard, and what there is of a submission."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from spa_bench.results.results import Results
+from spa_bench.site.entries import Counts, Entry
+from spa_bench.site.rows import NOTHING, OVERALL, Cell, Table, told
+from spa_bench.submission.folder import EPISODES, TRAINING_LOG
+
+# -- the leaderboard -------------------------------------------------------------------------------
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """Returns the table as plain data: all of its columns, also those not shown at first."""
+    return {
+        "schema": "spa-bench/leaderboard/1",
+        "rankings": dict(table.rankings),
+        "rows": [
+            {
+                "kind": row.kind,
+                "name": row.slug,
+                "model": row.model,
+                "method": row.method,
+                "badge": row.badge,
+                "ranks": {n: {"best": r.best, "worst": r.worst} for n, r in row.ranks.items()},
+                "flags": list(row.flags),
+                "values": {
+                    column.key: _plain(row.cells[column.key])
+                    for column in table.columns
+                    if told(row.cells.get(column.key))
+                },
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def _plain(cell: Cell) -> Any:
+    names = ("value", "low", "high", "floor", "ceiling")
+    told = {name: value for name in names if (value := getattr(cell, name)) is not None}
+    return told if cell.text is None else cell.text
+
+
+def as_lines(table: Table) -> Iterator[list[Any]]:
+    """Yields the lines of the table as CSV: a line a row; `KEY:low` and `KEY:high` after `KEY`."""
+    columns = [(column.key, _has_interval(table, column.key)) for column in table.columns]
+    yield [
+        "kind",
+        "name",
+        "model",
+        "method",
+        "badge",
+        "rank_best",
+        "rank_worst",
+        *(key + end for key, wide in columns for end in (("", ":low", ":high") if wide else ("",))),
+    ]
+    for row in table.rows:
+        rank = row.ranks.get(OVERALL)
+        yield [
+            row.kind,
+            row.slug or "",
+            _no_formula(row.model),
+            _no_formula(row.method),
+            row.badge,
+            "" if rank is None else rank.best,
+            "" if rank is None else rank.worst,
+            *(part for key, wide in columns for part in _parts(row.cells.get(key, NOTHING), wide)),
+        ]
+
+
+def _has_interval(table: Table, key: str) -> bool:
+    return any(row.cells.get(key, NOTHING).low is not None for row in table.rows)
+
+
+def _parts(cell: Cell, wide: bool) -> Iterator[Any]:
+    yield "" if cell.value is None else cell.text or cell.value
+    if wide:
+        yield from ("" if end is None else end for end in (cell.low, cell.high))
+
+
+def _no_formula(text: str) -> str:
+    """Returns a text that a spreadsheet will not compute."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+# -- a submission ----------------------------------------------------------------------------------
+
+
+def write_downloads(entry: Entry, folder: Path, counts: Counts) -> list[str]:
+    """Writes what there is to download; returns the names, one below the other on the page."""
+    names = ["submission.json", "results.json"]
+    if entry.training:
+        names.append(TRAINING_LOG)
+    if entry.verification is not None:
+        names.append(EPISODES)
+    for name in names:
+        shutil.copyfile(entry.folder.path / name, folder / name)
+    tables = {"results": list(_figures(entry.results))}
+    if entry.verification is not None:
+        tables["boards"] = [
+            {"task": task, "board": board, "episodes": n, "successes": c}
+            for task, boards in counts.items()
+            for board, (n, c) in boards.items()
+        ]
+        text = json.dumps(tables["boards"], indent=1)
+        (folder / "boards.json").write_text(f"{text}\n", encoding="utf-8")
+        names.append("boards.json")
+    for name, rows in tables.items():
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        names.append(f"{name}.csv")
+    return sorted(names)
+
+
+_FIGURE = ("value", "low", "high", "floor", "ceiling", "normalised")
+
+
+def _figures(results: Results) -> Iterator[dict[str, Any]]:
+    """Yields a line a figure: those with an interval, and all other numbers by their path."""
+    for task in results.tasks:
+        told = task.model_dump(mode="json")
+        metrics: dict[str, Any] = told.pop("metrics")
+        for path, found in (*metrics.items(), *_numbers("", told)):
+            yield {"task": task.task, "figure": path} | {key: found.get(key) for key in _FIGURE}
+
+
+def _numbers(path: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(part, dict):
+        fields = cast(dict[str, Any], part)
+        if fields.keys() == {"value", "low", "high"}:
+            yield path, fields
+            return
+        for key, value in fields.items():
+            yield from _numbers(f"{path}.{key}" if path else key, value)
+    elif isinstance(part, list):
+        for number, value in enumerate(cast(list[Any], part), 1):
+            yield from _numbers(f"{path}.{number}", value)
+    elif isinstance(part, int | float):
+        yield path, {"value": part}
