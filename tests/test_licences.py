@@ -1,0 +1,26 @@
+"""What a base install brings may be used by everybody, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.licences import licence, needed
+
+PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "Python Software Foundation", "ISC", "MPL", "Mozilla")
+
+BASE = needed("")
+
+
+def test_the_closure_reaches_dependencies_of_dependencies() -> None:
+    assert {"typer", "pydantic", "pydantic-core", "aiohttp", "markupsafe"} <= BASE.keys()
+
+
+@pytest.mark.parametrize("name", sorted(BASE))
+def test_every_package_of_the_base_install_is_permissive(name: str) -> None:
+    package = BASE[name]
+    assert package is not None
+    assert any(word in licence(package) for word in PERMISSIVE), licence(package)
+
+
+def test_a_base_install_needs_no_torch() -> None:
+    assert not {"torch", "transformers", "trl", "datasets", "vllm"} & BASE.keys()
