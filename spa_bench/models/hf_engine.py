@@ -84,6 +84,7 @@ class HFEngine:
         self._jobs: list[Job] = []  # one a row, ended ones included until the rows are next moved
         self._cache: Cache | None = None  # the last token of each row not yet in it
         self._parked = Parked(parked_bytes)
+        self._missed = False
 
     @property
     def active(self) -> int:
@@ -128,7 +129,15 @@ class HFEngine:
             if not job.abandoned:
                 waiting.append(job)
         ready = min(len(waiting), self.batch_size - live)
-        return [waiting.popleft() for _ in range(ready)] if ready * _SHARE >= live else []
+        if ready * _SHARE < live:
+            return []
+        if self._missed:
+            # Not all that is under way can be kept. Whose past is there goes on, the others wait
+            # for one of these to end: in turn, each would find that its past has just gone.
+            ordered = sorted(waiting, key=lambda job: self._past_of(job) not in self._parked)
+            waiting.clear()
+            waiting.extend(ordered)
+        return [waiting.popleft() for _ in range(ready)]
 
     def _admit(self, jobs: Sequence[Job]) -> None:
         for chunk in self._chunks([_whole(job) for job in jobs if job.given is not None]):
@@ -142,7 +151,8 @@ class HFEngine:
 
     def _recalled(self, job: Job) -> _Prompt:
         """Returns a job with what is parked of its conversation."""
-        past = self._parked.pop(self._key(job.prompt[: job.earlier])) if job.earlier else None
+        past = self._parked.pop(self._past_of(job)) if job.earlier else None
+        self._missed |= past is None and job.earlier > 0
         # The last token of a row was written and never read.
         return replace(_whole(job), past=past, known=job.earlier - 1 if past else 0)
 
@@ -234,14 +244,18 @@ class HFEngine:
             for row, token, logprob in zip(rows, _numbers(ids), _numbers(logprobs), strict=True):
                 self._append(jobs[row], token, logprob)
         for row in running:
-            self._park(first + row)
+            if jobs[row].stop_reason is not None:
+                self._park(first + row)
 
     def _park(self, row: int) -> None:
         """Keeps a row whose reply is whole."""
         job = self._jobs[row]
-        if job.stop_reason is not None and self._parked.limit and self._cache is not None:
+        if self._parked.limit and self._cache is not None:
             ids = (*job.prompt, *job.completion)
             self._parked.put(self._key(ids), self._cache.take(row, len(ids) - 1))
+
+    def _past_of(self, job: Job) -> tuple[int, ...]:
+        return self._key(job.prompt[: job.earlier])
 
     def _key(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Returns what tokens are parked under: a live model that was trained finds nothing."""

@@ -59,7 +59,8 @@ def load_model(
         adapter: the adapter's files.
         device: as torch names it.
         dtype: torch's type of the weights.
-        attention: transformers' name of an implementation; None for its choice.
+        attention: transformers' name of an implementation; None for its choice, on a CPU with
+            `hf_attention` where that is faster.
 
     Raises:
         InputError: if the weights cannot be read or do not fit on the device.
@@ -79,7 +80,12 @@ def load_model(
             adapted = peft.PeftModel.from_pretrained(model, adapter.place, **adapter.arguments)
             model = adapted.merge_and_unload()
     with _reading(source.place, "weights"):
-        return model.to(device).eval()
+        model = model.to(device).eval()
+    if attention is None:
+        from spa_bench.models import hf_attention
+
+        hf_attention.use(model)
+    return model
 
 
 def resolve_device(name: str | None) -> str:

@@ -25,6 +25,9 @@ class Parked:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, key: tuple[int, ...]) -> bool:
+        return key in self._rows
+
     def put(self, key: tuple[int, ...], row: Row) -> None:
         """Keeps a row."""
         self.pop(key)

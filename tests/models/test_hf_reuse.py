@@ -280,3 +280,15 @@ def test_a_lora_adapter_is_in_what_is_kept() -> None:
         assert reply.completion_ids is not None
         expected = forced_logprobs(adapted, reply.prompt_ids, reply.completion_ids)
         assert reply.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_where_not_all_can_be_kept_some_are_read_once_and_not_all_again_and_again() -> None:
+    room = 4 * 120 * A_TOKEN
+    played = conversations(
+        engine("llama", batch_size=2, parked=room), [first_turn(n) for n in range(8)], 5
+    )
+    without = conversations(engine("llama", parked=0), [first_turn(n) for n in range(8)], 5)
+    for found, expected in zip(played, without, strict=True):
+        assert_same(found, expected)
+    later = [job for turns in played for job in turns[1:]]
+    assert sum(job.reused > 0 for job in later) > len(later) // 2

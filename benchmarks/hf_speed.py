@@ -1,0 +1,322 @@
+"""How fast `hf/` writes, beside transformers' own `generate` and its continuous batching.
+
+    python -m benchmarks.hf_speed [--models nano,smollm2] [--turns 1,4] [--repeats 3]
+        [--batch N] [--tokens N] [--dtype float32] [--device cpu] [--without continuous]
+
+Conversations of Sokoban, twice as many as a batch has rows: `hf/` writes them with all that it does
+in a run but the environment. The others then get the very same prompts, token for token, turn by
+turn, sorted by length, in batches of the same size, and write as many new tokens: the tokens that
+end a reply are forbidden to all, so no row of a batch waits for a longer one, and `generate` is at
+its best. Every figure is the median of `--repeats`, taken in turns in one process of one thread.
+
+Tokens are those written. On a CPU they are also counted by the second of processor time, which
+says more where the machine is shared. Idle is the share of the time in which no forward pass runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks import smollm2
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What is measured.
+
+    Attributes:
+        rows: of a batch.
+        turns: of a conversation.
+        tokens: of a reply.
+        repeats: of which the median is taken.
+    """
+
+    folder: Path
+    device: str
+    dtype: Any
+    rows: int
+    turns: int
+    tokens: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One measurement: seconds on the clock, of the processor, and under forward passes."""
+
+    seconds: float
+    processor: float
+    forward: float
+
+
+def main() -> None:
+    """Measures and prints a table."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--models", default="nano,smollm2")
+    parser.add_argument("--turns", default="1,4")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch", type=int, help="rows; 64 for nano, 8 for smollm2 by default")
+    parser.add_argument("--tokens", type=int, default=32, help="of a reply")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--without", default="", help="continuous: leaves that out")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| model | turns | | tokens/s | per CPU second | of generate | idle |")
+    print("|---|---|---|---|---|---|---|")
+    for name in chosen.models.split(","):
+        folder, rows, dtype = _model(name, chosen.device, chosen.dtype)
+        for turns in map(int, chosen.turns.split(",")):
+            setting = _Setting(
+                folder,
+                chosen.device,
+                dtype,
+                chosen.batch or rows,
+                turns,
+                chosen.tokens,
+                chosen.repeats,
+            )
+            described = f"{name}, {str(dtype).removeprefix('torch.')}, {setting.rows} rows"
+            _print(described, setting, _measured(setting, "continuous" not in chosen.without))
+
+
+def _model(name: str, device: str, dtype: str) -> tuple[Path, int, Any]:
+    from spa_bench.models.hf_files import find
+    from spa_bench.models.hf_load import load_config, resolve_dtype
+
+    folder = Path("checkpoints/nano-base") if name == "nano" else smollm2.fetch()[1]
+    rows = 64 if name == "nano" else 8
+    return folder, rows, resolve_dtype(dtype, device, load_config(find(str(folder))))
+
+
+def _measured(setting: _Setting, continuous: bool) -> dict[str, list[_Pass]]:
+    """Returns what each took, in turns so that a busy minute of the machine is everybody's."""
+    from spa_bench.models import hf_load
+    from spa_bench.models.hf_files import find
+
+    source = find(str(setting.folder))
+    tokenizer = hf_load.load_tokenizer(source)
+    ours = hf_load.load_model(source, None, setting.device, setting.dtype, None)
+    # As a user of transformers would load it.
+    theirs, paged = (
+        hf_load.load_model(source, None, setting.device, setting.dtype, "sdpa") for _ in range(2)
+    )
+    ends = _ends(ours, tokenizer)
+    for model in (ours, theirs, paged):
+        _forbid(model, ends)
+    found: dict[str, list[_Pass]] = {}
+    _ours(ours, tokenizer, setting)  # warm-up: memory, lazy imports
+    for _ in range(setting.repeats):
+        took, prompts = _ours(ours, tokenizer, setting)
+        found.setdefault("hf/", []).append(took)
+        found.setdefault("generate", []).append(_generate(theirs, prompts, setting))
+        if continuous:
+            found.setdefault("continuous batching", []).append(_continuous(paged, prompts, setting))
+    return found
+
+
+def _print(described: str, setting: _Setting, found: dict[str, list[_Pass]]) -> None:
+    written = 2 * setting.rows * setting.turns * setting.tokens
+    rates = {
+        name: statistics.median(written / one.seconds for one in passes)
+        for name, passes in found.items()
+    }
+    for name, passes in found.items():
+        processor = statistics.median(written / one.processor for one in passes)
+        idle = statistics.median(1 - one.forward / one.seconds for one in passes)
+        print(
+            f"| {described} | {setting.turns} | {name} | {rates[name]:.0f} |"
+            f" {f'{processor:.0f}' if setting.device == 'cpu' else '–'} |"
+            f" {rates[name] / rates['generate']:.2f} | {idle:.1%} |",
+            flush=True,
+        )
+
+
+def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[_Pass, list[list[Ids]]]:
+    """Plays all conversations; returns the prompts of each turn too."""
+    from spa_bench.models.hf import of_live
+    from spa_bench.models.model import Message, Request, Sampling
+
+    prompts: list[list[Ids]] = [[] for _ in range(setting.turns)]
+    sampling = Sampling(1.0, 1.0, setting.tokens)
+
+    async def converse(served: Any, number: int, begun: tuple[Message, ...]) -> None:
+        messages, prefix = begun, None
+        for turn in range(setting.turns):
+            seed = number * setting.turns + turn
+            reply = await served.generate(
+                Request(messages, "<think>", sampling, seed, token_prefix=prefix)
+            )
+            if len(reply.completion_ids) != setting.tokens:
+                raise RuntimeError(f"a reply of {len(reply.completion_ids)} tokens")
+            prompts[turn].append(reply.prompt_ids)
+            prefix = reply.prompt_ids + reply.completion_ids
+            said = Message("assistant", "<think>" + reply.text)
+            state = Message("user", begun[-1].content.partition("\n\n")[2])
+            messages = (*messages, said, state)
+
+    async def play() -> None:
+        served = of_live("speed", model, tokenizer, batch_size=setting.rows)
+        await served.start()
+        try:
+            with watched:
+                begun = enumerate(_conversations(2 * setting.rows))
+                await asyncio.gather(*(converse(served, *one) for one in begun))
+        finally:
+            await served.close()
+
+    watched = _Watch(model)
+    asyncio.run(play())
+    return watched.result(), prompts
+
+
+def _generate(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> _Pass:
+    import torch
+
+    with _Watch(model) as watched:
+        for turn in prompts:
+            ordered = sorted(turn, key=len)
+            for start in range(0, len(ordered), setting.rows):
+                batch = ordered[start : start + setting.rows]
+                width = max(map(len, batch))
+                padded = [[0] * (width - len(ids)) + list(ids) for ids in batch]
+                mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in batch]
+                said = model.generate(
+                    torch.tensor(padded, device=model.device),
+                    attention_mask=torch.tensor(mask, device=model.device),
+                    generation_config=_sampling(setting),
+                )
+                if said.shape[1] != width + setting.tokens:
+                    raise RuntimeError(f"{said.shape[1] - width} tokens were generated")
+    return watched.result()
+
+
+def _continuous(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> _Pass:
+    """One manager for all turns, with pages small enough that it can share what they begin with."""
+    from transformers import ContinuousBatchingConfig
+
+    page = 32
+    longest = max(len(ids) for turn in prompts for ids in turn) + setting.tokens
+    config = ContinuousBatchingConfig(
+        page_size=page,
+        num_blocks=2 * setting.rows * (longest // page + 2),
+        max_batch_tokens=max(2048, longest),
+        max_requests_per_batch=setting.rows,
+    )
+    with _Watch(model) as watched, _manager(model, config, setting) as manager:
+        for turn in prompts:
+            manager.add_requests([list(ids) for ids in turn], max_new_tokens=setting.tokens)
+            for _ in turn:
+                done = manager.get_result(timeout=600)
+                if done is None or len(done.generated_tokens) != setting.tokens:
+                    raise RuntimeError(f"continuous batching: {getattr(done, 'error', 'no reply')}")
+    return watched.result()
+
+
+@contextlib.contextmanager
+def _manager(model: Any, config: Any, setting: _Setting) -> Generator[Any]:
+    with model.continuous_batching_context_manager(
+        generation_config=_sampling(setting), continuous_batching_config=config, warmup=False
+    ) as manager:
+        yield manager
+
+
+def _sampling(setting: _Setting) -> Any:
+    from transformers import GenerationConfig
+
+    return GenerationConfig(do_sample=True, top_k=0, max_new_tokens=setting.tokens, pad_token_id=0)
+
+
+def _conversations(count: int) -> list[tuple[Any, ...]]:
+    """Returns the messages of first turns."""
+    from spa_bench.registry import Registry
+    from spa_bench.runner.rollout import EpisodeSpec, Rollout
+
+    (task,) = Registry().resolve(["sokoban_wm"])
+    boards = list(islice(task.boards[0], count))
+    rollouts = [Rollout(EpisodeSpec(task, board, 0, "speed"), "<think>") for board in boards]
+    return [rollout.ask() for rollout in (rollouts * -(-count // len(rollouts)))[:count]]
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    from spa_bench.models.hf_template import Template
+
+    ends: Any = model.generation_config.eos_token_id
+    return sorted(Template(tokenizer).stop_ids.union([ends] if isinstance(ends, int) else ends))
+
+
+def _forbid(model: Any, tokens: list[int]) -> None:
+    """Makes a model write none of some tokens, whoever draws them."""
+
+    def hook(module: Any, arguments: Any, output: Any) -> None:
+        output.logits[..., tokens] = -1e9
+
+    model.register_forward_hook(hook)
+
+
+class _Watch:
+    """Times a block and the forward passes in it; a context manager.
+
+    On CUDA a pass lasts from its first kernel to its last, as the device has it.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._cuda = model.device.type == "cuda"
+        self._marks: list[Any] = []
+        self._stack = contextlib.ExitStack()
+        self._seconds = self._processor = 0.0
+
+    def __enter__(self) -> _Watch:
+        mark: Callable[..., None] = lambda *_: self._marks.append(self._now())  # noqa: E731
+        for hook in (
+            self._model.register_forward_pre_hook(mark),
+            self._model.register_forward_hook(mark),
+        ):
+            self._stack.callback(hook.remove)
+        self._seconds, self._processor = -time.perf_counter(), -time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._cuda:
+            import torch
+
+            torch.cuda.synchronize()
+        self._seconds += time.perf_counter()
+        self._processor += time.process_time()
+        self._stack.close()
+
+    def result(self) -> _Pass:
+        """Returns what was measured."""
+        pairs = zip(self._marks[::2], self._marks[1::2], strict=True)
+        if self._cuda:
+            forward = sum(begin.elapsed_time(end) for begin, end in pairs) / 1000
+        else:
+            forward = sum(end - begin for begin, end in pairs)
+        return _Pass(self._seconds, self._processor, forward)
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        import torch
+
+        event: Any = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+if __name__ == "__main__":
+    main()
