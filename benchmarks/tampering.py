@@ -507,7 +507,9 @@ def table(submission: Path) -> str:
         "thing `spa-bench leaderboard verify` says to each. Checksums were made right again after"
         " each edit,\nexcept where they are what is edited. Written by"
         " `python -m benchmarks.tampering --write docs/tampering.md`;\nnot edited by hand."
-        f"\n\n{detected} of {len(found)} are detected.\n\n"
+        f"\n\n{detected} of {len(found)} are detected. Markup in a name or a reply is no tampering:"
+        " pages show it as text,\nwhich is tested in a real Chromium"
+        " ([viewing.md](viewing.md#nothing-on-a-page-runs-but-its-own-script)).\n\n"
     )
     return head + tabulate(rows, ["", "what was done", "what the verifier said"], "github") + "\n"
 

@@ -283,11 +283,18 @@ def _draw_horizon(measured: Sequence[Measured], path: Path) -> bool:
             _line(axis, points, name, number)
         whole = max((task.probe for _, task in some), key=lambda probe: probe.items)
         ks = sorted(whole.strata, key=int)
-        for label, values, grey in (
-            ("chance", [whole.strata[k].chance for k in ks], "0.45"),
-            ("copied", [whole.strata[k].copied for k in ks], "0.7"),
+        for label, values, dashes in (
+            ("chance", [whole.strata[k].chance for k in ks], (0, (1, 1.5))),
+            ("copied", [whole.strata[k].copied for k in ks], (0, (6, 2))),
         ):
-            axis.plot([int(k) for k in ks], _percents(values), color=grey, linewidth=1, label=label)
+            axis.plot(
+                [int(k) for k in ks],
+                _percents(values),
+                color="0.4",
+                linestyle=dashes,
+                linewidth=1.1,
+                label=label,
+            )
         axis.set(title=WORLDS[world], xlabel="actions", xticks=range(1, len(ks) + 1))
     axes[0].set_ylabel("exact states, %")
     _save(figure, axes, path)
@@ -304,7 +311,7 @@ def _draw_belief(measured: Sequence[Measured], path: Path) -> bool:
             if task.belief is not None:
                 points = [(t.turn, t.prediction) for t in task.belief.by_turn]
                 _line(axis, points, name, number)
-        axis.set(title=WORLDS[world], xlabel="turn", xticks=range(1, 6))
+        axis.set(title=WORLDS[world], xlabel="turn", xticks=range(1, 6), xlim=(0.7, 5.3))
     axes[0].set_ylabel("exact predictions, %")
     _save(figure, axes, path)
     return True
