@@ -60,7 +60,8 @@ def _check_reason(reason: str) -> None:
 def _edited(data: bytes) -> bytes:
     source = Bytes(data)
     lines: list[bytes] = []
-    for record in _records():
-        changed = edited(record, source) if source and source.below(2) else record
+    for _ in range(1 + source.below(2)):
+        record = _records()[source.below(len(_records()))]
+        changed = edited(record, source) if source else record
         lines.append(json.dumps(changed, ensure_ascii=False).encode("utf-8", "replace"))
     return b"\n".join(lines) + b"\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,6 +17,7 @@ SCHEMA: Final = "spa-bench/checkpoint/1"
 CARD = "spa_bench.json"
 BOARDS = "training_boards.json.gz"
 _MOST_BYTES = 200_000_000
+_MOST_CARD_BYTES = 10_000_000
 
 
 class CheckpointCard(BaseModel):
@@ -54,14 +55,22 @@ def read_card(folder: Path) -> CheckpointCard | None:
     Raises:
         InputError: if there is one that cannot be read.
     """
+    path = folder / CARD
     try:
-        return CheckpointCard.model_validate_json((folder / CARD).read_bytes())
+        with path.open("rb") as file:
+            content = file.read(_MOST_CARD_BYTES + 1)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > _MOST_CARD_BYTES:
+        raise InputError(f"{path}: more than {_MOST_CARD_BYTES:,} bytes; no card has so many")
+    try:
+        return CheckpointCard.model_validate_json(content)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         key = ".".join(map(str, detail["loc"]))
-        raise InputError(f"{folder / CARD}: {key}: {detail['msg']}") from None
+        raise InputError(f"{path}: {key}: {detail['msg']}") from None
 
 
 def read_boards(folder: Path) -> dict[str, frozenset[str]]:
@@ -73,12 +82,20 @@ def read_boards(folder: Path) -> dict[str, frozenset[str]]:
     path = folder / BOARDS
     try:
         with gzip.open(path) as file:
-            content = file.read(_MOST_BYTES)
-        listed = TypeAdapter(dict[str, list[str]]).validate_python(json.loads(content))
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return {}
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a manifest of training boards: {error}") from None
+    if len(content) > _MOST_BYTES:
+        raise InputError(
+            f"{path}: more than {_MOST_BYTES:,} bytes unpacked; no manifest has so many"
+        )
+    try:
+        listed = TypeAdapter(dict[str, list[str]]).validate_json(content)
+    except ValidationError as error:
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise InputError(f"{path}: not a manifest of training boards: {reason}") from None
     return {world: frozenset(keys) for world, keys in listed.items()}
 
 

@@ -37,6 +37,7 @@ from spa_bench.runner.record import Episode
 from spa_bench.runner.resume import check_same_run
 from spa_bench.runner.scheduler import play_all
 from spa_bench.runner.shard import Shard
+from spa_bench.submission.scrub import Scrubber
 from spa_bench.task import MOST_REPEATS, Instance, Task
 
 T = TypeVar("T")
@@ -251,10 +252,14 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
 
             told: set[str] = set()
 
+            scrubber = Scrubber.of_this_machine()
+
             def keep(episode: Episode) -> None:
+                why = episode.error
+                if why is not None:  # a server's address, a path: for the terminal, not for a file
+                    episode = replace(episode, error=scrubber.text(why))
                 writer.write(episode)
                 progress.update(episode)
-                why = episode.error
                 if why is not None and why not in told and len(told) < _REASONS_TOLD:
                     told.add(why)
                     progress.note(f"an episode broke and is owed: {why}")

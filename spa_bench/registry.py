@@ -340,11 +340,9 @@ def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
         details = sorted(
             error.errors(include_url=False), key=lambda detail: detail["type"] == "missing"
         )
-        lines = [
-            f"{document.locate(detail['loc'])}: {_say(detail, '', schema)}" for detail in details
-        ]
-        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-        raise InputError(lines[0] + more) from None
+        first = f"{document.locate(details[0]['loc'])}: {_say(details[0], '', schema)}"
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise InputError(first + more) from None
 
 
 def _strictly(schema: pydantic.TypeAdapter[Any], data: Mapping[str, Any]) -> Any:

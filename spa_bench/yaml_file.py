@@ -21,6 +21,8 @@ yaml: Any = _untyped_yaml  # its stubs leave nodes and events untyped
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 50
+_MAX_DIGITS = 100
+_MAX_VALUES = 50_000
 _MAX_FILES = 1000
 _MAX_INCLUDES = 100
 _ODD_NUMBER = re.compile(r"[-+]?0\d+|.*:.*")
@@ -111,8 +113,10 @@ def read_alone(path: Path) -> Document:
     Raises:
         InputError: for unreadable files and bad YAML, with file and line.
     """
+    raw = b""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
         if len(raw) > _MAX_BYTES:
             raise InputError(f"{path}: larger than {_MAX_BYTES} bytes; a task file is not")
         text = raw.decode()
@@ -126,7 +130,7 @@ def read_alone(path: Path) -> Document:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line}: not UTF-8: {error.reason}") from None
     except yaml.reader.ReaderError as error:
-        line = path.read_bytes()[: error.position].count(b"\n") + 1
+        line = raw[: error.position].count(b"\n") + 1
         raise InputError(f"{path}:{line}: not YAML: {error.reason}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -144,9 +148,12 @@ def read_alone(path: Path) -> Document:
 
 def _refuse_anchors(path: Path, text: str) -> None:
     """Anchors and aliases can make a small file huge, and includes do their work."""
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
+        values += isinstance(event, yaml.NodeEvent)
+        if values > _MAX_VALUES:
+            raise InputError(f"{path}:{line}: more than {_MAX_VALUES} keys and values")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise InputError(f"{path}:{line}: YAML anchors are not allowed; use include")
         if isinstance(event, yaml.CollectionStartEvent):
@@ -181,20 +188,22 @@ def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, tuple[P
 def _scalar(path: Path, node: Any) -> Any:
     loader = yaml.SafeLoader("")
     text, line = str(node.value), node.start_mark.line + 1
+    kind = str(node.tag).rpartition(":")[2]
     try:
+        if kind in ("int", "float"):
+            if _ODD_NUMBER.fullmatch(text):
+                return text
+            if len(text) > _MAX_DIGITS:
+                raise ValueError
         value: Any = loader.construct_object(node)
     except yaml.MarkedYAMLError as error:
         raise InputError(f"{path}:{line}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError):
-        kind = str(node.tag).rpartition(":")[2]
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError):
         raise InputError(f"{path}:{line}: {text[:40]!r} cannot be read as {kind}") from None
     finally:
         loader.dispose()
     # dates are text too
-    plain = isinstance(value, str | int | float | bool | None) and not (
-        isinstance(value, int | float) and _ODD_NUMBER.fullmatch(text)
-    )
-    return value if plain else text
+    return value if isinstance(value, str | int | float | bool | None) else text
 
 
 def flatten(data: Mapping[str, Any], key: KeyPath = ()) -> dict[KeyPath, Any]:

@@ -213,8 +213,18 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "a bad time": ("x: !!timestamp noon", "a.yaml:1: 'noon' cannot be read as timestamp"),
     "a day there is not": ("x: 2020-13-45", "a.yaml:1: '2020-13-45' cannot be read as timestamp"),
     "too many digits": ("x: " + "9" * 5000, "a.yaml:1: '9999"),
+    "too many digits in hex": ("x: 0x" + "f" * 900_000, "a.yaml:1: '0xffff"),
+    "too many digits for a float": ("x: " + "1" * 5000 + ".5", "a.yaml:1: '1111"),
+    "too many values": ("x: [" + "a," * 60_000, "a.yaml:1: more than 50000 keys and values"),
     "too large": ("x: " + "a" * 1_000_000, "a.yaml: larger than 1000000 bytes"),
 }
+
+
+@pytest.mark.parametrize("end", ["", ".5"])
+def test_sixties_without_end_are_text_and_nobody_multiplies_them(write: Writer, end: str) -> None:
+    # PyYAML would take minutes for the number, or overflow
+    text = ":".join(["59"] * 300_000) + end
+    assert yaml_file.read(write(f"x: {text}")).data == {"x": text}
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -27,6 +27,7 @@ from spa_bench.cli.train import train
 from spa_bench.cli.validate import validate
 from spa_bench.cli.view import view
 from spa_bench.errors import SpaBenchError
+from spa_bench.privacy import no_telemetry
 from spa_bench.terminal import Plain, printable
 
 _UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
@@ -83,6 +84,7 @@ app.add_typer(instances_app, name="instances", context_settings=_CONTEXT)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 incomplete, 2 bad input, 130 interrupted."""
+    no_telemetry()
     stdout: Any = sys.stdout
     if isinstance(stdout, TextIOWrapper):
         stdout.reconfigure(errors="replace")  # a board's symbols on a Latin-1 terminal

@@ -14,8 +14,9 @@ def train(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="[STAGE] RECIPE",
-            help="A recipe's name or .yaml file; selfplay, sft or rl before it runs that stage.",
+            metavar="[STAGE] RECIPE | curves FOLDER..",
+            help="A recipe's name or .yaml file; selfplay, sft or rl before it runs that stage."
+            " curves draws how reinforcement learning went in the folders of one run or several.",
         ),
     ],
     changes: Annotated[
@@ -23,7 +24,11 @@ def train(
         typer.Option("--set", help="Change a setting, such as sft.epochs=1; may be given again."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where everything goes; default: runs/train/RECIPE.")
+        Path | None,
+        typer.Option(
+            help="Where everything goes; default: runs/train/RECIPE. Of curves, the picture;"
+            " default: curves.svg in the folder, or here if there are several."
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Most replies written at a time in self-play.")
@@ -41,8 +46,13 @@ def train(
     from spa_bench.errors import InputError
     from spa_bench.registry import Registry
 
+    if what[0] == "curves" and len(what) > 1:
+        _curves([Path(folder) for folder in what[1:]], output)
+        return
     if len(what) > 2 or (len(what) == 2 and what[0] not in _STAGES):
-        raise InputError(f"train {' '.join(what)}: write [{'|'.join(_STAGES)}] RECIPE")
+        raise InputError(
+            f"train {' '.join(what)}: write [{'|'.join(_STAGES)}] RECIPE, or curves FOLDER.."
+        )
     try:
         from spa_trainers.pipeline import Pipeline
         from spa_trainers.recipe import find_recipe, load_recipe
@@ -60,6 +70,21 @@ def train(
     made = pipeline.run(what[0] if len(what) == 2 else None)
     if made is not None:
         typer.echo(f"checkpoint: {made}\n  spa-bench evaluate --model {_as_path(made)} --tasks spa")
+
+
+def _curves(folders: list[Path], output: Path | None) -> None:
+    from spa_bench.errors import InputError
+
+    try:
+        from spa_trainers.curves import draw
+    except ImportError as error:
+        raise InputError(f"curves need {error.name}: pip install 'spa-bench[train]'") from None
+    beside = Path()
+    if len(folders) == 1:
+        inside = folders[0] / "rl"
+        beside = inside if inside.is_dir() else folders[0]
+    for picture in draw(folders, output or beside / "curves.svg"):
+        typer.echo(str(picture))
 
 
 def _as_path(path: Path) -> str:

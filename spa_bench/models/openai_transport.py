@@ -4,12 +4,24 @@ on the size of an answer. Importing this module imports the client library: do s
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient, Timeout
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit, Timeout
 
 LARGEST_ANSWER = 20_000_000
 """Bytes of one answer; a reply of 100,000 tokens has about half a million."""
+
+
+_HEADERS: dict[str, str | Omit] = {
+    # an answer that arrives compressed could not be bounded by counting its bytes
+    "Accept-Encoding": "identity",
+    # the library would tell every server what machine it runs on
+    **{
+        f"X-Stainless-{what}": Omit()
+        for what in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+    },
+}
 
 
 class UnboundedError(Exception):
@@ -76,6 +88,5 @@ def open_client(base_url: str, key: str | None, connections: int, connect: float
         max_retries=0,
         timeout=Timeout(None, connect=connect),
         http_client=transport,
-        # An answer that arrives compressed could not be bounded by counting its bytes.
-        default_headers={"Accept-Encoding": "identity"},
+        default_headers=cast(dict[str, str], _HEADERS),  # its types do not say what it documents
     )

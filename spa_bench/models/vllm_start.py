@@ -190,8 +190,19 @@ def _open(
         lora = importlib.import_module("vllm.lora.request").LoRARequest("adapter", 1, lora_folder)
     # In no variable: some library keeps frames alive, and with them what they know.
     return Engine(
-        engine.AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**arguments)), printed, lora
+        engine.AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**for_this_build(arguments))),
+        printed,
+        lora,
     )
+
+
+def for_this_build(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns engine arguments with what the device that vLLM was built for needs beside them."""
+    platform: Any = importlib.import_module("vllm.platforms").current_platform
+    # A prompt that is read in pieces has draws taken back, which generators on a CPU cannot do:
+    # with a seed, the engine dies.
+    needed = {"enable_chunked_prefill": False} if platform.is_cpu() else {}
+    return {**needed, **arguments}
 
 
 def _reason(error: Exception) -> str:

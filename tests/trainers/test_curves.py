@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_trainers.curves import _LOOKS, draw, panels_of
 from spa_trainers.step_log import read
@@ -85,3 +86,24 @@ def test_a_log_without_steps_is_said(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(InputError, match="no step yet"):
         draw([tmp_path], tmp_path / "curves.svg")
+
+
+def test_the_command_draws_beside_the_log_or_where_it_is_told(tmp_path, capsys):
+    run = tmp_path / "a"
+    _run(run / "rl")
+    with pytest.raises(SystemExit) as done:
+        main(["train", "curves", str(run)])
+    assert done.value.code == 0
+    assert (run / "rl" / "curves.svg").is_file()
+    with pytest.raises(SystemExit) as done:
+        main(["train", "curves", str(run), str(_run(tmp_path / "b")), "--output", f"{run}/x.svg"])
+    assert done.value.code == 0
+    assert (run / "x.png").is_file()
+    assert str(run / "x.png") in capsys.readouterr().out
+
+
+def test_the_command_says_where_no_log_is(tmp_path, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["train", "curves", str(tmp_path)])
+    assert done.value.code == 2
+    assert "no log of reinforcement learning" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from small_ppo import train
 from spa_trainers.processes import Processes
 
 HERE = Path(__file__).parent
-FSDP2 = HERE.parents[1] / "trainers" / "accelerate" / "fsdp2.yaml"
+FSDP2 = HERE.parents[1] / "trainers" / "launch" / "fsdp2.yaml"
 LAUNCH = {"replicated": ["--multi_gpu"], "sharded": ["--config_file", str(FSDP2)]}
 
 

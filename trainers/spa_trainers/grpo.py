@@ -31,6 +31,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from spa_bench.errors import InputError
+from spa_bench.privacy import no_telemetry
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.sft import MOST_SKIPPED, TrainingError, gradient_guard, lora_config
@@ -90,6 +91,7 @@ class Grpo:
             self.trainer.add_callback(callback)
         if s.steps:
             self.trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        log.close()
         if self._guard.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
                 f"rl: {MOST_SKIPPED} updates in a row had gradients that are no numbers; a smaller"
@@ -182,6 +184,7 @@ class Grpo:
         limits = [task.config.limits for task in self.player.tasks]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+            no_telemetry()  # a trainer of TRL's reports home when it is made
             trainer = GRPOTrainer(
                 model=self.model,
                 reward_funcs=trajectory_reward,
@@ -235,9 +238,10 @@ class Grpo:
     def _guard(self) -> Any:
         return gradient_guard(self.folder / "trl.jsonl")
 
-    @property
+    @cached_property
     def _log(self) -> StepLog:
-        return StepLog(self.folder, self.say)
+        s = self.settings
+        return StepLog(self.folder, self.say, s.tracker, s.model_dump())
 
     @property
     def _checkpoints(self) -> Path:

@@ -4,7 +4,7 @@ OUTPUT/recipe.json      the recipe as it was resolved
 OUTPUT/start/           the fresh model of a `nano` recipe
 OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
 OUTPUT/sft/             log.jsonl, checkpoints to resume from
-OUTPUT/rl/              log.jsonl, state to resume from
+OUTPUT/rl/              log.jsonl, state to resume from, curves.svg and .png
 OUTPUT/NAME/            the checkpoint: `spa-bench evaluate --model OUTPUT/NAME`
 OUTPUT/NAME-sft/        what it was between fine-tuning and reinforcement learning
 """
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from spa_bench.errors import InputError
 from spa_bench.evaluation import Progress
 from spa_bench.registry import Registry
 from spa_bench.task import Task
-from spa_trainers import checkpoint, selfplay
+from spa_trainers import checkpoint, selfplay, trackers
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.ppo_settings import PpoSettings
@@ -63,6 +64,7 @@ class Pipeline:
     progress: Progress
     say: Callable[[str], None]
     batch_size: int | None = None
+    _processes: Any = field(default=None, init=False)
 
     def run(self, only: str | None = None) -> Path | None:
         """Runs all stages, or `only` one whose inputs are there; returns the checkpoint, if made.
@@ -75,6 +77,8 @@ class Pipeline:
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
         self._check_room()
         self._check_names()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return self._together(only)
         self._check_same()
         made: Path | None = None
         for stage in recipe.stages():
@@ -84,6 +88,31 @@ class Pipeline:
                 ]() or made
         return made
 
+    def _together(self, only: str | None) -> Path | None:
+        """Runs `rl` in the processes that a launcher started; what comes before must be done."""
+        from spa_trainers.processes import Processes
+
+        recipe, before = self.recipe, [stage for stage in self.recipe.stages() if stage != "rl"]
+        owed = [stage for stage in before if self._done(self.output / stage) is None]
+        if owed or only not in (None, "rl"):
+            raise InputError(
+                f"several processes share the stage rl alone; first, in one: spa-bench train"
+                f" {owed[0] if owed else only} RECIPE --output {self.output}"
+            )
+        if not isinstance(recipe.rl, PpoSettings):
+            raise InputError("rl: several processes share PPO alone; GRPO runs in one")
+        self._processes = processes = Processes.started()
+        if not processes.is_main:
+            self.say = lambda _: None
+        else:
+            self._check_same()
+            self._start_path()
+        processes.wait()
+        made = self._rl()
+        processes.wait()
+        processes.end()
+        return made
+
     def _check_names(self) -> None:
         """Refuses tasks and models that are nowhere, before any work."""
         recipe = self.recipe
@@ -91,6 +120,7 @@ class Pipeline:
             selfplay.training_tasks(recipe.selfplay, self.registry)
         if recipe.rl is not None:
             self.registry.resolve([*recipe.rl.tasks, *recipe.rl.leave_out])
+            trackers.check(recipe.rl.tracker)
         if recipe.model is not None:
             checkpoint.fingerprint(recipe.model)
 
@@ -182,33 +212,50 @@ class Pipeline:
         else:
             model, boards, report = self._ppo(settings, start, begin, folder)
         report["peak_bytes"] = peak_bytes()
-        self._save(made, start, model, selfplay.short_keys(boards), tasks, {"rl": report})
-        self._finish(folder, inputs, report)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if self._processes is None or self._processes.is_main:
+            self._save(made, start, model, selfplay.short_keys(boards), tasks, {"rl": report})
+            self._finish(folder, inputs, report)
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            self._draw(folder)
         return made
+
+    def _draw(self, folder: Path) -> None:
+        from spa_trainers import curves
+
+        try:
+            self.say(f"rl: curves in {curves.draw([folder], folder / 'curves.svg')[0]}")
+        except InputError as error:
+            self.say(f"rl: no picture: {error}")
 
     def _ppo(self, settings: PpoSettings, start: Loaded, begin: str, folder: Path) -> _Trained:
         import torch
 
+        from spa_trainers import memory
         from spa_trainers.actor_critic import ActorCritic
         from spa_trainers.ppo import Learner, Ppo
+        from spa_trainers.processes import Processes
 
-        critic = checkpoint.load(begin)
+        processes = self._processes or Processes()
         torch.manual_seed(settings.seed)
-        reference = None
-        if settings.kl > 0:
-            reference = ActorCritic(checkpoint.load(begin).model, None)
         actor = start.model
         if settings.lora is not None:
             actor = lora_layers(actor, settings.lora)
+        spread = processes.count if processes.sharded else 1
+        memory.check_critic(actor, settings, memory.free_bytes(actor.device), spread)
+        critic = checkpoint.load(begin)
+        reference = None
+        if settings.kl > 0:
+            reference = ActorCritic(checkpoint.load(begin).model, None)
         if settings.gradient_checkpointing:
             actor.gradient_checkpointing_enable()
             critic.model.gradient_checkpointing_enable()
-        learner = Learner.of(ActorCritic(actor, critic.model), settings, reference)
+        learner = Learner.of(ActorCritic(actor, critic.model), settings, reference, processes)
         boards = self._boards_of(settings)
         ppo = Ppo(settings, learner, start.tokenizer, *boards, folder, self.say)
         report = ppo.run()
-        model = merged(actor) if settings.lora is not None else actor
+        model = learner.policy()
+        if settings.lora is not None:
+            model = merged(model)
         return _Trained(model, ppo.boards_seen, report)
 
     def _grpo(self, settings: GrpoSettings, start: Loaded, folder: Path) -> _Trained:

@@ -25,6 +25,7 @@ from spa_bench.task import Task
 from spa_trainers.actor_critic import ActorCritic, Evaluated
 from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
 from spa_trainers.losses import kl_to, policy_loss, value_loss
+from spa_trainers.memory import explained
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes, load, whole_norm
@@ -309,7 +310,7 @@ class Ppo:
 
         Raises:
             InputError: if the template is not append-only, or no board is left to train on.
-            TrainingError: if gradients are no numbers three steps in a row.
+            TrainingError: if gradients are no numbers three steps in a row, or memory runs out.
         """
         s = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -334,6 +335,7 @@ class Ppo:
             self._tell({"step": step, **told})
             if (step % s.save_every == 0 or step == s.steps) and not bad:
                 self._save(step)
+        self._log.close()
         return {"steps": step, "seconds": round(time.monotonic() - started, 1), **totals}
 
     def step(self, step: int) -> dict[str, float]:
@@ -346,9 +348,9 @@ class Ppo:
         told["kept"] = len(kept) / len(played)
         if kept:
             began = time.monotonic()
-            told |= self.learner.update(
-                collate(kept, self._device, mask_context=self.settings.mask_context), step
-            )
+            batch = collate(kept, self._device, mask_context=self.settings.mask_context)
+            with explained(self.settings):
+                told |= self.learner.update(batch, step)
             told["update_seconds"] = time.monotonic() - began
         return told
 
@@ -375,9 +377,10 @@ class Ppo:
 
     # -- what is kept ------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def _log(self) -> StepLog:
-        return StepLog(self.folder, self.say)
+        s = self.settings
+        return StepLog(self.folder, self.say, s.tracker, s.model_dump())
 
     def _tell(self, told: dict[str, Any]) -> None:
         if self.learner.processes.is_main:

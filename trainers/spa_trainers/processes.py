@@ -78,6 +78,16 @@ class Processes:
             whole[rank :: self.count] = part
         return whole
 
+    def wait(self) -> None:
+        """Returns when all processes have come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def end(self) -> None:
+        """Takes leave of the others."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
     def sum(self, tensor: Tensor) -> Tensor:
         """Returns the sum of the processes' tensors, in place."""
         if self.count > 1:

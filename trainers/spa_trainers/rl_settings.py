@@ -34,6 +34,8 @@ class RlSettings(BaseModel):
         evaluate_boards: of each task; evaluate_repeats: episodes a board.
         save_every: steps between states to resume from.
         seed: keys boards' luck, sampled tokens and whatever else is drawn.
+        tracker: is told each step, beside the log. It is no part of what a training is: a run can
+            go on with another one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,3 +66,4 @@ class RlSettings(BaseModel):
     evaluate_repeats: int = Field(8, ge=1)
     save_every: int = Field(10, ge=1)
     seed: int = 0
+    tracker: Literal["tensorboard", "wandb"] | None = Field(None, exclude=True)

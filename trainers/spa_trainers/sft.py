@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from spa_bench.errors import InputError, SpaBenchError
+from spa_bench.privacy import no_telemetry
 from spa_trainers.tokens import IGNORED, Example, Labels, Merge
 
 _LOG = logging.getLogger("spa_trainers")
@@ -108,6 +109,7 @@ def fine_tune(
     from transformers import PrinterCallback, set_seed
     from trl import SFTConfig, SFTTrainer
 
+    no_telemetry()  # a trainer of TRL's reports home when it is made
     set_seed(settings.seed)
     cuda = torch.cuda.is_available()
     lora = None if settings.lora is None else lora_config(settings.lora)

@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spa_bench.errors import InputError
+from spa_trainers import trackers
 from spa_trainers.watch import warnings
 
 
-@dataclass(frozen=True)
+@dataclass
 class StepLog:
     """Writes steps as they end.
 
     Args:
         folder: where `log.jsonl` is, or will be.
         say: is told each step in short, and signs that training goes wrong.
+        tracker: is told all that the log is told, from the first step written on.
+        settings: what the tracker says was asked for.
     """
 
     folder: Path
     say: Callable[[str], None]
+    tracker: trackers.Name | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    _open: Any = field(default=None, init=False)
 
     def write(self, told: Mapping[str, Any]) -> None:
         """Appends a step; `told` says which, and what happened."""
@@ -37,6 +43,13 @@ class StepLog:
         self.say(console_line(rounded))
         for text in found.values():
             self.say(f"  warning: {text}")
+        self._track(rounded)
+
+    def close(self) -> None:
+        """Sees to it that the tracker has all that it was told."""
+        if self._open is not None:
+            self._open.finish()
+            self._open = None
 
     def cut(self, step: int) -> None:
         """Forgets what came after a step, from which training goes on."""
@@ -47,6 +60,14 @@ class StepLog:
     def clear(self) -> None:
         """Forgets all."""
         self._path.unlink(missing_ok=True)
+
+    def _track(self, told: Mapping[str, Any]) -> None:
+        if self.tracker is None:
+            return
+        if self._open is None:
+            self._open = trackers.begin(self.tracker, self.folder, self.settings, told["step"])
+        numbers = {k: v for k, v in told.items() if isinstance(v, int | float) and k != "step"}
+        self._open.log(numbers, step=told["step"])
 
     @property
     def _path(self) -> Path:

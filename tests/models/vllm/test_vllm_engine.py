@@ -133,6 +133,15 @@ def test_a_prompt_beyond_the_window_is_the_models_limit_not_a_failure(live: Live
     assert (reply.text, reply.stop_reason, reply.completion_ids) == ("", "length", ())
 
 
+def test_more_prompts_than_are_read_at_once_have_seeds_too(live: Live) -> None:
+    # Read in pieces, such a prompt would end an engine on a CPU.
+    requests = [
+        ask(seed, messages=(Message("user", "?" * (1500 + seed)),), new_tokens=2)
+        for seed in range(4)
+    ]
+    assert [one.usage.completion_tokens for one in live.replies(*requests)] == [2] * 4
+
+
 def test_scores_are_those_of_transformers(live: Live, net: Any) -> None:
     rows = [(tuple(range(1, 9 + n)), tuple(range(50, 60 + 2 * n))) for n in range(8)]
 

@@ -1,0 +1,91 @@
+"""Whether a training fits into memory, and what to do if not."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from spa_bench.errors import InputError
+from spa_trainers.rl_settings import RlSettings
+from spa_trainers.sft import TrainingError
+
+_WEIGHT = 4
+"""Bytes of a float32 number."""
+_TRAINED = 3 * _WEIGHT
+"""Bytes that training a weight takes beside it: its gradient and Adam's two means."""
+
+
+def needed(weights: int, trained: int, settings: RlSettings, processes: int = 1) -> int:
+    """Returns the bytes that PPO needs once the actor is loaded, activations not counted.
+
+    Args:
+        weights: of the actor; the critic has about as many, all of them trained.
+        trained: of the actor.
+        processes: over which weights are spread; each then has a whole copy of the actor too.
+    """
+    spread = weights * (_WEIGHT + _TRAINED) + trained * _TRAINED
+    if processes > 1:
+        spread = spread / processes + weights * _WEIGHT
+    reference = weights * _WEIGHT if settings.kl > 0 else 0
+    return round(spread) + reference
+
+
+def check_critic(actor: Any, settings: RlSettings, free: int, processes: int = 1) -> None:
+    """Sees to it that a critic has room beside the actor.
+
+    Args:
+        actor: in memory, its LoRA layers in it.
+        free: bytes on its device.
+        processes: over which weights are spread.
+
+    Raises:
+        InputError: if it has not.
+    """
+    weights = sum(p.numel() for p in actor.parameters())
+    trained = sum(p.numel() for p in actor.parameters() if p.requires_grad)
+    if (need := needed(weights, trained, settings, processes)) > free:
+        raise InputError(
+            f"rl: beside the actor, the critic and the optimizer of both need {_gb(need)}, and"
+            f" {_gb(free)} are free on {actor.device.type}. A smaller model, `lora`, several GPUs"
+            " (docs/training-rl.md), or `algorithm: grpo`, which has no critic, need less"
+        )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Returns the memory that nobody holds: of a GPU, or of the machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return psutil.virtual_memory().available
+
+
+@contextmanager
+def explained(settings: RlSettings) -> Generator[None]:
+    """Turns running out of memory in an update into one line that says what to do.
+
+    Raises:
+        TrainingError: in its place.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
+            " a smaller `microbatch` (the gradients stay the same), `gradient_checkpointing:"
+            " true`, `dtype: bfloat16`, `lora`, or several GPUs (docs/training-rl.md)"
+        ) from None
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # the CPU allocator raises a plain RuntimeError
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _gb(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
