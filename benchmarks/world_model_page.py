@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from benchmarks.figures import draw_line, known, panels, percents, save
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Interval
 
@@ -244,12 +245,8 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
-def _known(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
 def _percent(value: float | None) -> str:
-    return "-" if math.isnan(_known(value)) else f"{100 * _known(value):.1f}"
+    return "-" if math.isnan(known(value)) else f"{100 * known(value):.1f}"
 
 
 def _accuracy(interval: Interval, items: int) -> str:
@@ -257,7 +254,7 @@ def _accuracy(interval: Interval, items: int) -> str:
 
 
 def _interval(interval: Interval, sign: bool = False) -> str:
-    value, low, high = (100 * _known(x) for x in (interval.value, interval.low, interval.high))
+    value, low, high = (100 * known(x) for x in (interval.value, interval.low, interval.high))
     if math.isnan(value):
         return "-"
     shown = f"{value:{'+' if sign else ''}.1f}"
@@ -266,21 +263,18 @@ def _interval(interval: Interval, sign: bool = False) -> str:
 
 # -- figures --------------------------------------------------------------------------------------
 
-_LOOKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"), ("X", "-."))
-"""Marker and line of each model, so that they can be told apart in grey."""
-
 
 def _draw_horizon(measured: Sequence[Measured], path: Path) -> bool:
     worlds = [w for w in ("sokoban", "frozenlake", "sudoku") if _with(measured, f"{w}_rollout")]
     if not worlds:
         return False
-    figure, axes = _panels(len(worlds))
+    figure, axes = panels(len(worlds))
     for axis, world in zip(axes, worlds, strict=True):
         some = _with(measured, f"{world}_rollout")
         for number, (name, task) in enumerate(some):
             strata = sorted(task.probe.strata.items(), key=lambda pair: int(pair[0]))
             points = [(int(k), s.accuracy) for k, s in strata]
-            _line(axis, points, name, number)
+            draw_line(axis, points, name, number)
         whole = max((task.probe for _, task in some), key=lambda probe: probe.items)
         ks = sorted(whole.strata, key=int)
         for label, values, dashes in (
@@ -289,7 +283,7 @@ def _draw_horizon(measured: Sequence[Measured], path: Path) -> bool:
         ):
             axis.plot(
                 [int(k) for k in ks],
-                _percents(values),
+                percents(values),
                 color="0.4",
                 linestyle=dashes,
                 linewidth=1.1,
@@ -297,7 +291,7 @@ def _draw_horizon(measured: Sequence[Measured], path: Path) -> bool:
             )
         axis.set(title=WORLDS[world], xlabel="actions", xticks=range(1, len(ks) + 1))
     axes[0].set_ylabel("exact states, %")
-    _save(figure, axes, path)
+    save(figure, axes, path)
     return True
 
 
@@ -305,75 +299,17 @@ def _draw_belief(measured: Sequence[Measured], path: Path) -> bool:
     worlds = [w for w in WORLDS if any(t.belief for _, t in _with(measured, f"{w}_wm"))]
     if not worlds:
         return False
-    figure, axes = _panels(len(worlds))
+    figure, axes = panels(len(worlds))
     for axis, world in zip(axes, worlds, strict=True):
         for number, (name, task) in enumerate(_with(measured, f"{world}_wm")):
             if task.belief is not None:
                 points = [(t.turn, t.prediction) for t in task.belief.by_turn]
-                _line(axis, points, name, number)
+                draw_line(axis, points, name, number)
         axis.set(title=WORLDS[world], xlabel="turn", xticks=range(1, 6), xlim=(0.7, 5.3))
     axes[0].set_ylabel("exact predictions, %")
-    _save(figure, axes, path)
+    save(figure, axes, path)
     return True
 
 
 def _with(measured: Sequence[Measured], task: str) -> list[tuple[str, Any]]:
     return [(m.name, m.tasks[task]) for m in measured if task in m.tasks]
-
-
-def _panels(count: int) -> tuple[Any, Any]:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams |= {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "spa-bench",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        1, count, figsize=(2.7 * count + 0.6, 3.0), sharey=True, squeeze=False
-    )
-    return figure, axes[0]
-
-
-def _line(axis: Any, points: Sequence[tuple[int, Any]], name: str, number: int) -> None:
-    marker, style = _LOOKS[number % len(_LOOKS)]
-    xs = [x for x, _ in points]
-    intervals = [p if isinstance(p, Interval) else None for _, p in points]
-    values = [i.value if i else p for i, (_, p) in zip(intervals, points, strict=True)]
-    shown = axis.plot(
-        xs,
-        _percents(values),
-        marker=marker,
-        linestyle=style,
-        markersize=4,
-        linewidth=1.3,
-        label=name,
-    )
-    if all(intervals):
-        bounds = [_percents([i.low for i in intervals]), _percents([i.high for i in intervals])]
-        axis.fill_between(xs, *bounds, color=shown[0].get_color(), alpha=0.12, linewidth=0)
-
-
-def _percents(values: Sequence[float | None]) -> list[float]:
-    return [100 * _known(value) for value in values]
-
-
-def _save(figure: Any, axes: Any, path: Path) -> None:
-    handles: dict[str, Any] = {}
-    for axis in axes:
-        axis.set_ylim(-3, 103)
-        axis.grid(axis="y", linewidth=0.4, alpha=0.5)
-        shown, labels = axis.get_legend_handles_labels()
-        handles |= dict(zip(labels, shown, strict=True))
-    columns = min(len(handles), 4)
-    figure.legend(
-        handles.values(), handles, loc="lower center", ncols=columns, frameon=False, fontsize=8
-    )
-    rows = math.ceil(len(handles) / columns)
-    figure.tight_layout(rect=(0, 0.02 + 0.07 * rows, 1, 1))
-    figure.savefig(path, metadata={"Date": None})

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from spa_bench.checkpoint import short_key, world_of
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, nearest
 from spa_bench.evaluation import Evaluation, Progress, play_owed
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry
@@ -39,6 +39,7 @@ class SelfPlaySettings(BaseModel):
     Attributes:
         tasks: names; their worlds, formats and limits, on training boards.
         boards: of each task; repeats: episodes a board. The paper's 1280 episodes are 160 x 8.
+        boards_of: task -> boards, where a task needs another number than the others.
         seeds: which boards; of these only boards of the split `train` are played.
         player: `model`, or `random` actions in the format (an ablation, and nano's beginning).
         actions_a_turn: how many actions the random player names, drawn from these.
@@ -54,6 +55,7 @@ class SelfPlaySettings(BaseModel):
 
     tasks: list[str] = Field(min_length=1)
     boards: int = Field(160, ge=1)
+    boards_of: dict[str, int] = {}
     repeats: int = Field(8, ge=1)
     seeds: str = TRAINING_SEEDS
     player: Source = "model"
@@ -94,11 +96,17 @@ def training_tasks(settings: SelfPlaySettings, registry: Registry) -> list[Task]
     for task in tasks:
         if settings.coordinates == "random" and task.config.observation == "grid":
             raise InputError(f"selfplay: {task.name} shows no coordinates that could be random")
+    names = [task.config.task for task in tasks]
+    for name, boards in settings.boards_of.items():
+        if name not in names:
+            raise InputError(f"selfplay: boards_of: {name} is not played{nearest(name, names)}")
+        if boards < 1:
+            raise InputError(f"selfplay: boards_of: {name}: {boards} boards; give 1 or more")
     return [
         training_task(
             task,
             seeds=settings.seeds,
-            boards=settings.boards,
+            boards=settings.boards_of.get(task.config.task, settings.boards),
             observation=settings.observation,
         )
         for task in tasks

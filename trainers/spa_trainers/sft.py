@@ -41,6 +41,7 @@ class SftSettings(BaseModel):
         epochs: passes over the rows.
         batch_size: sequences of one forward pass. accumulate: passes of one optimizer step.
         max_length: tokens; longer rows are left out and counted.
+        muon_lr: if given, matrices between layers learn by Muon at this rate, all else by AdamW.
         dtype: of the forward pass; weights and optimizer stay float32.
         save_every: optimizer steps between checkpoints to resume from.
         snapshots: so many copies of the model are kept on the way, evenly apart, to see it learn.
@@ -52,6 +53,7 @@ class SftSettings(BaseModel):
     rows: Merge = "turn"
     epochs: float = Field(5, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
+    muon_lr: float | None = Field(None, gt=0)
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup: float = Field(0.1, ge=0, le=1)
     betas: tuple[float, float] = (0.9, 0.95)
@@ -121,6 +123,7 @@ def fine_tune(
         processing_class=tokenizer,
         train_dataset=data,
         peft_config=lora,
+        optimizer_cls_and_kwargs=_optimizer(settings),
         args=SFTConfig(
             output_dir=str(folder / "checkpoints"),
             num_train_epochs=settings.epochs,
@@ -229,6 +232,20 @@ def lora_config(settings: Lora) -> Any:
         target_modules=settings.targets,
         task_type="CAUSAL_LM",
     )
+
+
+def _optimizer(settings: SftSettings) -> tuple[Any, dict[str, Any]] | None:
+    """Returns what the trainer shall make its optimizer of; None where AdamW does."""
+    if settings.muon_lr is None:
+        return None
+    from spa_trainers.muon import MuonAndAdamW
+
+    return lambda: MuonAndAdamW, {
+        "muon_lr": settings.muon_lr,
+        "learning_rate": settings.learning_rate,
+        "betas": settings.betas,
+        "weight_decay": settings.weight_decay,
+    }
 
 
 def _snapshots(folder: Path, count: int, tokenizer: Any) -> Any:

@@ -1,0 +1,80 @@
+"""What the figures of the docs have in common: panels side by side, lines that differ in grey."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spa_bench.results.schema import Interval
+
+_LOOKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"), ("X", "-."))
+"""Marker and line of each model, so that they can be told apart in grey."""
+
+
+def known(value: float | None) -> float:
+    """Returns a value, NaN where there is none."""
+    return math.nan if value is None else value
+
+
+def panels(count: int) -> tuple[Any, Any]:
+    """Returns a figure and its axes, side by side."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams |= {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "spa-bench",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        1, count, figsize=(2.7 * count + 0.6, 3.0), sharey=True, squeeze=False
+    )
+    return figure, axes[0]
+
+
+def draw_line(axis: Any, points: Sequence[tuple[int, Any]], name: str, number: int) -> None:
+    """Draws (x, share or interval) as a line in per cent, an interval as a band."""
+    marker, style = _LOOKS[number % len(_LOOKS)]
+    xs = [x for x, _ in points]
+    intervals = [p if isinstance(p, Interval) else None for _, p in points]
+    values = [i.value if i else p for i, (_, p) in zip(intervals, points, strict=True)]
+    shown = axis.plot(
+        xs,
+        percents(values),
+        marker=marker,
+        linestyle=style,
+        markersize=4,
+        linewidth=1.3,
+        label=name,
+    )
+    if all(intervals):
+        bounds = [percents([i.low for i in intervals]), percents([i.high for i in intervals])]
+        axis.fill_between(xs, *bounds, color=shown[0].get_color(), alpha=0.12, linewidth=0)
+
+
+def percents(values: Sequence[float | None]) -> list[float]:
+    """Returns shares in per cent."""
+    return [100 * known(value) for value in values]
+
+
+def save(figure: Any, axes: Any, path: Path) -> None:
+    """Adds the legend below, and writes the file."""
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        axis.set_ylim(-3, 103)
+        axis.grid(axis="y", linewidth=0.4, alpha=0.5)
+        shown, labels = axis.get_legend_handles_labels()
+        handles |= dict(zip(labels, shown, strict=True))
+    columns = min(len(handles), 4)
+    figure.legend(
+        handles.values(), handles, loc="lower center", ncols=columns, frameon=False, fontsize=8
+    )
+    rows = math.ceil(len(handles) / columns)
+    figure.tight_layout(rect=(0, 0.02 + 0.07 * rows, 1, 1))
+    figure.savefig(path, metadata={"Date": None})
