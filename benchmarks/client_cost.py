@@ -1,10 +1,13 @@
-"""What spa-bench's openai client costs per call, beside the library it stands on.
+"""What spa-bench's openai client costs a call, beside the library it stands on and beside others.
 
-    python -m benchmarks.client_cost [--calls N] [--in-flight N]
+    python -m benchmarks.client_cost [--calls 1280] [--in-flight 64] [--rounds 5] [--without peers]
 
 A fake server in a process of its own answers at once; 64 calls are in flight, each with a prompt
-of 1.5 kB. CPU time of this process per call is the figure to compare; wall time includes waiting
-for the server where it is the slower one.
+of 1.5 kB. Others are inspect_ai's `Model.generate`, outside an `eval`, over its provider for
+OpenAI-compatible servers, and lm-eval's `local-chat-completions`; each in an environment of its
+own (`benchmarks.peers`). In every round all are measured, one after the other; figures are medians
+of the rounds. CPU time of the client's process is the figure to compare: wall time includes waiting
+for the server, and for whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -12,70 +15,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import subprocess
+import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+from benchmarks import peers
+from benchmarks.fake_server import serving
 from spa_bench.models.model import Message, ModelOptions, Request, Sampling
 from spa_bench.models.openai import load
 
-_ANSWER = json.dumps(
-    {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "fake",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": "<answer>Up || Down</answer>" * 5},
-            }
-        ],
-        "usage": {"prompt_tokens": 400, "completion_tokens": 40, "total_tokens": 440},
-    }
-).encode()
+Cost = dict[str, float]
+"""Milliseconds a call: `cpu_ms` and `wall_ms`."""
 
 _PROMPT = "x" * 1500
+_PEERS = {
+    "inspect_ai, Model.generate": ("inspect-models", "inspect_client.py"),
+    "lm-eval, local-chat-completions": ("lm-eval", "lm_eval_client.py"),
+}
 
 
-class _Fake(asyncio.Protocol):
-    """As little of HTTP/1.1 as the clients need: an HTTP library would be the bottleneck."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            _, _, length = head.partition(b"content-length:")
-            total = end + 4 + int(length.split(b"\r\n", 1)[0] or 0)
-            if len(self.buffer) < total:
-                return
-            body = b'{"data": []}' if head.startswith(b"get") else _ANSWER
-            self.buffer = self.buffer[total:]
-            self.transport.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-                % len(body)
-                + body
-            )
-
-
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Fake, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-async def measure(
-    call: Callable[[], Awaitable[Any]], calls: int, in_flight: int
-) -> dict[str, float]:
-    """Returns milliseconds of CPU and of wall time per call: the best of three rounds."""
-
+async def _measured(call: Callable[[], Awaitable[Any]], calls: int, in_flight: int) -> Cost:
     async def worker(count: int) -> None:
         for _ in range(count):
             await call()
@@ -83,24 +46,23 @@ async def measure(
     async def wave(count: int) -> None:
         await asyncio.gather(*(worker(count) for _ in range(in_flight)))
 
-    await wave(3)
+    await wave(3)  # connections, lazy imports
     each = max(1, calls // in_flight)
-    best = {"cpu_ms": float("inf"), "wall_ms": float("inf")}
-    for _ in range(3):
-        cpu, wall = time.process_time(), time.perf_counter()
-        await wave(each)
-        scale = 1000 / (each * in_flight)
-        best["cpu_ms"] = min(best["cpu_ms"], (time.process_time() - cpu) * scale)
-        best["wall_ms"] = min(best["wall_ms"], (time.perf_counter() - wall) * scale)
-    return best
+    cpu, wall = time.process_time(), time.perf_counter()
+    await wave(each)
+    scale = 1000 / (each * in_flight)
+    return {
+        "cpu_ms": (time.process_time() - cpu) * scale,
+        "wall_ms": (time.perf_counter() - wall) * scale,
+    }
 
 
-async def compare(url: str, calls: int, in_flight: int) -> dict[str, dict[str, float]]:
-    """Measures three clients one after the other."""
+async def _ours(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
+    """Measures what runs in this process."""
     import aiohttp
     from openai import AsyncOpenAI
 
-    body = {
+    body: dict[str, Any] = {
         "model": "fake",
         "messages": [{"role": "user", "content": _PROMPT}],
         "temperature": 1.0,
@@ -108,7 +70,7 @@ async def compare(url: str, calls: int, in_flight: int) -> dict[str, dict[str, f
         "seed": 1,
         "max_tokens": 400,
     }
-    results: dict[str, dict[str, float]] = {}
+    found: dict[str, Cost] = {}
 
     async with aiohttp.ClientSession() as session:
 
@@ -116,10 +78,10 @@ async def compare(url: str, calls: int, in_flight: int) -> dict[str, dict[str, f
             async with session.post(f"{url}/chat/completions", json=body) as response:
                 await response.json()
 
-        results["aiohttp alone"] = await measure(bare, calls, in_flight)
+        found["aiohttp alone"] = await _measured(bare, calls, in_flight)
 
     async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        results["openai, as documented"] = await measure(
+        found["openai, as documented"] = await _measured(
             lambda: client.chat.completions.create(**body), calls, in_flight
         )
 
@@ -133,30 +95,43 @@ async def compare(url: str, calls: int, in_flight: int) -> dict[str, dict[str, f
         sampling=Sampling(1.0, 1.0, 400),
         seed=2**62,
     )
-    results["spa-bench openai/"] = await measure(lambda: model.generate(request), calls, in_flight)
+    found["spa-bench openai/"] = await _measured(lambda: model.generate(request), calls, in_flight)
     await model.close()
-    return results
+    return found
+
+
+def _theirs(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
+    """Measures what runs in environments of their own."""
+    found: dict[str, Cost] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (peer, script) in _PEERS.items():
+            how = (url, str(calls), str(in_flight))
+            found[name] = json.loads(peers.run(peer, script, *how, folder=Path(folder)))
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=2560)
+    """Measures and prints a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--calls", type=int, default=1280)
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.serve:
-        asyncio.run(_serve())
-        return
-    command = [sys.executable, "-m", "benchmarks.client_cost", "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
-        try:
-            results = asyncio.run(compare(url, args.calls, args.in_flight))
-        finally:
-            process.kill()
-    for name, figures in results.items():
-        print(f"{name:24}{figures['cpu_ms']:8.2f} ms CPU{figures['wall_ms']:8.2f} ms wall")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--without", default="", help="peers: leaves them out")
+    chosen = parser.parse_args()
+    rounds: dict[str, list[Cost]] = {}
+    for _ in range(chosen.rounds):
+        with serving() as url:
+            how = (url, chosen.calls, chosen.in_flight)
+            found = asyncio.run(_ours(*how))
+            if "peers" not in chosen.without:
+                found |= _theirs(*how)
+        for name, cost in found.items():
+            rounds.setdefault(name, []).append(cost)
+            print(f"{name}: {cost}", file=sys.stderr)
+    print("| | CPU ms a call | wall ms a call |\n|---|---|---|")
+    for name, costs in rounds.items():
+        cpu, wall = (statistics.median(cost[unit] for cost in costs) for unit in costs[0])
+        print(f"| {name} | {cpu:.2f} | {wall:.2f} |")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,19 @@ from pathlib import Path
 
 PEERS = {
     "inspect": ("inspect_ai==0.3.285",),
+    "inspect-models": (
+        "torch==2.13.0",
+        "transformers==5.23.0",
+        "accelerate==1.15.0",
+        "inspect_ai==0.3.285",
+        "openai==3.54.0",
+    ),
+    "lm-eval": (
+        "torch==2.13.0",
+        "transformers==5.23.0",
+        "accelerate==1.15.0",
+        "lm-eval[api,hf]==0.4.13",
+    ),
     "gym-sokoban": (
         "gym-sokoban==0.0.6",
         "gym==0.26.2",
