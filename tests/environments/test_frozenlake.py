@@ -190,7 +190,10 @@ def test_what_is_no_lake_is_refused(text: str) -> None:
     "settings",
     [
         {"size": 1},
+        {"size": 51},
         {"p_frozen": 0.0},
+        {"p_frozen": 0.04},
+        {"p_frozen": 1.01},
         {"symbols": "P_OG"},
         {"symbols": "PPOGX√"},
         {"symbols": "P OGX√"},
@@ -200,6 +203,45 @@ def test_what_is_no_lake_is_refused(text: str) -> None:
 def test_bad_settings_are_refused(settings) -> None:
     with pytest.raises(ValueError, match=r"size|p_frozen|symbols|action_names"):
         FrozenLake(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"size": 50, "p_frozen": 0.05}, {"size": 2, "p_frozen": 1.0}])
+def test_the_last_settings_that_are_good_are_not(settings) -> None:
+    world = FrozenLake(**settings)
+    assert {name: getattr(world, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "variant"),
+    [
+        ({}, "4x4/ragen"),
+        ({"size": 6, "ice": "slippery", "p_frozen": 0.7}, "6x6-slippery-p0.7/ragen"),
+        ({"ice": "sliding", "controls": "rotated", "generator": "spa"}, "4x4-sliding-rotated/spa"),
+    ],
+)
+def test_a_variant_names_all_that_is_not_usual(settings, variant: str) -> None:
+    assert FrozenLake(**settings).variant == variant
+
+
+def test_a_prompt_may_name_the_size_the_symbols_and_the_actions() -> None:
+    assert FrozenLake(size=5, action_names=("W", "S", "E", "N")).prompt_fields() == {
+        "legend": "P player, _ ice, O hole, G goal, X player in a hole, √ player on the goal",
+        "action_names": "W, S, E, N",
+        "size": "5",
+    }
+
+
+@pytest.mark.parametrize("ice", ["firm", "slippery", "sliding"])
+@pytest.mark.parametrize("cell", [1, 8], ids=["hole", "goal"])
+def test_nothing_more_happens_and_nothing_is_paid_once_it_is_over(ice, cell: int) -> None:
+    state = lake("PO_", "___", "G__")._replace(player=cell)
+    for move in MOVES:
+        assert FrozenLake(size=3, ice=ice).outcomes(state, move) == ((1, state, 0.0, True),)
+
+
+def test_coordinates_before_any_kind_belong_to_none() -> None:
+    text = "(9, 9) Player at (0, 0), holes at (0, 1) and (1, 0), goal at (1, 1)"
+    assert FrozenLake(size=2).parse_describe(text) == FrozenLake(size=2).facts(lake("PO", "OG"))
 
 
 def test_ice_changes_the_identity_and_symbols_do_not() -> None:

@@ -311,6 +311,8 @@ def test_a_seed_without_a_board_says_so() -> None:
 
 BAD_SETTINGS: dict[str, dict[str, Any]] = {
     "too few rows": {"rows": 3},
+    "too many rows": {"rows": 51},
+    "too few columns": {"cols": 3},
     "too many columns": {"cols": 51},
     "no boxes": {"boxes": 0},
     "too many boxes": {"boxes": 11},
@@ -331,6 +333,38 @@ BAD_SETTINGS: dict[str, dict[str, Any]] = {
 def test_settings_that_cannot_be_played_are_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="must"):
         Sokoban(**BAD_SETTINGS[kind])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rows": 4, "cols": 50, "boxes": 10},
+        {"rows": 50, "cols": 4, "boxes": 1},
+        {"search_depth": 1},
+        {"generator": "spa", "min_solution": 5, "max_solution": 9},
+    ],
+)
+def test_the_last_settings_that_can_be_played_are_not(settings: dict[str, Any]) -> None:
+    world = Sokoban(**settings)
+    assert {name: getattr(world, name) for name in settings} == settings
+
+
+def test_a_setting_of_the_other_generator_is_refused() -> None:
+    with pytest.raises(ValueError, match="search_depth is a setting of generator: ragen"):
+        Sokoban(generator="spa", search_depth=30)
+
+
+@pytest.mark.parametrize(
+    ("settings", "variant"),
+    [
+        ({}, "6x6-1/ragen"),
+        ({"rows": 7, "cols": 9, "boxes": 2, "search_depth": 40}, "7x9-2/ragen-depth40"),
+        ({"generator": "spa", "controls": "mirrored"}, "6x6-1-mirrored/spa"),
+        ({"generator": "spa", "boxes_move": "pulled"}, "6x6-1-pulled/spa"),
+    ],
+)
+def test_a_variant_names_all_that_is_not_usual(settings: dict[str, Any], variant: str) -> None:
+    assert Sokoban(**settings).variant == variant
 
 
 # -- identity --------------------------------------------------------------------------------------
@@ -491,3 +525,15 @@ def test_what_is_not_a_name_is_no_action(text: str) -> None:
 def test_the_legend_names_every_symbol() -> None:
     legend = Sokoban(symbols=OTHER).prompt_fields()["legend"]
     assert all(f"{symbol} " in legend for symbol in OTHER)
+
+
+def test_a_prompt_may_name_the_size_the_boxes_and_the_actions() -> None:
+    fields = Sokoban(rows=7, cols=9, boxes=2, action_names=("N", "S", "W", "E")).prompt_fields()
+    assert fields == {
+        "legend": "# wall, _ empty floor, O target, √ box on a target, X box, P player, "
+        "S player on a target",
+        "action_names": "N, S, W, E",
+        "rows": "7",
+        "cols": "9",
+        "boxes": "2",
+    }

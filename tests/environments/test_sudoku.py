@@ -305,6 +305,8 @@ def test_what_is_no_board_is_refused(givens: str, cells: str | None) -> None:
         {"size": 6},
         {"clues": 0},
         {"clues": 16},
+        {"size": 9, "clues": 81},
+        {"regions": "shifted"},
         {"symbols": "123"},
         {"symbols": "1123"},
         {"symbols": "aA12"},
@@ -312,11 +314,77 @@ def test_what_is_no_board_is_refused(givens: str, cells: str | None) -> None:
         {"blank": ""},
         {"blank": "1"},
         {"blank": "|"},
+        {"blank": "__"},
     ],
 )
 def test_bad_settings_are_refused(settings) -> None:
-    with pytest.raises(ValueError, match=r"size|clues|symbols|blank"):
+    with pytest.raises(ValueError, match=r"size|clues|symbols|blank|regions"):
         Sudoku(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"clues": 1},
+        {"clues": 15},
+        {"size": 9, "clues": 80},
+        {"generator": "spa", "regions": "shifted"},
+    ],
+)
+def test_the_last_settings_that_are_good_are_not(settings) -> None:
+    world = Sudoku(**settings)
+    assert {name: getattr(world, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "variant"),
+    [
+        ({}, "4x4-10/ragen"),
+        ({"size": 9, "clues": 36}, "9x9-36/ragen"),
+        ({"generator": "spa", "regions": "shifted"}, "4x4-10-shifted/spa"),
+    ],
+)
+def test_a_variant_names_all_that_is_not_usual(settings, variant: str) -> None:
+    assert Sudoku(**settings).variant == variant
+
+
+def test_a_prompt_may_name_the_size_the_boxes_and_the_symbols() -> None:
+    four, nine = Sudoku(symbols="ABCDE", blank="_"), Sudoku(size=9, clues=36)
+    assert four.prompt_fields() == {"size": "4", "box": "2", "symbols": "A B C D", "blank": "_"}
+    assert nine.prompt_fields() == {
+        "size": "9",
+        "box": "3",
+        "symbols": "1 2 3 4 5 6 7 8 9",
+        "blank": ".",
+    }
+
+
+def test_parts_of_the_solution_are_counted_up_to_the_number_of_actions() -> None:
+    # four blanks: 1 way to write none, 4 to write one, 6 two, 4 three, 1 all of them
+    found = [EASY.least_states(PUZZLE, actions) for actions in range(6)]
+    assert found == [1, 5, 11, 15, 16, 16]
+
+
+def test_a_plan_writes_each_missing_digit_once_and_solves_the_board() -> None:
+    plan = EASY.plan(PUZZLE)
+    assert plan == [(1, 2, 2), (2, 3, 1), (3, 2, 1), (3, 4, 3)]
+    written = place(PUZZLE, 2, 3, 1).state
+    assert EASY.plan(written) == [(1, 2, 2), (3, 2, 1), (3, 4, 3)]
+
+
+def test_of_a_solved_board_nothing_is_left_to_plan() -> None:
+    solved = EASY.from_cells("1234341221434321")
+    assert EASY.plan(solved) == []
+    assert EASY.effective_actions(solved) == []
+
+
+def test_entries_that_stand_in_each_others_way_leave_no_plan() -> None:
+    start = EASY.from_cells("42..13422..43.2.")  # solved by 4 2 1 3 in the first row
+    one_wrong = place(start, 1, 3, 3).state
+    plan = EASY.plan(one_wrong)
+    assert plan is not None
+    assert plan[:2] == [(1, 3, 1), (1, 4, 3)]
+    assert EASY.plan(place(one_wrong, 1, 4, 1).state) is None
 
 
 def test_bounds_of_the_papers_boards() -> None:

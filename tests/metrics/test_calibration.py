@@ -25,3 +25,17 @@ def test_errors_within_a_bin_balance() -> None:
 
 def test_no_answers_have_no_error() -> None:
     assert math.isnan(calibration_error([], []))
+
+
+def test_a_bin_reaches_up_to_the_next_and_the_last_to_1() -> None:
+    # 0.1 too little and 1 too much are 0.9 together in one bin, and would be 1.1 in two
+    assert calibration_error([0.9, 1.0], [True, False]) == pytest.approx(0.9 / 2)
+    assert calibration_error([0.9, 0.95], [False, True]) == pytest.approx(0.85 / 2)
+    assert calibration_error([0.85, 0.95], [False, True]) == pytest.approx(0.9 / 2)
+
+
+def test_there_are_ten_bins_unless_said_otherwise() -> None:
+    doubtful = ([0.05, 0.095], [False, True])
+    assert calibration_error(*doubtful) == pytest.approx((0.905 - 0.05) / 2)
+    assert calibration_error(*doubtful) == calibration_error(*doubtful, bins=10)
+    assert calibration_error(*doubtful) != calibration_error(*doubtful, bins=11)

@@ -82,3 +82,20 @@ def test_a_single_board_says_nothing() -> None:
 def test_other_boards_are_an_error() -> None:
     with pytest.raises(ValueError, match="same boards"):
         paired([1.0], [1.0, 0.0])
+
+
+def test_an_interval_keeps_to_what_a_difference_can_be() -> None:
+    # Student's on two boards is thirteen standard errors wide on each side
+    found = paired([1.0, 0.0], [0.0, 0.5]).difference
+    assert (found.low, found.value, found.high) == (-1.0, 0.25, 1.0)
+
+
+def test_many_boards_are_tested_by_9999_draws() -> None:
+    # of a difference that no draw reaches, 1 of 9,999 + 1 is counted on each side
+    assert paired([1.0] * 59 + [0.5], [0.0] * 60).p_value == pytest.approx(2 / 10_000)
+    assert paired([0.9, 0.8] * 30, [0.1] * 60).boards == 60
+
+
+def test_two_boards_can_be_compared() -> None:
+    result = paired([1.0, 0.75], [0.0, 0.5])
+    assert (result.boards, result.difference.value, result.p_value) == (2, 0.625, 0.5)
