@@ -104,6 +104,38 @@ def test_gae_equals_its_definition(shape):
             assert float(found[row, j]) == pytest.approx(expected)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=4), min_size=1, max_size=3))
+def test_turn_gae_equals_its_definition(lengths):
+    width = max(sum(turns) for turns in lengths)
+    g = torch.Generator().manual_seed(sum(map(sum, lengths)))
+    rewards, values = (
+        torch.randn(len(lengths), width, generator=g, dtype=torch.float64) for _ in range(2)
+    )
+    mask = torch.zeros(len(lengths), width, dtype=torch.bool)
+    turn = torch.zeros(len(lengths), width, dtype=torch.int64)
+    for row, turns in enumerate(lengths):
+        mask[row, : sum(turns)] = True
+        numbers = [k for k, n in enumerate(turns) for _ in range(n)]
+        turn[row, : len(numbers)] = torch.tensor(numbers)
+    more = {"gamma": 0.9, "lam": 0.8, "turn_gamma": 0.7, "turn_lam": 0.6}
+    found, returns = turn_gae(rewards, values, mask, turn, **more)
+    for row, turns in enumerate(lengths):
+        ends = [sum(turns[: k + 1]) for k in range(len(turns))]
+        starts = [0, *ends[:-1]]
+        r, v = rewards[row].tolist(), values[row].tolist()
+        expected, ahead, after = [0.0] * width, 0.0, 0.0
+        for start, end in reversed(list(zip(starts, ends, strict=True))):
+            ahead = sum(r[start:end]) + 0.7 * after - v[start] + 0.7 * 0.6 * ahead
+            after = v[start]
+            expected[end - 1] = ahead
+            for j in range(end - 2, start - 1, -1):
+                expected[j] = 0.9 * v[j + 1] - v[j] + 0.9 * 0.8 * expected[j + 1]
+        assert found[row].tolist() == pytest.approx(expected)
+        sums = [a + b if on else 0 for a, b, on in zip(expected, v, mask[row], strict=True)]
+        assert returns[row].tolist() == pytest.approx(sums)
+
+
 def test_whitened_advantages_have_mean_zero_and_deviation_one():
     values, mask = torch.randn(5, 7, dtype=torch.float64) * 3 + 2, torch.rand(5, 7) < 0.6
     mask[0, :2] = True
@@ -111,6 +143,18 @@ def test_whitened_advantages_have_mean_zero_and_deviation_one():
     assert float(chosen.mean()) == pytest.approx(0, abs=1e-9)
     assert float(chosen.std()) == pytest.approx(1)
     assert (whiten(values, mask)[~mask] == 0).all()
+
+
+def test_what_has_no_deviation_is_left_as_it_is():
+    none, one = torch.tensor([[False, False]]), torch.tensor([[False, True]])
+    assert whiten(_t([3, 5]), none).tolist() == [[0, 0]]
+    assert whiten(_t([3, 5]), one).tolist() == [[0, 5]]
+
+
+def test_two_are_enough_to_whiten_and_equal_ones_are_no_division_by_zero():
+    both = torch.tensor([[True, True, False]])
+    assert whiten(_t([3, 5, 9]), both).tolist()[0] == pytest.approx([-(0.5**0.5), 0.5**0.5, 0])
+    assert whiten(_t([4, 4, 9]), both).tolist() == [[0, 0, 0]]
 
 
 def _policy(ratio, advantage):
