@@ -24,10 +24,20 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(VENV)/base.stamp  ## play Sokoban at random and perfectly, and print the tables
-	@rm -rf runs/demo
-	@$(BIN)/spa-bench evaluate --model baseline/random --tasks sokoban --output runs/demo/random
-	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output runs/demo/oracle
+$(VENV)/hf.stamp: $(VENV)/base.stamp
+	@echo "installing torch (its CPU build where there is one) and transformers into $(VENV) .."
+	@$(PIP) install -c constraints.txt torch==2.13.0
+	@$(PIP) install -c constraints.txt -e '.[hf]'
+	@touch $@
+
+DEMO := runs/demo
+demo: $(VENV)/hf.stamp  ## let nano, a real model, play Sokoban between chance and perfection; make a page of it
+	@rm -rf $(DEMO)
+	@$(BIN)/spa-bench evaluate --model baseline/random --tasks sokoban --output $(DEMO)/random
+	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output $(DEMO)/oracle
+	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model --tasks sokoban_wm \
+	  --limit 32 --repeats 4 --output $(DEMO)/nano
+	@$(BIN)/spa-bench view $(DEMO)/nano
 
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null

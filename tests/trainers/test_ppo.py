@@ -344,3 +344,19 @@ def test_lora_trains_its_layers_alone_and_merges(trajectories, tokenizer):
     assert not any("lora" in name for name, _ in whole.named_parameters())
     found = ActorCritic(whole, None)(batch).logprobs.detach()
     torch.testing.assert_close(found, before, rtol=1e-4, atol=1e-4)
+
+
+def test_a_shared_critic_is_a_head_on_the_actors_states(trajectories, tokenizer):
+    settings = _settings(critic="shared", critic_warmup=1)
+    model = ActorCritic(_model(tokenizer), None, shared=True)
+    learner = Learner.of(model, settings)
+    others = [n for n, _ in learner.model.named_parameters() if not n.startswith("actor.")]
+    assert others == ["value.weight", "value.bias"]
+    before = {n: p.detach().clone() for n, p in learner.model.named_parameters()}
+    batch = collate(trajectories)
+    batch.rewards[:] = torch.rand(batch.rewards.shape) * batch.mask
+    learner.update(batch, 0)  # a step of warm-up: the body it shares is not touched
+    for name, parameter in learner.model.named_parameters():
+        assert parameter.equal(before[name]) is name.startswith("actor.")
+    learner.update(batch, 1)
+    assert not any(p.equal(before[n]) for n, p in learner.model.named_parameters())

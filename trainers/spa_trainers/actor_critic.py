@@ -25,22 +25,24 @@ class Evaluated(NamedTuple):
 
 
 class ActorCritic(nn.Module):
-    """A causal language model, and a critic that began as the same checkpoint.
+    """A causal language model, and a critic: a model that began as the same checkpoint, or a head.
 
     Args:
         actor: a causal language model of transformers, perhaps with LoRA layers in it.
         critic: the same kind of model; its head gives way to a value head. None for none.
+        shared: puts the value head on the actor's own last hidden states, without a critic.
     """
 
-    def __init__(self, actor: Any, critic: Any | None) -> None:
+    def __init__(self, actor: Any, critic: Any | None, *, shared: bool = False) -> None:
         super().__init__()
         if getattr(actor.config.get_text_config(), "final_logit_softcapping", None):
             raise InputError("rl: models that cap their logits are not supported")
         self.actor = actor
         self.critic = None if critic is None else critic.base_model
-        if critic is not None:
-            hidden = critic.config.get_text_config().hidden_size
-            self.value = nn.Linear(hidden, 1, device=critic.device)
+        self.value = None
+        if critic is not None or shared:
+            hidden = actor.config.get_text_config().hidden_size
+            self.value = nn.Linear(hidden, 1, device=actor.device)
             nn.init.zeros_(self.value.weight)
             nn.init.zeros_(self.value.bias)
 
@@ -55,8 +57,10 @@ class ActorCritic(nn.Module):
         chosen = spread.gather(-1, batch.targets[batch.mask][:, None]).squeeze(-1)
         entropy = -(spread.exp() * spread).sum(-1)
         values = None
-        if self.critic is not None:
-            seen = self._hidden(self.critic, batch)[batch.mask]
+        if self.value is not None:
+            seen = hidden
+            if self.critic is not None:
+                seen = self._hidden(self.critic, batch)[batch.mask]
             values = _spread(
                 batch, self.value(seen.to(self.value.weight.dtype)).squeeze(-1).float()
             )

@@ -22,11 +22,12 @@ def needed(weights: int, trained: int, settings: RlSettings, processes: int = 1)
     """Returns the bytes that PPO needs once the actor is loaded, activations not counted.
 
     Args:
-        weights: of the actor; the critic has about as many, all of them trained.
+        weights: of the actor; a critic of its own has about as many, all trained.
         trained: of the actor.
         processes: over which weights are spread; each then has a whole copy of the actor too.
     """
-    spread = weights * (_WEIGHT + _TRAINED) + trained * _TRAINED
+    critic = 0 if getattr(settings, "critic", "own") == "shared" else weights
+    spread = critic * (_WEIGHT + _TRAINED) + trained * _TRAINED
     if processes > 1:
         spread = spread / processes + weights * _WEIGHT
     reference = weights * _WEIGHT if settings.kl > 0 else 0
@@ -50,7 +51,8 @@ def check_critic(actor: Any, settings: RlSettings, free: int, processes: int = 1
         raise InputError(
             f"rl: beside the actor, the critic and the optimizer of both need {_gb(need)}, and"
             f" {_gb(free)} are free on {actor.device.type}. A smaller model, `lora`, several GPUs"
-            " (docs/training-rl.md), or `algorithm: grpo`, which has no critic, need less"
+            " (docs/training-rl.md), `critic: shared`, or `algorithm: grpo`, which has no critic,"
+            " need less"
         )
 
 

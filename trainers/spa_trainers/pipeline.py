@@ -242,14 +242,16 @@ class Pipeline:
             actor = lora_layers(actor, settings.lora)
         spread = processes.count if processes.sharded else 1
         memory.check_critic(actor, settings, memory.free_bytes(actor.device), spread)
-        critic = checkpoint.load(begin)
+        critic = None if settings.critic == "shared" else checkpoint.load(begin).model
         reference = None
         if settings.kl > 0:
             reference = ActorCritic(checkpoint.load(begin).model, None)
         if settings.gradient_checkpointing:
             actor.gradient_checkpointing_enable()
-            critic.model.gradient_checkpointing_enable()
-        learner = Learner.of(ActorCritic(actor, critic.model), settings, reference, processes)
+            if critic is not None:
+                critic.gradient_checkpointing_enable()
+        both = ActorCritic(actor, critic, shared=critic is None)
+        learner = Learner.of(both, settings, reference, processes)
         boards = self._boards_of(settings)
         ppo = Ppo(settings, learner, start.tokenizer, *boards, folder, self.say)
         report = ppo.run()

@@ -193,6 +193,9 @@ class Learner:
                     loss = self._loss(part, aims, into, actor=step >= s.critic_warmup)
                     (loss * counts / tokens).backward()
                 self.processes.sum_gradients(self.model.parameters())
+                if step < s.critic_warmup:  # the critic's loss may have reached a shared body
+                    for parameter in self.optimizer.param_groups[0]["params"]:
+                        parameter.grad = None
                 norms = self._clip()
                 told["actor_gradient"], told["critic_gradient"] = norms
                 if all(map(math.isfinite, norms)):
@@ -244,6 +247,7 @@ class Learner:
         assert now.values is not None
         value = value_loss(now.values, aims.values, aims.returns, s.value_clip)[mask].sum()
         sums["value_loss"] += float(value.detach())
+        value = s.value_weight * value
         if not actor:
             return value
         policy = policy_loss(

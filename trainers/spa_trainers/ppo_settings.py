@@ -21,6 +21,9 @@ class PpoSettings(RlSettings):
         value_clip: how far the critic may move from what it said before the update.
         mask_context: loss on sampled tokens only, as the paper says; false trains on what the
             environment said after the first reply as well, as the public code does.
+        critic: `own`, a model beside the actor; `shared`, a value head on the actor's hidden
+            states, which halves the cost of an update.
+        value_weight: of the critic's loss beside the actor's.
         critic_warmup: steps in which only the critic learns.
     """
 
@@ -36,4 +39,6 @@ class PpoSettings(RlSettings):
     dual_clip: float = Field(3.0, gt=1)
     value_clip: float = Field(0.5, gt=0)
     mask_context: bool = True
+    critic: Literal["own", "shared"] = "own"
+    value_weight: float = Field(1.0, gt=0)
     critic_warmup: int = Field(0, ge=0)
