@@ -99,6 +99,19 @@ def test_the_dataset_is_one_that_datasets_loads(trained):
     assert loaded[0]["observation"] == {"start": start, "end": end}
 
 
+def test_a_task_may_have_a_number_of_boards_of_its_own():
+    play = {**PLAY, "tasks": ["frozenlake_wm", "frozenlake"], "boards_of": {"frozenlake": 3}}
+    tasks = selfplay.training_tasks(_recipe(selfplay=play).selfplay, Registry())
+    assert [len(task.boards[0]) for task in tasks] == [10, 3]
+    for wrong, says in [
+        ({"frozenlak": 3}, "did you mean frozenlake"),
+        ({"frozenlake": 0}, "give 1"),
+    ]:
+        recipe = _recipe(selfplay={**play, "boards_of": wrong})
+        with pytest.raises(InputError, match=says):
+            selfplay.training_tasks(recipe.selfplay, Registry())
+
+
 def test_done_stages_are_skipped_and_changed_ones_refused(trained):
     made, _ = trained
     pipeline, said = _pipeline(_recipe(), made.parent)
@@ -151,13 +164,14 @@ def test_a_model_that_never_follows_the_format_is_explained(tmp_path, trained):
     assert tasks[0].config.task in said
 
 
-def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}])
+def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, muon):
     """Cut off after a checkpoint and started again, it ends with the same weights."""
     import torch
     import transformers
 
     def run(output):
-        recipe = _recipe(sft={**TUNE, "epochs": 2, "save_every": 2})
+        recipe = _recipe(sft={**TUNE, **muon, "epochs": 2, "save_every": 2})
         return _pipeline(recipe, output)[0].run()
 
     whole = transformers.AutoModelForCausalLM.from_pretrained(run(tmp_path / "whole"))
@@ -180,7 +194,8 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch):
         torch.testing.assert_close(a, b)
 
 
-def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_path):
+@pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}])
+def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_path, muon):
     import torch
 
     from spa_trainers import checkpoint
@@ -194,7 +209,7 @@ def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_p
         return gradient * float("nan")
 
     start.model.model.embed_tokens.weight.register_hook(poison)
-    settings = sft.SftSettings.model_validate({**TUNE, "batch_size": 1})
+    settings = sft.SftSettings.model_validate({**TUNE, **muon, "batch_size": 1})
     with pytest.raises(sft.TrainingError, match="3 steps in a row"):
         sft.fine_tune(start.model, start.tokenizer, examples, settings, tmp_path)
     for a, b in zip(before, start.model.parameters(), strict=True):

@@ -54,12 +54,12 @@ class MuonAndAdamW(Optimizer):
         )
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # pyright: ignore
+    def param_groups(self) -> list[dict[str, Any]]:
         """The groups of both, the very dictionaries they use."""
         return list(chain.from_iterable(part.param_groups for part in self._parts))
 
     @param_groups.setter
-    def param_groups(self, _: Any) -> None:
+    def param_groups(self, _: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Does nothing: the groups are those of the parts."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
