@@ -80,7 +80,7 @@ async def _ours(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
 
         found["aiohttp alone"] = await _measured(bare, calls, in_flight)
 
-    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600.0) as client:
         found["openai, as documented"] = await _measured(
             lambda: client.chat.completions.create(**body), calls, in_flight
         )

@@ -42,7 +42,9 @@ def main() -> None:
     for episodes, (seconds, processor, peak) in found.items():
         each = 1000 * processor / episodes
         print(f"| {episodes:,} | {seconds:.1f} | {processor:.1f} | {each:.2f} | {peak:.0f} |")
-    _draw(found, chosen.write)
+    draw(
+        {episodes: (seconds, peak) for episodes, (seconds, _, peak) in found.items()}, chosen.write
+    )
 
 
 def _run(repeats: int) -> tuple[float, float, float]:
@@ -60,7 +62,8 @@ def _run(repeats: int) -> tuple[float, float, float]:
     return seconds, used.ru_utime + used.ru_stime, peak / MEGABYTE
 
 
-def _draw(found: Mapping[int, tuple[float, ...]], path: Path) -> None:
+def draw(found: Mapping[int, tuple[float, float]], path: Path) -> None:
+    """Draws seconds and peak megabytes over the number of episodes."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -75,15 +78,15 @@ def _draw(found: Mapping[int, tuple[float, ...]], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(7.0, 3.0))
     episodes = list(found)
-    seconds, processor, peaks = zip(*found.values(), strict=True)
+    seconds, peaks = zip(*found.values(), strict=True)
     most = episodes[-1]
-    linear = [processor[-1] * count / most for count in episodes]
+    linear = [seconds[-1] * count / most for count in episodes]
     left.plot(episodes, linear, ":", color="grey", linewidth=1, label="in proportion to the last")
-    left.plot(episodes, processor, "o-", color="black", markersize=4, label="CPU seconds")
-    left.plot(episodes, seconds, "s--", color="tab:blue", markersize=4, label="wall seconds")
+    left.plot(episodes, seconds, "o-", color="black", markersize=4, label="a run")
     left.set(xscale="log", yscale="log", xlabel="episodes", ylabel="seconds")
     right.plot(episodes, peaks, "o-", color="black", markersize=4)
     right.set(xscale="log", xlabel="episodes", ylabel="peak memory, MB", ylim=(0, 1.4 * max(peaks)))
+    left.yaxis.set_major_formatter("{x:g}")
     for axis in (left, right):
         _plain(axis, episodes)
     left.legend(frameon=False, fontsize=8)

@@ -1,13 +1,18 @@
 """How fast `hf/` writes, beside transformers' own `generate` and its continuous batching.
 
     python -m benchmarks.hf_speed [--models nano,smollm2] [--turns 1,4] [--repeats 3]
-        [--batch N] [--tokens N] [--dtype float32] [--device cpu] [--without continuous]
+        [--batch N] [--tokens N] [--dtype float32] [--device cpu] [--without continuous,peers]
 
 Conversations of Sokoban, twice as many as a batch has rows: `hf/` writes them with all that it does
 in a run but the environment. The others then get the very same prompts, token for token, turn by
 turn, sorted by length, in batches of the same size, and write as many new tokens: the tokens that
 end a reply are forbidden to all, so no row of a batch waits for a longer one, and `generate` is at
 its best. Every figure is the median of `--repeats`, taken in turns in one process of one thread.
+
+inspect_ai's provider for transformers and, where there is one turn, lm-eval's `hf` have the same
+conversations, in processes and environments of their own (`benchmarks.peers`), and say what they
+took once they had loaded the model and written two replies. Their replies do not begin with
+`<think>`, for want of a prefill, and their later turns follow replies of their own.
 
 Tokens are those written. On a CPU they are also counted by the second of processor time, which
 says more where the machine is shared. Idle is the share of the time in which no forward pass runs.
@@ -18,7 +23,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -26,9 +33,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks import smollm2
+from benchmarks import peers, smollm2
 
 Ids = tuple[int, ...]
+
+_PEERS = (
+    ("inspect_ai, hf", "inspect-models", "inspect_hf.py"),
+    ("lm-eval, hf", "lm-eval", "lm_eval_hf.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,14 +77,14 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--models", default="nano,smollm2")
+    parser.add_argument("--models", default="nano,smollm2", help="these, or folders")
     parser.add_argument("--turns", default="1,4")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch", type=int, help="rows; 64 for nano, 8 for smollm2 by default")
+    parser.add_argument("--batch", type=int, help="rows; 8 for smollm2, else 64 by default")
     parser.add_argument("--tokens", type=int, default=32, help="of a reply")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--without", default="", help="continuous: leaves that out")
+    parser.add_argument("--without", default="", help="continuous, peers: leaves those out")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     print("| model | turns | | tokens/s | per CPU second | of generate | idle |")
@@ -89,20 +101,25 @@ def main() -> None:
                 chosen.tokens,
                 chosen.repeats,
             )
-            described = f"{name}, {str(dtype).removeprefix('torch.')}, {setting.rows} rows"
-            _print(described, setting, _measured(setting, "continuous" not in chosen.without))
+            described = (
+                f"{Path(name).name}, {str(dtype).removeprefix('torch.')}, {setting.rows} rows"
+            )
+            _print(described, setting, _measured(setting, chosen.without.split(",")))
 
 
 def _model(name: str, device: str, dtype: str) -> tuple[Path, int, Any]:
     from spa_bench.models.hf_files import find
     from spa_bench.models.hf_load import load_config, resolve_dtype
 
-    folder = Path("checkpoints/nano-base") if name == "nano" else smollm2.fetch()[1]
-    rows = 64 if name == "nano" else 8
+    if name == "smollm2":
+        folder = smollm2.fetch()[1]
+    else:
+        folder = Path("checkpoints/nano-base" if name == "nano" else name)
+    rows = 8 if name == "smollm2" else 64
     return folder, rows, resolve_dtype(dtype, device, load_config(find(str(folder))))
 
 
-def _measured(setting: _Setting, continuous: bool) -> dict[str, list[_Pass]]:
+def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[_Pass]]:
     """Returns what each took, in turns so that a busy minute of the machine is everybody's."""
     from spa_bench.models import hf_load
     from spa_bench.models.hf_files import find
@@ -123,8 +140,11 @@ def _measured(setting: _Setting, continuous: bool) -> dict[str, list[_Pass]]:
         took, prompts = _ours(ours, tokenizer, setting)
         found.setdefault("hf/", []).append(took)
         found.setdefault("generate", []).append(_generate(theirs, prompts, setting))
-        if continuous:
+        if "continuous" not in without:
             found.setdefault("continuous batching", []).append(_continuous(paged, prompts, setting))
+        if "peers" not in without:
+            for name, took in _peers(setting, ends):
+                found.setdefault(name, []).append(took)
     return found
 
 
@@ -165,8 +185,7 @@ def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[_Pass, list[li
             prompts[turn].append(reply.prompt_ids)
             prefix = reply.prompt_ids + reply.completion_ids
             said = Message("assistant", "<think>" + reply.text)
-            state = Message("user", begun[-1].content.partition("\n\n")[2])
-            messages = (*messages, said, state)
+            messages = (*messages, said, Message("user", _state(begun)))
 
     async def play() -> None:
         served = of_live("speed", model, tokenizer, batch_size=setting.rows)
@@ -232,6 +251,36 @@ def _manager(model: Any, config: Any, setting: _Setting) -> Generator[Any]:
         generation_config=_sampling(setting), continuous_batching_config=config, warmup=False
     ) as manager:
         yield manager
+
+
+def _peers(setting: _Setting, ends: list[int]) -> Generator[tuple[str, _Pass]]:
+    begun = _conversations(2 * setting.rows)
+    told = {
+        "folder": str(setting.folder.resolve()),
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "device": setting.device,
+        "rows": setting.rows,
+        "turns": setting.turns,
+        "tokens": setting.tokens,
+        "ends": ends,
+        "conversations": [
+            [{"role": said.role, "content": said.content} for said in messages]
+            for messages in begun
+        ],
+        "states": [_state(messages) for messages in begun],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "conversations.json"
+        file.write_text(json.dumps(told), encoding="utf-8")
+        for name, peer, script in _PEERS:
+            if setting.turns == 1 or script == "inspect_hf.py":
+                said = peers.run(peer, script, file, folder=Path(folder))
+                yield name, _Pass(**json.loads(said))
+
+
+def _state(messages: Sequence[Any]) -> str:
+    """Returns what the user says of a state, as the first message has it under its rules."""
+    return messages[-1].content.partition("\n\n")[2]
 
 
 def _sampling(setting: _Setting) -> Any:

@@ -1,0 +1,69 @@
+"""How fast lm-eval's `hf` writes, for `benchmarks.hf_speed --peers`: single turns only.
+
+Runs under the Python of `benchmarks.peers lm-eval`, so it imports lm-eval and not spa-bench:
+
+    PYTHON benchmarks/lm_eval_hf.py FILE
+
+FILE as for `inspect_hf.py`, with `turns` 1. `generate_until` is handed all prompts at once, chat
+template applied. Prints one JSON object: seconds on the clock, of the processor, and under forward
+passes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+
+def measure(told: dict[str, Any]) -> dict[str, float]:
+    """Writes all replies; returns what they took."""
+    model = HFLM(
+        pretrained=told["folder"],
+        device=told["device"],
+        dtype=told["dtype"],
+        batch_size=told["rows"],
+    )
+    marks: list[float] = []
+
+    def forbid(module: Any, arguments: Any, output: Any) -> None:
+        output.logits[..., told["ends"]] = -1e9
+        marks.append(time.perf_counter())
+
+    model.model.register_forward_pre_hook(lambda *_: marks.append(time.perf_counter()))
+    model.model.register_forward_hook(forbid)
+    how = {
+        "until": [],
+        "max_gen_toks": told["tokens"],
+        "do_sample": True,
+        "temperature": 1.0,
+        "top_k": 0,
+    }
+    asked = [
+        Instance("generate_until", {}, (model.apply_chat_template(begun), dict(how)), number)
+        for number, begun in enumerate(told["conversations"])
+    ]
+    model.generate_until(asked[:2], disable_tqdm=True)  # warm-up
+    marks.clear()
+    started, processor = time.perf_counter(), time.process_time()
+    replies = model.generate_until(asked, disable_tqdm=True)
+    found = {
+        "seconds": time.perf_counter() - started,
+        "processor": time.process_time() - processor,
+        "forward": sum(end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)),
+    }
+    passes = -(-len(asked) // told["rows"]) * told["tokens"]
+    if len(replies) != len(asked) or len(marks) != 2 * passes:
+        raise SystemExit(f"lm-eval made {len(marks) // 2} forward passes, not {passes}")
+    return found
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(measure(json.loads(Path(sys.argv[1]).read_text()))))
