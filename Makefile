@@ -92,7 +92,7 @@ first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and throu
 rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the leaderboard
 	@$(BIN)/python -m benchmarks.leaderboard_rows
 
-NANO := nano-base nano-world-model
+NANO := nano-start nano-base nano-world-model
 nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (about an hour on two cores)
 	@for recipe in $(NANO); do \
 	  $(BIN)/spa-bench train $$recipe --batch-size 128 || exit 1; \
