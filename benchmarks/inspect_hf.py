@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
-from inspect_ai.model._chat_message import ChatMessageSystem
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig, get_model
 
 
 async def measure(told: dict[str, Any]) -> dict[str, float]:
