@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test test-vllm lint format fuzz claims tasks schemas site first-results rows nano clean
+.PHONY: help demo test test-vllm lint format fuzz mutation claims tasks schemas site first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -71,6 +71,9 @@ RUNS ?= 1000000
 fuzz: $(VENV)/base.stamp  ## fuzz what reads other people's bytes, a million runs each (RUNS=1000 for a minute)
 	@$(PIP) install -c constraints.txt -e '.[fuzz]'
 	@for target in $(TARGETS); do $(BIN)/python -m fuzz $$target --runs $(RUNS) || exit 1; done
+
+mutation: $(VENV)/dev.stamp  ## break metrics, parsers, kernels and GAE one way at a time; does a test notice?
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation
 
 claims: $(VENV)/dev.stamp  ## measure every figure that README and docs state
 	@$(BIN)/python -m benchmarks.claims --write docs/claims.md
