@@ -18,16 +18,15 @@ $(VENV)/base.stamp: pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/base.stamp
-	@echo "installing the development tools into $(VENV) (torch first, its CPU build where there is one) .."
-	@$(PIP) install -c constraints.txt torch==2.13.0
-	@$(PIP) install -c constraints.txt -e '.[dev]'
-	@touch $@
-
 $(VENV)/hf.stamp: $(VENV)/base.stamp
 	@echo "installing torch (its CPU build where there is one) and transformers into $(VENV) .."
 	@$(PIP) install -c constraints.txt torch==2.13.0
 	@$(PIP) install -c constraints.txt -e '.[hf]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/hf.stamp
+	@echo "installing the development tools into $(VENV) .."
+	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 DEMO := runs/demo
@@ -96,7 +95,7 @@ rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the lea
 	@$(BIN)/python -m benchmarks.leaderboard_rows
 
 NANO := nano-start nano-base nano-world-model
-nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (about an hour on two cores)
+nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (under an hour on one core)
 	@for recipe in $(NANO); do \
 	  $(BIN)/spa-bench train $$recipe --batch-size 128 || exit 1; \
 	  test ! -d checkpoints/$$recipe || { rm -r checkpoints/$$recipe && cp -r runs/train/$$recipe/$$recipe checkpoints/; }; \

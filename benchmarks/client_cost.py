@@ -18,43 +18,19 @@ import json
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers
+from benchmarks.calls import PROMPT, Cost, measured
 from benchmarks.fake_server import serving
 from spa_bench.models.model import Message, ModelOptions, Request, Sampling
 from spa_bench.models.openai import load
 
-Cost = dict[str, float]
-"""Milliseconds a call: `cpu_ms` and `wall_ms`."""
-
-_PROMPT = "x" * 1500
 _PEERS = {
     "inspect_ai, Model.generate": ("inspect-models", "inspect_client.py"),
     "lm-eval, local-chat-completions": ("lm-eval", "lm_eval_client.py"),
 }
-
-
-async def _measured(call: Callable[[], Awaitable[Any]], calls: int, in_flight: int) -> Cost:
-    async def worker(count: int) -> None:
-        for _ in range(count):
-            await call()
-
-    async def wave(count: int) -> None:
-        await asyncio.gather(*(worker(count) for _ in range(in_flight)))
-
-    await wave(3)  # connections, lazy imports
-    each = max(1, calls // in_flight)
-    cpu, wall = time.process_time(), time.perf_counter()
-    await wave(each)
-    scale = 1000 / (each * in_flight)
-    return {
-        "cpu_ms": (time.process_time() - cpu) * scale,
-        "wall_ms": (time.perf_counter() - wall) * scale,
-    }
 
 
 async def _ours(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
@@ -64,7 +40,7 @@ async def _ours(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
 
     body: dict[str, Any] = {
         "model": "fake",
-        "messages": [{"role": "user", "content": _PROMPT}],
+        "messages": [{"role": "user", "content": PROMPT}],
         "temperature": 1.0,
         "top_p": 1.0,
         "seed": 1,
@@ -78,10 +54,10 @@ async def _ours(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
             async with session.post(f"{url}/chat/completions", json=body) as response:
                 await response.json()
 
-        found["aiohttp alone"] = await _measured(bare, calls, in_flight)
+        found["aiohttp alone"] = await measured(bare, calls, in_flight)
 
     async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600.0) as client:
-        found["openai, as documented"] = await _measured(
+        found["openai, as documented"] = await measured(
             lambda: client.chat.completions.create(**body), calls, in_flight
         )
 
@@ -90,12 +66,12 @@ async def _ours(url: str, calls: int, in_flight: int) -> dict[str, Cost]:
     )
     await model.start()
     request = Request(
-        messages=(Message("user", _PROMPT),),
+        messages=(Message("user", PROMPT),),
         prefill="",
         sampling=Sampling(1.0, 1.0, 400),
         seed=2**62,
     )
-    found["spa-bench openai/"] = await _measured(lambda: model.generate(request), calls, in_flight)
+    found["spa-bench openai/"] = await measured(lambda: model.generate(request), calls, in_flight)
     await model.close()
     return found
 

@@ -18,8 +18,8 @@ def known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def panels(count: int) -> tuple[Any, Any]:
-    """Returns a figure and its axes, side by side."""
+def styled() -> Any:
+    """Returns matplotlib's pyplot, set to draw SVG in the style of the docs."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -32,13 +32,18 @@ def panels(count: int) -> tuple[Any, Any]:
     }
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(
+    return pyplot
+
+
+def panels(count: int) -> tuple[Any, Any]:
+    """Returns a figure and its axes, side by side."""
+    figure, axes = styled().subplots(
         1, count, figsize=(2.7 * count + 0.6, 3.0), sharey=True, squeeze=False
     )
     return figure, axes[0]
 
 
-def draw_line(axis: Any, points: Sequence[tuple[int, Any]], name: str, number: int) -> None:
+def draw_line(axis: Any, points: Sequence[tuple[float, Any]], name: str, number: int) -> None:
     """Draws (x, share or interval) as a line in per cent, an interval as a band."""
     marker, style = _LOOKS[number % len(_LOOKS)]
     xs = [x for x, _ in points]

@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.claims.process import spa_bench
+from benchmarks.claims.process import spa_bench, timed
 
 _INSPECT = """
 from inspect_ai import Task, task
@@ -54,11 +52,13 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         commands = _commands(Path(folder))
+        offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": f"{folder}/cache"}
         for number in range(chosen.rounds + 1):
             for name, command in commands.items():
-                took = _timed([word.format(round=number) for word in command], Path(folder))
+                took = timed([word.format(round=number) for word in command], **offline)
+                print(f"{command[0]}: {took.seconds:.2f} s", file=sys.stderr)
                 if number:
-                    found.setdefault(name, []).append(took)
+                    found.setdefault(name, []).append((took.seconds, took.processor))
     print("| | seconds | CPU seconds |\n|---|---|---|")
     for name, rounds in found.items():
         wall, processor = map(statistics.median, zip(*rounds, strict=True))
@@ -82,33 +82,6 @@ def _commands(folder: Path) -> dict[str, list[str]]:
         "inspect_ai, `mockllm/model`": [inspect, *theirs.split()],
         "lm-eval, `dummy`": [lm_eval, *others.split()],
     }
-
-
-def _timed(command: list[str], folder: Path) -> tuple[float, float]:
-    """Returns seconds on the clock and of the processor.
-
-    Raises:
-        RuntimeError: if the command fails, with the end of what it said.
-    """
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
-    said = folder / "said"
-    with said.open("wb") as file:
-        started = time.perf_counter()
-        pid = os.posix_spawn(
-            command[0],
-            command,
-            {**os.environ, **offline},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, file.fileno(), 1),
-                (os.POSIX_SPAWN_DUP2, file.fileno(), 2),
-            ],
-        )
-        _, status, used = os.wait4(pid, 0)
-        wall = time.perf_counter() - started
-    if status:
-        raise RuntimeError(f"{' '.join(command)}: {said.read_text(errors='replace')[-500:]}")
-    print(f"{command[0]}: {wall:.2f} s", file=sys.stderr)
-    return wall, used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

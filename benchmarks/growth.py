@@ -9,16 +9,14 @@ and results included. Prints a table of medians and draws it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims.memory import BOARDS, MEGABYTE
+from benchmarks.claims.memory import BOARDS, MEGABYTE, run_apart
+from benchmarks.figures import styled
 
 _REPEATS = (8, 24, 80, 240, 800)
 
@@ -32,7 +30,11 @@ def main() -> None:
     runs: dict[int, list[tuple[float, float, float]]] = {}
     for _ in range(chosen.rounds):
         for repeats in _REPEATS:
-            runs.setdefault(BOARDS * repeats, []).append(_run(repeats))
+            took = run_apart(repeats)
+            print(f"{repeats} repeats: {took.seconds:.1f} s", file=sys.stderr)
+            runs.setdefault(BOARDS * repeats, []).append(
+                (took.seconds, took.processor, took.peak / MEGABYTE)
+            )
     found = {
         episodes: tuple(map(statistics.median, zip(*took, strict=True)))
         for episodes, took in runs.items()
@@ -47,36 +49,9 @@ def main() -> None:
     )
 
 
-def _run(repeats: int) -> tuple[float, float, float]:
-    """Returns seconds on the clock and of the processor, and megabytes at most."""
-    command = [sys.executable, "-m", "benchmarks.claims.memory", str(repeats)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}")
-    peak, seconds = json.loads(said.splitlines()[-1])
-    print(f"{repeats} repeats: {seconds:.1f} s", file=sys.stderr)
-    return seconds, used.ru_utime + used.ru_stime, peak / MEGABYTE
-
-
 def draw(found: Mapping[int, tuple[float, float]], path: Path) -> None:
     """Draws seconds and peak megabytes over the number of episodes."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams |= {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "spa-bench",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(7.0, 3.0))
+    figure, (left, right) = styled().subplots(1, 2, figsize=(7.0, 3.0))
     episodes = list(found)
     seconds, peaks = zip(*found.values(), strict=True)
     most = episodes[-1]

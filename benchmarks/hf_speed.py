@@ -26,14 +26,14 @@ import contextlib
 import json
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, smollm2
+from benchmarks.watch import Pass, Watch, forbid
 
 Ids = tuple[int, ...]
 
@@ -61,15 +61,6 @@ class _Setting:
     turns: int
     tokens: int
     repeats: int
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """One measurement: seconds on the clock, of the processor, and under forward passes."""
-
-    seconds: float
-    processor: float
-    forward: float
 
 
 def main() -> None:
@@ -119,7 +110,7 @@ def _model(name: str, device: str, dtype: str) -> tuple[Path, int, Any]:
     return folder, rows, resolve_dtype(dtype, device, load_config(find(str(folder))))
 
 
-def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[_Pass]]:
+def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[Pass]]:
     """Returns what each took, in turns so that a busy minute of the machine is everybody's."""
     from spa_bench.models import hf_load
     from spa_bench.models.hf_files import find
@@ -133,8 +124,8 @@ def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[_Pass
     )
     ends = _ends(ours, tokenizer)
     for model in (ours, theirs, paged):
-        _forbid(model, ends)
-    found: dict[str, list[_Pass]] = {}
+        forbid(model, ends)
+    found: dict[str, list[Pass]] = {}
     _ours(ours, tokenizer, setting)  # warm-up: memory, lazy imports
     for _ in range(setting.repeats):
         took, prompts = _ours(ours, tokenizer, setting)
@@ -148,7 +139,7 @@ def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[_Pass
     return found
 
 
-def _print(described: str, setting: _Setting, found: dict[str, list[_Pass]]) -> None:
+def _print(described: str, setting: _Setting, found: dict[str, list[Pass]]) -> None:
     written = 2 * setting.rows * setting.turns * setting.tokens
     rates = {
         name: statistics.median(written / one.seconds for one in passes)
@@ -165,7 +156,7 @@ def _print(described: str, setting: _Setting, found: dict[str, list[_Pass]]) -> 
         )
 
 
-def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[_Pass, list[list[Ids]]]:
+def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[Pass, list[list[Ids]]]:
     """Plays all conversations; returns the prompts of each turn too."""
     from spa_bench.models.hf import of_live
     from spa_bench.models.model import Message, Request, Sampling
@@ -197,15 +188,15 @@ def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[_Pass, list[li
         finally:
             await served.close()
 
-    watched = _Watch(model)
+    watched = Watch(model)
     asyncio.run(play())
     return watched.result(), prompts
 
 
-def _generate(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> _Pass:
+def _generate(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> Pass:
     import torch
 
-    with _Watch(model) as watched:
+    with Watch(model) as watched:
         for turn in prompts:
             ordered = sorted(turn, key=len)
             for start in range(0, len(ordered), setting.rows):
@@ -223,7 +214,7 @@ def _generate(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -
     return watched.result()
 
 
-def _continuous(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> _Pass:
+def _continuous(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> Pass:
     """One manager for all turns, with pages small enough that it can share what they begin with."""
     from transformers import ContinuousBatchingConfig
 
@@ -235,7 +226,7 @@ def _continuous(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting)
         max_batch_tokens=max(2048, longest),
         max_requests_per_batch=setting.rows,
     )
-    with _Watch(model) as watched, _manager(model, config, setting) as manager:
+    with Watch(model) as watched, _manager(model, config, setting) as manager:
         for turn in prompts:
             manager.add_requests([list(ids) for ids in turn], max_new_tokens=setting.tokens)
             for _ in turn:
@@ -253,7 +244,7 @@ def _manager(model: Any, config: Any, setting: _Setting) -> Generator[Any]:
         yield manager
 
 
-def _peers(setting: _Setting, ends: list[int]) -> Generator[tuple[str, _Pass]]:
+def _peers(setting: _Setting, ends: list[int]) -> Generator[tuple[str, Pass]]:
     begun = _conversations(2 * setting.rows)
     told = {
         "folder": str(setting.folder.resolve()),
@@ -275,7 +266,7 @@ def _peers(setting: _Setting, ends: list[int]) -> Generator[tuple[str, _Pass]]:
         for name, peer, script in _PEERS:
             if setting.turns == 1 or script == "inspect_hf.py":
                 said = peers.run(peer, script, file, folder=Path(folder))
-                yield name, _Pass(**json.loads(said))
+                yield name, Pass(**json.loads(said))
 
 
 def _state(messages: Sequence[Any]) -> str:
@@ -305,66 +296,6 @@ def _ends(model: Any, tokenizer: Any) -> list[int]:
 
     ends: Any = model.generation_config.eos_token_id
     return sorted(Template(tokenizer).stop_ids.union([ends] if isinstance(ends, int) else ends))
-
-
-def _forbid(model: Any, tokens: list[int]) -> None:
-    """Makes a model write none of some tokens, whoever draws them."""
-
-    def hook(module: Any, arguments: Any, output: Any) -> None:
-        output.logits[..., tokens] = -1e9
-
-    model.register_forward_hook(hook)
-
-
-class _Watch:
-    """Times a block and the forward passes in it; a context manager.
-
-    On CUDA a pass lasts from its first kernel to its last, as the device has it.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._cuda = model.device.type == "cuda"
-        self._marks: list[Any] = []
-        self._stack = contextlib.ExitStack()
-        self._seconds = self._processor = 0.0
-
-    def __enter__(self) -> _Watch:
-        mark: Callable[..., None] = lambda *_: self._marks.append(self._now())  # noqa: E731
-        for hook in (
-            self._model.register_forward_pre_hook(mark),
-            self._model.register_forward_hook(mark),
-        ):
-            self._stack.callback(hook.remove)
-        self._seconds, self._processor = -time.perf_counter(), -time.process_time()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._cuda:
-            import torch
-
-            torch.cuda.synchronize()
-        self._seconds += time.perf_counter()
-        self._processor += time.process_time()
-        self._stack.close()
-
-    def result(self) -> _Pass:
-        """Returns what was measured."""
-        pairs = zip(self._marks[::2], self._marks[1::2], strict=True)
-        if self._cuda:
-            forward = sum(begin.elapsed_time(end) for begin, end in pairs) / 1000
-        else:
-            forward = sum(end - begin for begin, end in pairs)
-        return _Pass(self._seconds, self._processor, forward)
-
-    def _now(self) -> Any:
-        if not self._cuda:
-            return time.perf_counter()
-        import torch
-
-        event: Any = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
 
 
 if __name__ == "__main__":

@@ -14,37 +14,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 
+from calls import PROMPT, Cost, measured
 from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
 
-_PROMPT = "x" * 1500
 
-
-async def measure(url: str, calls: int, in_flight: int) -> dict[str, float]:
+async def measure(url: str, calls: int, in_flight: int) -> Cost:
     """Returns milliseconds a call."""
     config = GenerateConfig(
         max_tokens=400, temperature=1.0, top_p=1.0, seed=1, max_connections=in_flight, max_retries=0
     )
     model = get_model("openai-api/fake/fake", base_url=url, api_key="none", config=config)
-    message = [ChatMessageUser(content=_PROMPT)]
+    message = [ChatMessageUser(content=PROMPT)]
 
-    async def wave(count: int) -> None:
-        async def worker() -> None:
-            for _ in range(count):
-                await model.generate(message)
-
-        await asyncio.gather(*(worker() for _ in range(in_flight)))
-
-    await wave(3)
-    each = max(1, calls // in_flight)
-    cpu, wall = time.process_time(), time.perf_counter()
-    await wave(each)
-    scale = 1000 / (each * in_flight)
-    return {
-        "cpu_ms": (time.process_time() - cpu) * scale,
-        "wall_ms": (time.perf_counter() - wall) * scale,
-    }
+    return await measured(lambda: model.generate(message), calls, in_flight)
 
 
 if __name__ == "__main__":

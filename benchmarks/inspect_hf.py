@@ -16,15 +16,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig, get_model
+from watch import Pass, Watch, forbid
 
 
-async def measure(told: dict[str, Any]) -> dict[str, float]:
+async def measure(told: dict[str, Any]) -> Pass:
     """Plays all conversations; returns what they took."""
     config = GenerateConfig(
         max_tokens=told["tokens"],
@@ -41,14 +42,7 @@ async def measure(told: dict[str, Any]) -> dict[str, float]:
         config=config,
     )
     api: Any = model.api
-    marks: list[float] = []
-
-    def forbid(module: Any, arguments: Any, output: Any) -> None:
-        output.logits[..., told["ends"]] = -1e9
-        marks.append(time.perf_counter())
-
-    api.model.register_forward_pre_hook(lambda *_: marks.append(time.perf_counter()))
-    api.model.register_forward_hook(forbid)
+    forbid(api.model, told["ends"])
     kinds = {"system": ChatMessageSystem, "user": ChatMessageUser}
 
     async def converse(begun: list[dict[str, str]], state: str, turns: int) -> None:
@@ -61,16 +55,11 @@ async def measure(told: dict[str, Any]) -> dict[str, float]:
 
     pairs = list(zip(told["conversations"], told["states"], strict=True))
     await asyncio.gather(*(converse(*pair, 1) for pair in pairs[:2]))  # warm-up
-    marks.clear()
-    started, processor = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(converse(*pair, told["turns"]) for pair in pairs))
-    return {
-        "seconds": time.perf_counter() - started,
-        "processor": time.process_time() - processor,
-        "forward": sum(end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)),
-    }
+    with Watch(api.model) as watched:
+        await asyncio.gather(*(converse(*pair, told["turns"]) for pair in pairs))
+    return watched.result()
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(asyncio.run(measure(json.loads(Path(sys.argv[1]).read_text())))))
+    print(json.dumps(asdict(asyncio.run(measure(json.loads(Path(sys.argv[1]).read_text()))))))

@@ -16,6 +16,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from spa_bench.registry import Registry
 from spa_bench.results.results import Results
 from spa_bench.runner.log import RunFolder
 from spa_bench.runner.replay import replay
+from spa_bench.task import Task
 
 TASKS = "sokoban_wm,frozenlake_wm,sudoku_wm"
 
@@ -92,9 +94,15 @@ def _points(name: str, minutes: float, results: Results, folder: Path) -> Iterat
         yield Point(name, result.task, minutes, observed or 0.0, predicted or 0.0, unchanged)
 
 
-def _unchanged(name: str, folder: Path) -> float:
+@cache
+def _task(name: str) -> tuple[Task, dict[str, Any]]:
+    """Returns a task, and the first state of each of its boards."""
     [task] = Registry().resolve([name])
-    boards = {instance.id: instance.state for instance in task.boards[0]}
+    return task, {instance.id: instance.state for instance in task.boards[0]}
+
+
+def _unchanged(name: str, folder: Path) -> float:
+    task, boards = _task(name)
     same = [
         turn.before == turn.after
         for episode in RunFolder(folder).episodes(lambda _: None)

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 
+from calls import PROMPT, Clock, Cost
 from lm_eval.api.instance import Instance
 from lm_eval.models.api_models import JsonChatStr
 from lm_eval.models.openai_completions import LocalChatCompletion
 
-_PROMPT = "x" * 1500
 
-
-def measure(url: str, calls: int, in_flight: int) -> dict[str, float]:
+def measure(url: str, calls: int, in_flight: int) -> Cost:
     """Returns milliseconds a call."""
     model = LocalChatCompletion(
         base_url=f"{url}/chat/completions", model="fake", num_concurrent=in_flight, max_retries=1
     )
-    prompt = JsonChatStr(json.dumps([{"role": "user", "content": _PROMPT}]))
+    prompt = JsonChatStr(json.dumps([{"role": "user", "content": PROMPT}]))
     how = {"until": [], "max_gen_toks": 400, "temperature": 1.0, "top_p": 1.0, "do_sample": True}
 
     def wave(count: int) -> None:
@@ -40,12 +38,9 @@ def measure(url: str, calls: int, in_flight: int) -> dict[str, float]:
 
     wave(3 * in_flight)
     count = max(1, calls // in_flight) * in_flight
-    cpu, wall = time.process_time(), time.perf_counter()
+    clock = Clock()
     wave(count)
-    return {
-        "cpu_ms": (time.process_time() - cpu) * 1000 / count,
-        "wall_ms": (time.perf_counter() - wall) * 1000 / count,
-    }
+    return clock.cost(count)
 
 
 if __name__ == "__main__":

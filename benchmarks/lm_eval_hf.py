@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from watch import Pass, Watch, forbid
 
 
-def measure(told: dict[str, Any]) -> dict[str, float]:
+def measure(told: dict[str, Any]) -> Pass:
     """Writes all replies; returns what they took."""
     model = HFLM(
         pretrained=told["folder"],
@@ -30,14 +31,7 @@ def measure(told: dict[str, Any]) -> dict[str, float]:
         dtype=told["dtype"],
         batch_size=told["rows"],
     )
-    marks: list[float] = []
-
-    def forbid(module: Any, arguments: Any, output: Any) -> None:
-        output.logits[..., told["ends"]] = -1e9
-        marks.append(time.perf_counter())
-
-    model.model.register_forward_pre_hook(lambda *_: marks.append(time.perf_counter()))
-    model.model.register_forward_hook(forbid)
+    forbid(model.model, told["ends"])
     how = {
         "until": [],
         "max_gen_toks": told["tokens"],
@@ -50,20 +44,14 @@ def measure(told: dict[str, Any]) -> dict[str, float]:
         for number, begun in enumerate(told["conversations"])
     ]
     model.generate_until(asked[:2], disable_tqdm=True)  # warm-up
-    marks.clear()
-    started, processor = time.perf_counter(), time.process_time()
-    replies = model.generate_until(asked, disable_tqdm=True)
-    found = {
-        "seconds": time.perf_counter() - started,
-        "processor": time.process_time() - processor,
-        "forward": sum(end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)),
-    }
+    with Watch(model.model) as watched:
+        replies = model.generate_until(asked, disable_tqdm=True)
     passes = -(-len(asked) // told["rows"]) * told["tokens"]
-    if len(replies) != len(asked) or len(marks) != 2 * passes:
-        raise SystemExit(f"lm-eval made {len(marks) // 2} forward passes, not {passes}")
-    return found
+    if len(replies) != len(asked) or watched.passes != passes:
+        raise SystemExit(f"lm-eval made {watched.passes} forward passes, not {passes}")
+    return watched.result()
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(measure(json.loads(Path(sys.argv[1]).read_text()))))
+    print(json.dumps(asdict(measure(json.loads(Path(sys.argv[1]).read_text())))))

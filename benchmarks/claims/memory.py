@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.claims.claim import Claim, Measured
+from benchmarks.claims.process import timed
 
 BOARDS = 125
 REPEATS = (8, 80, 800)
@@ -31,9 +32,8 @@ def memory_is_flat() -> Measured:
     seconds: dict[int, float] = {}
     for repeats in REPEATS:
         episodes = BOARDS * repeats
-        command = [sys.executable, "-m", "benchmarks.claims.memory", str(repeats)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks[episodes], seconds[episodes] = json.loads(done.stdout.splitlines()[-1])
+        took = run_apart(repeats)
+        peaks[episodes], seconds[episodes] = took.peak, took.seconds
     few, some, many = peaks
     growth = peaks[many] / peaks[few] - 1
     slower = (seconds[many] / many) / (seconds[some] / some)
@@ -44,6 +44,21 @@ def memory_is_flat() -> Measured:
         growth <= 0.1 and slower <= 1.25,
         f"{sizes} episodes; ms an episode, all told: {times}",
     )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run took: bytes at most, seconds of `evaluate`, and its process's CPU seconds."""
+
+    peak: float
+    seconds: float
+    processor: float
+
+
+def run_apart(repeats: int) -> Run:
+    """Evaluates in a process of its own."""
+    done = timed([sys.executable, "-m", "benchmarks.claims.memory", str(repeats)])
+    return Run(*json.loads(done.output.splitlines()[-1]), done.processor)
 
 
 def peak_bytes() -> int:

@@ -6,10 +6,10 @@ from torch import nn
 
 from spa_bench.errors import InputError
 from spa_trainers.memory import check_critic, explained, free_bytes, needed
-from spa_trainers.rl_settings import RlSettings
+from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.sft import TrainingError
 
-PLAIN = RlSettings(tasks=["frozenlake"])
+PLAIN = PpoSettings(tasks=["frozenlake"])
 
 
 class _Actor(nn.Module):
@@ -28,6 +28,9 @@ def test_what_a_critic_needs():
     assert needed(1000, 10, PLAIN) == 4 * (4 * 1000 + 3 * 10)
     with_reference = PLAIN.model_copy(update={"kl": 0.1})
     assert needed(1000, 1000, with_reference) == 4 * (4 + 3 + 1) * 1000
+    # a head on the actor's states is next to nothing
+    shared = PLAIN.model_copy(update={"critic": "shared"})
+    assert needed(1000, 1000, shared) == 4 * 3 * 1000
     # half of it on each of two GPUs, and a whole copy of the actor to play with
     assert needed(1000, 1000, PLAIN, 2) == 4 * (4 + 3) * 500 + 4 * 1000
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from spa_bench.errors import InputError
+from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.sft import TrainingError
 
@@ -18,7 +19,7 @@ _TRAINED = 3 * _WEIGHT
 """Bytes that training a weight takes beside it: its gradient and Adam's two means."""
 
 
-def needed(weights: int, trained: int, settings: RlSettings, processes: int = 1) -> int:
+def needed(weights: int, trained: int, settings: PpoSettings, processes: int = 1) -> int:
     """Returns the bytes that PPO needs once the actor is loaded, activations not counted.
 
     Args:
@@ -26,7 +27,7 @@ def needed(weights: int, trained: int, settings: RlSettings, processes: int = 1)
         trained: of the actor.
         processes: over which weights are spread; each then has a whole copy of the actor too.
     """
-    critic = 0 if getattr(settings, "critic", "own") == "shared" else weights
+    critic = 0 if settings.critic == "shared" else weights
     spread = critic * (_WEIGHT + _TRAINED) + trained * _TRAINED
     if processes > 1:
         spread = spread / processes + weights * _WEIGHT
@@ -34,7 +35,7 @@ def needed(weights: int, trained: int, settings: RlSettings, processes: int = 1)
     return round(spread) + reference
 
 
-def check_critic(actor: Any, settings: RlSettings, free: int, processes: int = 1) -> None:
+def check_critic(actor: Any, settings: PpoSettings, free: int, processes: int = 1) -> None:
     """Sees to it that a critic has room beside the actor.
 
     Args:
