@@ -32,11 +32,15 @@ $(VENV)/dev.stamp: $(VENV)/hf.stamp
 DEMO := runs/demo
 demo: $(VENV)/hf.stamp  ## let nano, a real model, play Sokoban between chance and perfection; make a page of it
 	@rm -rf $(DEMO)
+	@echo; echo "random play: the floor"
 	@$(BIN)/spa-bench evaluate --model baseline/random --tasks sokoban --output $(DEMO)/random
+	@echo; echo "perfect play: the ceiling"
 	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output $(DEMO)/oracle
+	@echo; echo "nano, a small real model, says what it sees and what it expects"
 	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model --tasks sokoban_wm \
 	  --limit 32 --repeats 4 --output $(DEMO)/nano
 	@$(BIN)/spa-bench view $(DEMO)/nano
+	@echo "open it in a browser: every step of every episode, belief beside truth"
 
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
