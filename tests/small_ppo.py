@@ -6,6 +6,7 @@ Rewards depend on what was written and on nothing else, so that there is somethi
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
@@ -38,9 +39,6 @@ SETTINGS = PpoSettings(
 
 def train(folder, steps, processes):
     torch.manual_seed(0)
-    trajectories.turn_rewards = lambda task, start, episode, settings: tuple(
-        len(turn.reply) % 7 / 7 for turn in episode.turns
-    )
     task = Registry().resolve(["frozenlake"])[0]
     limits = task.config.limits.model_copy(update={"new_tokens": 20, "turns": 3})
     task = replace(task, config=task.config.model_copy(update={"limits": limits}))
@@ -57,7 +55,12 @@ def train(folder, steps, processes):
     ppo = Ppo(
         settings, learner, tokenizer, [training], [held_out], frozenset(), folder, lambda _: None
     )
-    return ppo, ppo.run()
+    with patch.object(trajectories, "turn_rewards", _rewards):  # other tests have the real ones
+        return ppo, ppo.run()
+
+
+def _rewards(task, start, episode, settings):
+    return tuple(len(turn.reply) % 7 / 7 for turn in episode.turns)
 
 
 if __name__ == "__main__":
