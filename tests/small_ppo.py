@@ -64,4 +64,6 @@ def _rewards(task, start, episode, settings):
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), int(sys.argv[2]), Processes.started())
+    among = Processes.started()
+    train(Path(sys.argv[1]), int(sys.argv[2]), among)
+    among.end()  # torch may abort a process that leaves without it

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from spa_trainers.muon import MuonAndAdamW  # noqa: E402
+from spa_trainers.muon import Muon, MuonAndAdamW, orthogonal  # noqa: E402
 
 SETTINGS = {"muon_lr": 0.02, "learning_rate": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.01}
 
@@ -90,3 +90,30 @@ def test_what_is_saved_goes_on_exactly(make):
     for seed in range(3, 6):
         assert step(one, optimizer, seed) == step(other, again, seed)
     assert all(a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (5, 20), (20, 5)])
+def test_singular_values_come_near_one_and_vectors_stay(shape):
+    matrix = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    found = orthogonal(matrix)[0]
+    assert torch.linalg.svdvals(found).sub(1).abs().max() < 0.4
+    left, _, right = torch.linalg.svd(matrix[0], full_matrices=False)
+    inner = left.T @ found @ right.T
+    assert inner.sub(torch.diag(inner.diag())).abs().max() < 1e-4
+
+
+def test_it_moves_as_torchs_does_in_bfloat16():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 8), (12, 8), (8, 12), (8, 8)]
+    ours = [torch.nn.Parameter(torch.randn(s, generator=generator)) for s in shapes]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    one = Muon(ours, lr=0.1, momentum=0.9, weight_decay=0.1)
+    other = torch.optim.Muon(theirs, lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        one.step()
+        other.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0.01)

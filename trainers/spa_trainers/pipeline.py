@@ -109,7 +109,6 @@ class Pipeline:
             self._start_path()
         processes.wait()
         made = self._rl()
-        processes.wait()
         processes.end()
         return made
 

@@ -84,8 +84,9 @@ class Processes:
             dist.barrier()
 
     def end(self) -> None:
-        """Takes leave of the others."""
+        """Takes leave of the others, when all have come here."""
         if self.count > 1:
+            dist.barrier()
             dist.destroy_process_group()
 
     def sum(self, tensor: Tensor) -> Tensor:
