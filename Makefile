@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test test-vllm lint format fuzz mutation claims tasks schemas site first-results rows nano clean
+.PHONY: help demo test coverage test-vllm lint format fuzz mutation claims tasks schemas site first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -42,9 +42,15 @@ demo: $(VENV)/hf.stamp  ## let nano, a real model, play Sokoban between chance a
 	@$(BIN)/spa-bench view $(DEMO)/nano
 	@echo "open it in a browser: every step of every episode, belief beside truth"
 
+WORKERS ?= 2
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
-	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+coverage: $(VENV)/dev.stamp  ## run the tests and tell which branches of spa_bench and spa_trainers none of them takes
+	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	  --cov --cov-report term-missing:skip-covered
 
 # vLLM pins a torch and a transformers of its own; torchvision's build does not go with that torch.
 VLLM := .venv-vllm
