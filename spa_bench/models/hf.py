@@ -7,6 +7,8 @@
                                                  hf_cache      keys and values of a batch
                                                  hf_parked     those of earlier turns
                                                  hf_sampling   draws
+                                                 hf_scoring    log-probabilities of given tokens
+                                                 hf_forward    one pass over many rows
 
 Prompts end in the request's prefill. A prompt that leaves no room in the model's context window
 gets an empty reply that ended by length: that is a limit of the model, not a failure of the

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from transformers import cache_utils
 
+from spa_bench.models.hf_forward import growing_cache
+
 _ROOM = 64
 """Free columns, at least, once rows were moved: tokens that are written without a move."""
 
@@ -40,7 +42,7 @@ class Layout:
     @classmethod
     def of(cls, model: Any, device: torch.device) -> Layout:
         """Finds out by reading one token."""
-        native: Any = cache_utils.Cache(layer_class_to_replicate=cache_utils.DynamicLayer)
+        native = growing_cache()
         token = torch.zeros(1, 1, dtype=torch.int64, device=device)
         model(input_ids=token, past_key_values=native, use_cache=True, logits_to_keep=1)
         parts = [part for layer in native.layers for part in (layer.keys, layer.values)]

@@ -14,7 +14,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,8 +23,10 @@ from torch import Tensor
 from spa_bench.errors import ModelError
 from spa_bench.models.hf_batcher import Job
 from spa_bench.models.hf_cache import Cache, Layout, Row
+from spa_bench.models.hf_forward import Forward
 from spa_bench.models.hf_parked import Parked
 from spa_bench.models.hf_sampling import draw, uniforms
+from spa_bench.models.hf_scoring import batches, score
 
 _LOG = logging.getLogger("spa_bench")
 _SHARE = 8
@@ -32,8 +34,6 @@ _SHARE = 8
 much as reading many."""
 _PADDING = 16
 """Prompts of unlike lengths are read apart if padding would be over a sixteenth of a pass."""
-_LOGITS = 2**28
-"""The most logits of one scoring call: 1 GiB in float32."""
 
 
 @dataclass
@@ -77,8 +77,8 @@ class HFEngine:
         self.batch_size = batch_size
         self._model = model
         self._weights = list(model.parameters())
-        self._device: torch.device = model.device
-        self._vocabulary: int = model.config.get_text_config().vocab_size
+        self._forward = Forward(model)
+        self._device = self._forward.device
         self._stop_ids = frozenset(stop_ids)
         self._prefill_tokens = prefill_tokens
         self._jobs: list[Job] = []  # one a row, ended ones included until the rows are next moved
@@ -140,8 +140,9 @@ class HFEngine:
         return [waiting.popleft() for _ in range(ready)]
 
     def _admit(self, jobs: Sequence[Job]) -> None:
-        for chunk in self._chunks([_whole(job) for job in jobs if job.given is not None]):
-            self._score([prompt.job for prompt in chunk])
+        forward, scored = self._forward, [job for job in jobs if job.given is not None]
+        for batch in batches(scored, self._prefill_tokens, forward.vocabulary):
+            score(forward, batch)
         prompts = [self._recalled(job) for job in jobs if job.given is None]
         if prompts:
             self._leave()
@@ -154,19 +155,17 @@ class HFEngine:
         past = self._parked.pop(self._past_of(job)) if job.earlier else None
         self._missed |= past is None and job.earlier > 0
         # The last token of a row was written and never read.
-        return replace(_whole(job), past=past, known=job.earlier - 1 if past else 0)
+        ids, known = (*job.prompt, *job.completion), job.earlier - 1 if past else 0
+        return _Prompt(job, ids, past, known)
 
     def _chunks(self, prompts: Sequence[_Prompt]) -> Iterator[list[_Prompt]]:
         """Cuts prompts into forward passes, like lengths together to save padding."""
         chunk: list[_Prompt] = []
         for prompt in sorted(prompts, key=lambda prompt: prompt.unread):
-            rows = len(chunk) + 1
-            logits = rows * len(prompt.job.given or ()) * self._vocabulary
             padding = len(chunk) * (prompt.unread - chunk[-1].unread) if chunk else 0
             if chunk and (
-                rows * prompt.unread > self._prefill_tokens
+                (len(chunk) + 1) * prompt.unread > self._prefill_tokens
                 or padding * _PADDING > self._prefill_tokens
-                or logits > _LOGITS
             ):
                 yield chunk
                 chunk = []
@@ -196,9 +195,9 @@ class HFEngine:
         count = max(prompt.unread for prompt in prompts)  # of all: there is no hole in any row
         known = [max(0, len(prompt.ids) - count) for prompt in prompts]
         cache.put(first, [prompt.past for prompt in prompts], known, end - count)
-        ids, _ = self._padded([prompt.ids[-count:] for prompt in prompts])
+        ids, _ = self._forward.padded([prompt.ids[-count:] for prompt in prompts])
         width = max(len(prompt.ids) for prompt in prompts)
-        starts = self._on_device([width - len(prompt.ids) for prompt in prompts])
+        starts = self._forward.on_device([width - len(prompt.ids) for prompt in prompts])
         window = cache.window(slice(first, first + len(prompts)), end - width, end - count)
         jobs = [prompt.job for prompt in prompts]
         for job, reused in zip(jobs, known, strict=True):
@@ -222,8 +221,8 @@ class HFEngine:
         lengths = [_length(job) for job in self._jobs]
         width = max(map(_length, live))
         # A row that is over may be wider than that, and is nobody's any more.
-        starts = self._on_device([max(0, width - n) for n in lengths])
-        ids = self._on_device([[job.completion[-1]] for job in self._jobs])
+        starts = self._forward.on_device([max(0, width - n) for n in lengths])
+        ids = self._forward.on_device([[job.completion[-1]] for job in self._jobs])
         end = self._cache.end
         window = self._cache.window(slice(0, len(self._jobs)), end - width + 1, end)
         logits = self._forward(ids, starts, window, width - 1, keep=1)
@@ -271,50 +270,6 @@ class HFEngine:
         elif len(job.completion) >= job.new_tokens:
             job.stop_reason = "length"
 
-    def _score(self, jobs: Sequence[Job]) -> None:
-        """Teacher-forces `given` of every job."""
-        ids, starts = self._padded([(*job.prompt, *(job.given or ())) for job in jobs])
-        longest = max(len(job.given or ()) for job in jobs)
-        logits = self._forward(ids, starts, None, 0, keep=longest + 1)
-        for row, job in enumerate(jobs):
-            count = len(job.given or ())
-            before = logits[row, -count - 1 : -1].log_softmax(-1, dtype=torch.float32)
-            chosen = before.gather(-1, ids[row, ids.shape[1] - count :, None])
-            job.completion = list(job.given or ())
-            job.logprobs = _numbers(chosen[:, 0])
-            job.stop_reason = "stop"
-
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Returns token ids padded on the left, (B, T), and the column each row starts at, (B,)."""
-        width = max(map(len, rows))
-        # Any token will do as padding: it is masked.
-        ids = [[0] * (width - len(row)) + list(row) for row in rows]
-        return self._on_device(ids), self._on_device([width - len(row) for row in rows])
-
-    def _on_device(self, numbers: list[Any]) -> Tensor:
-        return torch.tensor(numbers, device=self._device)
-
-    def _forward(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
-        """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
-
-        Args:
-            ids: tokens.
-            starts: the column of the window that each row begins at, (B,).
-            window: the cache, as transformers takes it; None for none.
-            past: columns in the window.
-            keep: positions.
-        """
-        columns = torch.arange(past + ids.shape[1], device=self._device)
-        logits: Tensor = self._model(
-            input_ids=ids,
-            attention_mask=(columns >= starts[:, None]).long(),
-            position_ids=(columns[past:] - starts[:, None]).clamp_min(0),
-            past_key_values=window,
-            use_cache=window is not None,
-            logits_to_keep=keep,
-        ).logits
-        return logits
-
     def _retreat(self, jobs: list[Job], waiting: deque[Job]) -> None:
         self._jobs, self._cache = [], None
         spared = len(self._parked) > 0
@@ -338,10 +293,6 @@ class HFEngine:
 
 def _numbers(tensor: Any) -> list[Any]:
     return tensor.tolist()
-
-
-def _whole(job: Job) -> _Prompt:
-    return _Prompt(job, (*job.prompt, *(job.completion if job.given is None else job.given)))
 
 
 def _length(job: Job) -> int:

@@ -232,6 +232,40 @@ def test_given_tokens_score_the_same_alone_and_among_32(kind: str) -> None:
         assert job.logprobs == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_prompt_that_several_texts_continue_is_read_once(kind: str) -> None:
+    together = [
+        Job(
+            prompt=prompt(n),
+            given=tuple((7 * n + 3 * k + i * i) % VOCABULARY for i in range(1 + k)),
+        )
+        for n in range(4)
+        for k in range(8)
+    ]
+    read = 0
+
+    def count(_: Any, __: Any, inputs: dict[str, Any]) -> None:
+        nonlocal read
+        read += inputs["input_ids"].numel()
+
+    hook = net(kind).register_forward_pre_hook(count, with_kwargs=True)
+    finish(engine(kind), together)
+    hook.remove()
+    prompts = [len(prompt(n)) for n in range(4)]
+    assert read == len(prompts) * max(prompts) + len(together) * (8 - 1)
+    for job in together:
+        expected = forced_logprobs(net(kind), job.prompt, job.given or ())
+        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_scoring_in_small_batches_gives_the_same() -> None:
+    together = [Job(prompt=prompt(n // 3), given=prompt(n)) for n in range(24)]
+    finish(engine(prefill=64), together)
+    for job in together:
+        expected = forced_logprobs(net("llama"), job.prompt, job.given or ())
+        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+
+
 def test_scoring_and_writing_go_on_side_by_side() -> None:
     expected = written_alone("llama", 20, 24)
     writing = jobs(20)

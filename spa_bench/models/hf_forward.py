@@ -1,0 +1,64 @@
+"""One forward pass over rows of unlike lengths.
+
+Torch is imported at module level: import this file only where a model is about to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import cache_utils
+
+
+class Forward:
+    """Calls a causal language model of transformers.
+
+    Attributes:
+        device: the model's.
+        vocabulary: logits of a token.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.device: torch.device = model.device
+        self.vocabulary: int = model.config.get_text_config().vocab_size
+        self._model = model
+
+    def __call__(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
+        """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
+
+        Args:
+            ids: tokens.
+            starts: the column of the window that each row begins at, (B,).
+            window: the cache, as transformers takes it; None for none.
+            past: columns in the window.
+            keep: positions.
+        """
+        columns = torch.arange(past + ids.shape[1], device=self.device)
+        logits: Tensor = self._model(
+            input_ids=ids,
+            attention_mask=(columns >= starts[:, None]).long(),
+            position_ids=(columns[past:] - starts[:, None]).clamp_min(0),
+            past_key_values=window,
+            use_cache=window is not None,
+            logits_to_keep=keep,
+        ).logits
+        return logits
+
+    def padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Returns token ids padded on the left, (B, T), and the column each row starts at, (B,)."""
+        width = max(map(len, rows))
+        # Any token will do as padding: it is masked.
+        ids = [[0] * (width - len(row)) + list(row) for row in rows]
+        return self.on_device(ids), self.on_device([width - len(row) for row in rows])
+
+    def on_device(self, numbers: list[Any]) -> Tensor:
+        """Returns numbers as a tensor."""
+        return torch.tensor(numbers, device=self.device)
+
+
+def growing_cache() -> Any:
+    """Returns an empty cache that keeps all of every layer, those with a sliding window too."""
+    return cache_utils.Cache(layer_class_to_replicate=cache_utils.DynamicLayer)
