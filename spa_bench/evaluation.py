@@ -468,7 +468,7 @@ def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
                 hash=task.hash,
                 repeats=repeats,
                 boards=len(plan.boards(task)),
-                skipped_seeds=[skipped.seed for skipped in task.boards[1]],
+                skipped_seeds=plan.skipped_seeds(task),
                 config=task.config.model_dump(mode="json"),
                 trained_on=_overlap(model, plan.boards(task)),
             )

@@ -201,6 +201,10 @@ class Skipped:
     reason: str
 
 
+Boards = tuple[tuple[Instance, ...], tuple[Skipped, ...]]
+"""Boards in order, and the seeds that have none."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A task ready to be played.
@@ -245,14 +249,32 @@ class Task:
         own = self.config.limits
         return Limits(own.turns, own.actions_per_turn, own.actions)
 
-    @cached_property
-    def boards(self) -> tuple[tuple[Instance, ...], tuple[Skipped, ...]]:
+    @property
+    def boards(self) -> Boards:
         """The task's boards in order, and the seeds that were asked for and have none."""
+        return self.first_boards(None)
+
+    def first_boards(self, limit: int | None) -> Boards:
+        """Returns the first boards, and the seeds tried for them that have none; None is all.
+
+        No others are made: the questions about one board can take a while.
+        """
+        bounds = [most for most in (limit, self.config.instances.count) if most is not None]
+        most = min(bounds, default=None)
+        if most not in self._boards:
+            self._boards[most] = self._find_boards(most)
+        return self._boards[most]
+
+    @cached_property
+    def _boards(self) -> dict[int | None, Boards]:
+        return {}
+
+    def _find_boards(self, most: int | None) -> Boards:
         wanted = self.config.instances
         found: list[Instance] = []
         skipped: list[Skipped] = []
         for seed in wanted.seed_list():
-            if wanted.count is not None and len(found) >= wanted.count:
+            if most is not None and len(found) >= most:
                 break
             try:
                 with plugin_code(
@@ -265,7 +287,7 @@ class Task:
                         found.append(Instance(name, seed, state, key))
             except NoBoardError as error:
                 skipped.append(Skipped(seed, str(error)))
-        return tuple(found[: wanted.count]), tuple(skipped)
+        return tuple(found[:most]), tuple(skipped)
 
     def opening_message(self, state: str, turn: int, actions_left: int) -> str:
         """Returns the user message that opens a conversation: normally that of turn 1."""

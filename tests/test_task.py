@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import SLIPPERY, changed, sokoban_task, table_task
+from worlds import SLIPPERY, TableWorld, changed, sokoban_task, table_task
 
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.errors import InputError
@@ -283,6 +283,17 @@ def test_built_in_tasks_have_hashes_of_their_own() -> None:
     assert len({task.hash for task in tasks}) == len(tasks)
 
 
+@dataclass(frozen=True)
+class Asked(TableWorld):
+    """Remembers which seeds it was asked for."""
+
+    asked: list[int] = field(default_factory=list[int], compare=False)
+
+    def initial_state(self, seed: int) -> int:
+        self.asked.append(seed)
+        return super().initial_state(seed)
+
+
 # -- boards ---------------------------------------------------------------------------------------
 
 
@@ -307,6 +318,21 @@ def test_seeds_without_a_board_are_skipped_with_their_reason() -> None:
 def test_a_count_does_not_count_seeds_without_a_board() -> None:
     task = table_task(instances={"split": "all", "seeds": "0-7", "count": 3})
     assert [board.seed for board in task.boards[0]] == [0, 2, 4]
+
+
+@given(limit=st.integers(1, 4), count=st.none() | st.integers(1, 9))
+def test_the_first_boards_are_the_first_of_all(limit: int, count: int | None) -> None:
+    task = table_task(instances={"split": "all", "seeds": "0-7", "count": count})
+    boards, skipped = task.first_boards(limit)
+    assert boards == task.boards[0][:limit]
+    assert [one.seed for one in skipped] == list(range(1, boards[-1].seed, 2))
+
+
+def test_no_more_boards_are_made_than_asked_for() -> None:
+    world = Asked(SLIPPERY.table, asked=[])
+    task = table_task(world, instances={"split": "all", "seeds": "0-9999"})
+    assert [board.seed for board in task.first_boards(2)[0]] == [0, 2]
+    assert world.asked == [0, 1, 2]
 
 
 def test_the_splits_are_disjoint_and_together_everything() -> None:

@@ -93,7 +93,7 @@ async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perp
         ModelError: if it cannot score one of these.
         ModelGoneError: if it can score nothing any more.
     """
-    scorer, boards = check_scores(model), task.boards[0][:limit]
+    scorer, boards = check_scores(model), task.first_boards(limit)[0]
     in_flight = asyncio.Semaphore(max(1, model.concurrency))
 
     async def score(text: str) -> tuple[int, float]:

@@ -39,7 +39,11 @@ class Plan:
         return tuple(self.shard.deal(self._limited(task), before))
 
     def _limited(self, task: Task) -> tuple[Instance, ...]:
-        return task.boards[0][: self.limit]
+        return task.first_boards(self.limit)[0]
+
+    def skipped_seeds(self, task: Task) -> list[int]:
+        """Returns the seeds tried for a task's boards, in all shards, that have none."""
+        return [skipped.seed for skipped in task.first_boards(self.limit)[1]]
 
     @property
     def partial(self) -> bool:
