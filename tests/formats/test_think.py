@@ -158,6 +158,10 @@ def test_what_is_composed_begins_with_the_prefill() -> None:
     assert think.compose(Content(answer="Up")).startswith(think.prefill)
 
 
+def test_what_is_not_said_is_left_empty() -> None:
+    assert think.compose(Content(answer="Up")) == "<think></think><answer>Up</answer>"
+
+
 @given(st.lists(plain.filter(lambda t: t.strip() == t != "" and "|" not in t)))
 def test_actions_joined_by_the_separator_are_split_again(actions: list[str]) -> None:
     assert split_actions(" || ".join(actions)) == actions

@@ -90,5 +90,12 @@ def test_what_is_composed_is_read_back(mode: str, reasoning: str) -> None:
     assert between == (f"\n{reasoning}\n" if reasoning else "\n")
 
 
+def test_what_is_not_said_is_left_empty() -> None:
+    assert form.compose(Content(answer="Up")) == (
+        "<think>\n<observation>\n\n</observation>\n<prediction>\n\n</prediction>\n</think>"
+        "<answer>Up</answer>"
+    )
+
+
 def test_it_states_beliefs_and_has_its_name() -> None:
     assert (form.name, form.prefill, form.believes) == ("world_model", "<think>", True)
