@@ -42,7 +42,7 @@ def clustered(
     if not whole:
         return NOTHING
     pairs = list(zip(board_values, shares, strict=True))
-    p = min(max(math.fsum(value * share for value, share in pairs) / whole, 0.0), 1.0)
+    p = math.fsum(value * share for value, share in pairs) / whole
     if n == 1:
         return Estimate(p, math.nan, math.nan)
     squares = math.fsum((share * (value - p)) ** 2 for value, share in pairs)

@@ -111,6 +111,12 @@ def test_one_board_has_a_value_and_no_interval() -> None:
     assert math.isnan(estimate.high)
 
 
+@pytest.mark.parametrize("n", [16, 52])  # where rounding would lead above 1, or end below it
+def test_an_interval_at_the_edge_ends_exactly_there(n: int) -> None:
+    assert clustered([1.0] * n, n).high == 1.0
+    assert clustered([0.0] * n, n).low == 0.0
+
+
 def test_no_boards_have_nothing() -> None:
     assert all(math.isnan(x) for x in (clustered([], 0).value, clustered([], 0).low))
 

@@ -96,6 +96,12 @@ def test_many_boards_are_tested_by_9999_draws() -> None:
     assert paired([0.9, 0.8] * 30, [0.1] * 60).boards == 60
 
 
+def test_the_draws_are_published_ones() -> None:
+    # the same logs give the same p-value in every release; another seed gives another one
+    first, second = [1.0, 0.5, 0.0, 0.75] * 10, [0.5, 0.5, 0.25, 0.5] * 10
+    assert paired(first, second).p_value == 0.0114
+
+
 def test_two_boards_can_be_compared() -> None:
     result = paired([1.0, 0.75], [0.0, 0.5])
     assert (result.boards, result.difference.value, result.p_value) == (2, 0.625, 0.5)

@@ -134,6 +134,11 @@ def test_floor_and_ceiling_that_differ_by_rounding_only_are_equal() -> None:
     assert math.isnan(normalised(0.3, 1 / 3, math.nextafter(1 / 3, 1)))
 
 
+def test_the_least_difference_that_counts_is_1e_9() -> None:
+    assert normalised(1e-9, 0.0, 1e-9) == 1
+    assert math.isnan(normalised(9e-10, 0.0, 9e-10))
+
+
 @pytest.mark.parametrize("position", range(3))
 def test_an_unknown_number_makes_an_unknown_score(position: int) -> None:
     numbers = [0.5, 0.0, 1.0]
