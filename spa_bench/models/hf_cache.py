@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -49,14 +50,10 @@ class Layout:
         shapes = tuple((part.shape[1], part.shape[3]) for part in parts)
         return cls(shapes, parts[0].dtype, device)
 
-    def blocks(self, rows: int, columns: int) -> dict[tuple[int, int], Tensor]:
-        """Returns memory of any content: of each shape, (parts, rows, heads, columns, size)."""
-        return {
-            (heads, size): torch.empty(
-                count, rows, heads, columns, size, dtype=self.dtype, device=self.device
-            )
-            for (heads, size), count in Counter(self.shapes).items()
-        }
+    def memory(self, shape: tuple[int, int], rows: int, columns: int) -> Tensor:
+        """Returns memory of any content for one part: (rows, heads, columns, size)."""
+        heads, size = shape
+        return torch.empty(rows, heads, columns, size, dtype=self.dtype, device=self.device)
 
 
 Row = list[Tensor]
@@ -106,7 +103,9 @@ class Cache:
         self._layout = layout
         self._most = most
         self._rows = self._columns = 0
-        self._blocks = layout.blocks(0, 0)
+        self._blocks: dict[tuple[int, int], list[Tensor]] = {}  # of each shape its parts
+        for shape in layout.shapes:
+            self._blocks.setdefault(shape, []).append(layout.memory(shape, 0, 0))
 
     @property
     def full(self) -> bool:
@@ -134,21 +133,20 @@ class Cache:
         kept = min(self.end, width)
         if rows <= self._rows and width + _ROOM <= self._columns:
             for block in self._blocks.values():
-                for part in block[:, :used]:  # one after the other: each move needs a copy
-                    part[:, :, width - kept : width] = part[
-                        :, :, self.end - kept : self.end
-                    ].clone()
-                    part[:, :, : width - kept] = 0
+                for part in block:  # one after the other: each move needs a copy
+                    moved = part[:used, :, self.end - kept : self.end].clone()
+                    part[:used, :, width - kept : width] = moved
+                    part[:used, :, : width - kept] = 0
         else:
             if rows > self._rows:
                 self._rows = max(rows, min(2 * self._rows, self._most))
             self._columns = width + max(_ROOM, width // 2)
-            blocks = self._layout.blocks(self._rows, self._columns)
-            for shape in list(blocks):
-                old = self._blocks.pop(shape)[:, :used, :, self.end - kept : self.end]
-                blocks[shape][:, :used, :, width - kept : width] = old
-                blocks[shape][:, :used, :, : width - kept] = 0
-            self._blocks = blocks
+            for shape, block in self._blocks.items():
+                for number, part in enumerate(block):  # and so is each let go before the next
+                    new = self._layout.memory(shape, self._rows, self._columns)
+                    new[:used, :, width - kept : width] = part[:used, :, self.end - kept : self.end]
+                    new[:used, :, : width - kept] = 0
+                    block[number] = new
         self.end = width
 
     def fits(self, rows: int, width: int) -> bool:
@@ -168,14 +166,17 @@ class Cache:
         gaps = sorted(set(order) - set(kept))
         for gap, row in zip(gaps, kept[len(kept) - len(gaps) :], strict=True):
             order[gap] = row
-            for block in self._blocks.values():
-                block[:, gap, :, : self.end] = block[:, row, :, : self.end]
+            for part in chain.from_iterable(self._blocks.values()):
+                part[gap, :, : self.end] = part[row, :, : self.end]
         return order
 
     def take(self, row: int, length: int) -> Row:
         """Returns a copy of the last `length` columns of a row."""
         columns = slice(self.end - length, self.end)
-        return [block[:, row, :, columns].clone() for block in self._blocks.values()]
+        return [
+            torch.stack([part[row, :, columns] for part in block])
+            for block in self._blocks.values()
+        ]
 
     def put(self, first: int, rows: Sequence[Row | None], lengths: Sequence[int], end: int) -> None:
         """Fills places from `first` on: the first tokens of each row, ending before column `end`.
@@ -187,8 +188,9 @@ class Cache:
             end: the column after their last.
         """
         for index, block in enumerate(self._blocks.values()):
-            # Not what was there before: a masked NaN is still a NaN after attention.
-            block[:, first : first + len(rows), :, :end] = 0
-            for place, (row, length) in enumerate(zip(rows, lengths, strict=True), first):
-                if row is not None:
-                    block[:, place, :, end - length : end] = row[index][:, :, :length]
+            for number, part in enumerate(block):
+                # Not what was there before: a masked NaN is still a NaN after attention.
+                part[first : first + len(rows), :, :end] = 0
+                for place, (row, length) in enumerate(zip(rows, lengths, strict=True), first):
+                    if row is not None:
+                        part[place, :, end - length : end] = row[index][number, :, :length]
