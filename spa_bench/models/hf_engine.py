@@ -137,7 +137,13 @@ class HFEngine:
             ordered = sorted(waiting, key=lambda job: self._past_of(job) not in self._parked)
             waiting.clear()
             waiting.extend(ordered)
-        return [waiting.popleft() for _ in range(ready)]
+        taken = [waiting.popleft() for _ in range(ready)]
+        # Not half of the texts that continue a prompt: it would be read twice.
+        while taken and waiting and _one_reading(taken[-1], waiting[0]):
+            if _one_reading(taken[0], taken[-1]):
+                break
+            waiting.appendleft(taken.pop())
+        return taken
 
     def _admit(self, jobs: Sequence[Job]) -> None:
         forward, scored = self._forward, [job for job in jobs if job.given is not None]
@@ -293,6 +299,11 @@ class HFEngine:
 
 def _numbers(tensor: Any) -> list[Any]:
     return tensor.tolist()
+
+
+def _one_reading(job: Job, other: Job) -> bool:
+    """Whether both are scored, after the same prompt."""
+    return job.given is not None and other.given is not None and job.prompt == other.prompt
 
 
 def _length(job: Job) -> int:
