@@ -158,6 +158,10 @@ def test_what_is_composed_begins_with_the_prefill() -> None:
     assert think.compose(Content(answer="Up")).startswith(think.prefill)
 
 
+def test_it_states_no_beliefs_and_has_its_name() -> None:
+    assert (think.name, think.prefill, think.believes) == ("think", "<think>", False)
+
+
 def test_what_is_not_said_is_left_empty() -> None:
     assert think.compose(Content(answer="Up")) == "<think></think><answer>Up</answer>"
 
