@@ -108,7 +108,8 @@ def resolve_dtype(name: str, device: str, config: Any) -> Any:
     """Returns torch's type of the weights.
 
     'auto' is bfloat16 on CUDA (float16 on cards without it) and the checkpoint's own type
-    elsewhere, but never float16 on a CPU, which computes it slowly.
+    elsewhere, but on a CPU never one that it computes slowly: float16, and bfloat16 where the
+    processor has no instructions for it.
     """
     torch = _import("torch")
     if name != "auto":
@@ -116,7 +117,19 @@ def resolve_dtype(name: str, device: str, config: Any) -> Any:
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     stored = getattr(config.get_text_config(), "dtype", None) or torch.float32
-    return torch.float32 if device == "cpu" and stored == torch.float16 else stored
+    if device == "cpu" and (stored == torch.float16 or not cpu_has_bfloat16()):
+        return torch.float32
+    return stored
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies matrices in bfloat16 about as fast as in float32.
+
+    Without instructions for it, it takes more than ten times as long.
+    """
+    torch = _import("torch")
+    available: bool = torch.backends.mkldnn.is_available()
+    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def needs_peft() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hf_tiny import save, tokenizer
 
 from spa_bench.errors import InputError
-from spa_bench.models import hf, hf_files
+from spa_bench.models import hf, hf_files, hf_load
 from spa_bench.models.model import ModelOptions
 
 
@@ -241,3 +241,24 @@ def test_a_fingerprint_reads_little_of_a_large_file(tmp_path: Path) -> None:
     with large.open("wb") as file:
         file.truncate(2**40)
     assert hf_files._fingerprint([large]).startswith("sha256-sample:")  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "stored", "instructions", "found"),
+    [
+        ("auto", "cpu", "bfloat16", True, "bfloat16"),
+        ("auto", "cpu", "bfloat16", False, "float32"),
+        ("auto", "cpu", "float16", True, "float32"),
+        ("auto", "cpu", "float32", False, "float32"),
+        ("bfloat16", "cpu", "float32", False, "bfloat16"),
+    ],
+)
+def test_a_cpu_gets_no_type_that_it_computes_slowly(
+    monkeypatch, asked, device, stored, instructions, found
+):
+    import torch
+    from transformers import LlamaConfig
+
+    monkeypatch.setattr(hf_load, "cpu_has_bfloat16", lambda: instructions)
+    config = LlamaConfig(dtype=getattr(torch, stored))
+    assert hf_load.resolve_dtype(asked, device, config) is getattr(torch, found)

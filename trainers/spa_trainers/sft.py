@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from spa_bench.errors import InputError, SpaBenchError
+from spa_bench.models.hf_load import cpu_has_bfloat16
 from spa_bench.privacy import no_telemetry
 from spa_trainers.tokens import IGNORED, Example, Labels, Merge
 
@@ -114,6 +115,8 @@ def fine_tune(
     no_telemetry()  # a trainer of TRL's reports home when it is made
     set_seed(settings.seed)
     cuda = torch.cuda.is_available()
+    if settings.dtype == "bfloat16" and not (cuda or cpu_has_bfloat16()):
+        _LOG.warning("this processor computes bfloat16 slowly; try sft.dtype=float32")
     lora = None if settings.lora is None else lora_config(settings.lora)
     data = Dataset.from_dict(
         {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
