@@ -16,8 +16,7 @@ class RandomPlayer(Baseline):
 
     A reply is well formed in every way: it names actions that exist, and where the format asks
     for states, it copies the one it was shown, as observation and as prediction. A model that
-    imitates this player learns to read and to write, and nothing of what actions do. The plan is
-    numbered, so that a small model finds each action again when it answers.
+    imitates this player learns to read and to write, and nothing of what actions do.
 
     Args:
         name: for logs and seeds.
@@ -33,12 +32,10 @@ class RandomPlayer(Baseline):
         seen = request.privileged
         assert seen is not None, "declared in the capabilities"
         actions = self.choose(seen, request.seed)
-        named = list(map(seen.environment.format_action, actions))
-        chosen = f" {SEPARATOR} ".join(named)
-        plan = " ".join(f"{number}. {action}" for number, action in enumerate(named, start=1))
+        chosen = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         shown = seen.environment.observe(seen.state, seen.observation)
         message = seen.compose(
-            Content(answer=chosen, reasoning=plan, observation=shown, prediction=shown)
+            Content(answer=chosen, reasoning=chosen, observation=shown, prediction=shown)
         )
         return Reply(text=message.removeprefix(request.prefill), stop_reason="stop", prefilled=True)
 
