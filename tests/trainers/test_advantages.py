@@ -59,6 +59,16 @@ def test_turn_gae_worked_out_by_hand():
     assert returns.tolist() == [[5.25, 8.5, 7.5, 11.0]]
 
 
+def test_turns_may_be_counted_from_any_number():
+    more = {"gamma": 0.9, "lam": 0.8, "turn_gamma": 0.7, "turn_lam": 0.6}
+    mask, turn = torch.ones(1, 4, dtype=torch.bool), torch.tensor([[0, 0, 1, 1]])
+    rewards, values = _t([0, 1, 0, 10]), _t([1, 2, 3, 4])
+    expected, _ = turn_gae(rewards, values, mask, turn, **more)
+    for first in (1, 2):
+        found, _ = turn_gae(rewards, values, mask, turn + first, **more)
+        assert found.equal(expected)
+
+
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**31))
 
 
