@@ -1,0 +1,39 @@
+"""`instances make` and `instances check` on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spa_bench.cli import main
+
+
+def spa(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as exited:
+        main(["instances", *arguments, "--tasks", "frozenlake,frozenlake_grid"])
+    assert isinstance(exited.value.code, int)
+    return exited.value.code
+
+
+def test_manifests_that_were_made_are_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path)
+    assert spa("make", "--folder", folder) == 0
+    assert capsys.readouterr().out == f"1 manifests in {folder}\n"
+    assert spa("check", "--folder", folder) == 0
+    assert capsys.readouterr().out == "1 manifests, 128 boards, 0 problems\n"
+
+
+def test_a_manifest_that_is_wrong_exits_with_2_and_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spa("make", "--folder", str(tmp_path))
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text().replace("d4:", "d5:", 1))
+    capsys.readouterr()
+    assert spa("check", "--folder", str(tmp_path)) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {path}: board frozenlake/4x4/ragen/123 is d5:")
+    assert said.out == "1 manifests, 128 boards, 1 problems\n"
