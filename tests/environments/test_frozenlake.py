@@ -91,6 +91,11 @@ def test_a_formatted_action_is_read_back(environment: FrozenLake, move) -> None:
     assert environment.parse_action(f" {environment.format_action(move).upper()}\n") == move
 
 
+def test_actions_are_called_what_gymnasium_calls_them() -> None:
+    names = [FrozenLake().format_action(move) for move in MOVES]
+    assert names == ["Left", "Down", "Right", "Up"]
+
+
 @given(environments, st.text())
 def test_no_text_makes_the_readers_raise(environment: FrozenLake, text: str) -> None:
     environment.parse_action(text)
@@ -198,10 +203,11 @@ def test_what_is_no_lake_is_refused(text: str) -> None:
         {"symbols": "PPOGX√"},
         {"symbols": "P OGX√"},
         {"action_names": ("a", "A", "b", "c")},
+        {"action_names": ("a||b", "c", "d", "e")},
     ],
 )
 def test_bad_settings_are_refused(settings) -> None:
-    with pytest.raises(ValueError, match=r"size|p_frozen|symbols|action_names"):
+    with pytest.raises(ValueError, match=r"size|p_frozen|symbols|action.names?"):
         FrozenLake(**settings)
 
 
