@@ -22,6 +22,8 @@ def start(folder: Path, *more: str, limit: int | None = None) -> subprocess.Pope
     """Starts a run in a process of its own, which may write no file longer than `limit` bytes."""
 
     code = "from spa_bench.cli import main; main()"
+    # a shell has what it starts in the background ignore the signal, and what that starts too
+    code = f"import signal as s; s.signal(s.SIGINT, s.default_int_handler); {code}"
     if limit is not None:
         code = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({limit}, {limit})); {code}"
     return subprocess.Popen(

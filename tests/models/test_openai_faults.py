@@ -174,9 +174,12 @@ def test_what_does_not_pass_is_one_clear_line_after_a_bounded_number_of_tries(na
     async def scenario() -> None:
         fault, timeout = AGAIN[name], _patience(name, "0.1")
         async with _served(default=fault, tries="3", timeout=timeout) as (model, server):
-            with pytest.raises(ModelError, match=r"after \d+ tries") as error:
+            with pytest.raises(ModelError, match="tries") as error:
                 await model.generate(REQUEST)
-            assert 2 <= len(server.requests) <= 16
+            tries = re.search(r"after (\d+) tries", str(error.value))
+            assert tries is not None
+            assert 2 <= int(tries[1]) <= 16
+            assert len(server.requests) <= 16  # on a busy machine a try may end before it is heard
             assert server.base_url in str(error.value)
             assert str(error.value).isprintable()
             assert len(str(error.value)) < 500
