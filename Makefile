@@ -47,10 +47,12 @@ test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+# One test is left out: the process it gives a full disk has no room for coverage's own file either.
 coverage: $(VENV)/dev.stamp  ## run the tests and tell which branches of spa_bench and spa_trainers none of them takes
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
-	  --cov --cov-report term-missing:skip-covered
+	  --cov --cov-report term-missing:skip-covered \
+	  --deselect tests/e2e/test_kill_resume.py::test_a_full_disk_is_one_line_and_the_run_can_be_resumed
 
 # vLLM pins a torch and a transformers of its own; torchvision's build does not go with that torch.
 VLLM := .venv-vllm
