@@ -1,6 +1,7 @@
 """Labels: which tokens carry loss, decoded and read."""
 
 import asyncio
+from dataclasses import replace
 
 import hf_tiny
 import pytest
@@ -112,6 +113,36 @@ def test_merged_rows_train_the_same_tokens_each_once(tokenizer, rows):
         rows_of = [e for e in single if example.input_ids[: len(e.input_ids)] == e.input_ids]
         assert rows_of
         assert max(len(e.input_ids) for e in rows_of) == len(example.input_ids)
+
+
+STRIPS_REASONING = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}"
+    "{{ '<|im_start|>assistant\n' + m.content.split('</think>')[-1] + '<|im_end|>\n' }}"
+    "{% else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def _wordy(row):
+    """Makes the reasoning so long that a prompt without it is shorter than the row before."""
+
+    def more(text):
+        return text.replace("</think>", "so it is. " * 400 + "</think>")
+
+    messages = tuple(
+        (who, more(text) if who == "assistant" else text) for who, text in row.messages
+    )
+    return replace(row, reply=more(row.reply), messages=messages)
+
+
+@pytest.mark.parametrize("merge", ["turn", "episode"])
+def test_a_template_that_forgets_reasoning_trains_each_reply_whole_in_a_row_of_its_own(rows, merge):
+    tokenizer = hf_tiny.tokenizer(template=STRIPS_REASONING)
+    encoder = _encoder(tokenizer, "paper")
+    assert not encoder.template.append_only
+    examples = list(encoder.examples(map(_wordy, rows), merge, 100_000))
+    said = [_wordy(row).reply.removeprefix("<think>") for row in rows]
+    assert [_said(tokenizer, example) for example in examples] == said
 
 
 def test_rows_that_are_too_long_are_left_out(tokenizer, rows):

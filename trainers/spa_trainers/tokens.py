@@ -60,12 +60,13 @@ class Encoder:
 
         Rows that continue one another, as those of an episode do, must stand next to each other.
         """
-        if not self.template.append_only:
+        grows = self.template.append_only
+        if not grows:
             merge = "turn"
         chain: Example | None = None
         last: Row | None = None
         for row in rows:
-            extends = chain is not None and last is not None and _extends(row, last)
+            extends = grows and last is not None and _extends(row, last)
             extended = self.encode(row, chain if extends else None)
             if merge == "turn":
                 if len(extended.input_ids) <= max_length:
