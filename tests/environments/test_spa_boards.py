@@ -109,3 +109,16 @@ def test_new_parameters_leave_the_identity_of_the_papers_worlds_alone(
     world: AnyEnvironment, identity: str
 ) -> None:
     assert world.environment_id == identity
+
+
+@pytest.mark.parametrize(
+    ("world", "key"),
+    [
+        (Sokoban(), "d4:d15917e79ccc77cf61a74364"),
+        (FrozenLake(), "d4:0c71237078011be922878d3b"),
+        (Sudoku(), "sudoku-symmetries:7b60846f48d3efd432866004"),
+    ],
+)
+def test_keys_of_boards_are_the_published_ones(world: AnyEnvironment, key: str) -> None:
+    # they say which boards are for training and which for testing, in every manifest
+    assert world.board_key(world.initial_state(123)) == key
