@@ -1,10 +1,10 @@
 """Plays, packs and verifies the leaderboard's own rows.
 
-    python -m benchmarks.leaderboard_rows [ROW ..]
+    python -m benchmarks.leaderboard_rows [ROW ..] [--tasks spa]
 
 Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf` and `smollm2-server`,
 SmolLM2-135M-Instruct through two backends, take hours on two cores; any other row is the path of a
-checkpoint with a card, such as checkpoints/nano-base. Every row is the group `spa`, all boards, the
+checkpoint with a card, such as checkpoints/nano-base-sokoban. A row is all boards of its tasks, the
 tasks' own repeats. Interrupt it at will: started again it goes on, from runs/rows/.
 """
 
@@ -31,7 +31,6 @@ from spa_bench.submission.pack import pack
 from spa_bench.submission.training import Step, from_log
 from spa_bench.submission.verify import samples_beside, verify, write_verification
 
-TASKS = "spa"
 RUNS = Path("runs/rows")
 SUBMISSIONS = Path("leaderboard/submissions")
 
@@ -80,11 +79,11 @@ def player(row: str) -> Iterator[Player]:
         yield Player(f"./{folder}", checkpoint=folder)
 
 
-def make(row: str) -> Path:
-    """Plays what a row owes, and returns the folder of its verified submission."""
+def make(row: str, tasks: str) -> Path:
+    """Plays what a row owes of its tasks, and returns the folder of its verified submission."""
     run = RUNS / Path(row).name
     with player(row) as chosen:
-        evaluate(chosen.model, TASKS, output=run, resume=run.exists(), **chosen.options)
+        evaluate(chosen.model, tasks, output=run, resume=run.exists(), **chosen.options)
         card = boards = None
         steps: list[Step] = []
         if chosen.checkpoint:
@@ -113,8 +112,10 @@ def main() -> None:
     """Makes rows, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("rows", nargs="*", default=["random", "oracle"])
-    for row in parser.parse_args().rows:
-        print(make(row))
+    parser.add_argument("--tasks", default="spa", help="names or groups, with commas between")
+    chosen = parser.parse_args()
+    for row in chosen.rows:
+        print(make(row, chosen.tasks))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """How fast a model learns a world: what it writes of states, over minutes of fine-tuning.
 
-    python -m benchmarks.learning_curve NAME=FOLDER .. [--tasks sokoban_wm,frozenlake_wm,sudoku_wm]
+    python -m benchmarks.learning_curve TASK:NAME=FOLDER ..
         [--boards 32] [--output runs/curve] [--write docs/figures/nano-curve.svg]
 
-Each FOLDER is the output of a training whose recipe kept `sft.snapshots`. Every snapshot plays the
-same boards, which no training plays, in the world-model format; the figure shows turns with an
+Each FOLDER is the output of a training whose recipe kept `sft.snapshots`, each TASK one in the
+world-model format, such as sokoban_wm; names are those of the lines, a panel a task. Every snapshot
+plays the same boards, which no training plays; the figure shows turns with an
 exact observation and an exact prediction. Beside them stands copying: the share of the same turns
 in which nothing changed, which is what a prediction that repeats the state gets.
 Interrupt it at will: started again it goes on.
@@ -30,8 +31,6 @@ from spa_bench.runner.log import RunFolder
 from spa_bench.runner.replay import replay
 from spa_bench.task import Task
 
-TASKS = "sokoban_wm,frozenlake_wm,sudoku_wm"
-
 
 @dataclass(frozen=True)
 class Point:
@@ -48,20 +47,20 @@ class Point:
 def main() -> None:
     """Plays, prints a table, draws."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("trainings", nargs="+", metavar="NAME=FOLDER")
-    parser.add_argument("--tasks", default=TASKS)
+    parser.add_argument("trainings", nargs="+", metavar="TASK:NAME=FOLDER")
     parser.add_argument("--boards", type=int, default=32, help="of each task, one episode each")
     parser.add_argument("--output", type=Path, default=Path("runs/curve"))
     parser.add_argument("--write", type=Path, default=Path("docs/figures/nano-curve.svg"))
     chosen = parser.parse_args()
     points: list[Point] = []
     for pair in chosen.trainings:
-        name, _, folder = pair.partition("=")
+        label, _, folder = pair.partition("=")
+        task, _, name = label.partition(":")
         for snapshot, minutes in _snapshots(Path(folder)):
-            output = chosen.output / name / snapshot.name
+            output = chosen.output / task / name / snapshot.name
             results = evaluate(
                 str(snapshot),
-                chosen.tasks,
+                task,
                 output=output,
                 limit=chosen.boards,
                 repeats=1,
@@ -75,7 +74,7 @@ def main() -> None:
     ]
     headers = ["task", "model", "minutes", "observed", "predicted", "copied"]
     print(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
-    _draw(points, chosen.tasks.split(","), chosen.write)
+    _draw(points, chosen.write)
 
 
 def _snapshots(folder: Path) -> Iterator[tuple[Path, float]]:
@@ -112,7 +111,8 @@ def _unchanged(name: str, folder: Path) -> float:
     return sum(same) / len(same) if same else 0.0
 
 
-def _draw(points: Sequence[Point], tasks: Sequence[str], path: Path) -> None:
+def _draw(points: Sequence[Point], path: Path) -> None:
+    tasks = list(dict.fromkeys(p.task for p in points))
     figure, axes = panels(len(tasks))
     for axis, task in zip(axes, tasks, strict=True):
         here = [p for p in points if p.task == task]

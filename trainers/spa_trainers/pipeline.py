@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -135,7 +135,7 @@ class Pipeline:
             self.say(f"selfplay: done already, in {folder}")
             return
         started = time.monotonic()
-        player = self._player(settings)
+        player = self._player(settings, tasks)
         asyncio.run(selfplay.play(player, settings, tasks, folder, self.progress))
         rows, kept = selfplay.make_rows(settings, tasks, folder, self.registry)
         selfplay.write_dataset(rows, kept, settings, folder / "dataset")
@@ -279,11 +279,14 @@ class Pipeline:
 
     # -- what stages share -----------------------------------------------------------------------
 
-    def _player(self, settings: selfplay.SelfPlaySettings) -> Any:
+    def _player(self, settings: selfplay.SelfPlaySettings, tasks: Sequence[Task]) -> Any:
         if settings.player == "random":
             from spa_trainers.players import RandomPlayer
 
-            return RandomPlayer("random", settings.actions_a_turn)
+            expected = None
+            if settings.expects == "same":
+                expected = selfplay.first_boards(settings, tasks, self.registry)
+            return RandomPlayer("random", settings.actions_a_turn, expected)
         from spa_bench.models import hf
         from spa_bench.models.model import ModelOptions
 

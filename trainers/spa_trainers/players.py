@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from spa_bench.formats.format import SEPARATOR, Content
@@ -12,21 +12,29 @@ from spa_bench.models.model import Privileged, Reply, Request
 
 
 class RandomPlayer(Baseline):
-    """Plays random actions, says beforehand which, and expects that nothing will change.
+    """Plays random actions, says beforehand which, and knows nothing of what they do.
 
     A reply is well formed in every way: it names actions that exist, and where the format asks
-    for states, it copies the one it was shown, as observation and as prediction. A model that
-    imitates this player learns to read and to write, and nothing of what actions do.
+    for states, it copies the one it was shown as observation, and as prediction that one again or
+    always the same. A model that imitates this player learns to read and to write, and nothing of
+    what actions do.
 
     Args:
         name: for logs and seeds.
         actions_a_turn: the number of actions of a turn is drawn from these, uniformly; never more
             than the task's limits allow.
+        expected: environment -> the state it always expects; None expects the state shown.
     """
 
-    def __init__(self, name: str, actions_a_turn: Sequence[int] = (1, 2, 3)) -> None:
+    def __init__(
+        self,
+        name: str,
+        actions_a_turn: Sequence[int] = (1, 2, 3),
+        expected: Mapping[Any, Any] | None = None,
+    ) -> None:
         super().__init__(name)
         self._lengths = tuple(actions_a_turn)
+        self._expected = expected
 
     async def generate(self, request: Request) -> Reply:
         seen = request.privileged
@@ -34,8 +42,12 @@ class RandomPlayer(Baseline):
         actions = self.choose(seen, request.seed)
         chosen = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         shown = seen.environment.observe(seen.state, seen.observation)
+        expected = shown
+        if self._expected is not None:
+            one = self._expected[seen.environment]
+            expected = seen.environment.observe(one, seen.observation)
         message = seen.compose(
-            Content(answer=chosen, reasoning=chosen, observation=shown, prediction=shown)
+            Content(answer=chosen, reasoning=chosen, observation=shown, prediction=expected)
         )
         return Reply(text=message.removeprefix(request.prefill), stop_reason="stop", prefilled=True)
 
@@ -45,6 +57,9 @@ class RandomPlayer(Baseline):
         choices = seen.environment.actions(seen.state)
         return rng.choices(choices, k=min(rng.choice(self._lengths), most))
 
+
+Expected = Literal["shown", "same"]
+"""What a random player writes as its prediction: the state it was shown, or always the same."""
 
 Source = Literal["model", "random"]
 """Whose actions fill a dataset: the model's own, as published, or random ones (an ablation)."""

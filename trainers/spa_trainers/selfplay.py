@@ -23,7 +23,7 @@ from spa_bench.models.model import Model
 from spa_bench.registry import Registry
 from spa_bench.runner.log import RunFolder
 from spa_bench.task import Task, TaskInstances
-from spa_trainers.players import Source
+from spa_trainers.players import Expected, Source
 from spa_trainers.rows import UNFORMATTED, Beliefs, Coordinates, Kept, Row, RowMaker
 
 TRAINING_SEEDS = "10000-4000000000"
@@ -43,6 +43,8 @@ class SelfPlaySettings(BaseModel):
         seeds: which boards; of these only boards of the split `train` are played.
         player: `model`, or `random` actions in the format (an ablation, and nano's beginning).
         actions_a_turn: how many actions the random player names, drawn from these.
+        expects: what the random player writes as its prediction: the state it was `shown`, or
+            always the `same`, that of the first training board.
         beliefs: `truth` replaces them, `own` keeps what the player wrote (an ablation).
         coordinates: `true`, or `random` ones (an ablation).
         observation: in place of the tasks' own; `grid` leaves coordinates out (an ablation).
@@ -60,6 +62,7 @@ class SelfPlaySettings(BaseModel):
     seeds: str = TRAINING_SEEDS
     player: Source = "model"
     actions_a_turn: list[int] = Field([1, 2, 3], min_length=1)
+    expects: Expected = "shown"
     beliefs: Beliefs = "truth"
     coordinates: Coordinates = "true"
     observation: Literal["grid", "grid+coordinates"] | None = None
@@ -174,6 +177,17 @@ def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]
     return frozenset(
         board.board_key for task in registry.resolve(names) for board in task.boards[0]
     )
+
+
+def first_boards(
+    settings: SelfPlaySettings, tasks: Sequence[Task], registry: Registry
+) -> dict[Any, Any]:
+    """Returns for each environment the state in which its first training board begins."""
+    left_out = evaluated_boards(settings.leave_out, registry)
+    return {
+        task.environment: next(b.state for b in task.boards[0] if b.board_key not in left_out)
+        for task in tasks
+    }
 
 
 def explain(kept: Mapping[str, Kept]) -> list[str]:
