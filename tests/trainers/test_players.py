@@ -1,11 +1,10 @@
 """The random player writes every format as it should be, and tells nothing of what actions do."""
 
-import asyncio
-
 import pytest
+from played import between, play_boards
 
+from spa_bench.errors import InputError
 from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers.players import RandomPlayer
 from spa_trainers.selfplay import SelfPlaySettings, evaluated_boards, first_boards, training_tasks
 
@@ -17,14 +16,7 @@ def _settings(name):
 
 
 def _turns(task, player):
-    async def all_of_it():
-        return [await play(EpisodeSpec(task, board, 0, "s"), player) for board in task.boards[0]]
-
-    return [turn for episode in asyncio.run(all_of_it()) for turn in episode.turns]
-
-
-def _between(text, tag):
-    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip("\n")
+    return [turn for episode in play_boards(task, player) for turn in episode.turns]
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -33,7 +25,7 @@ def test_it_expects_the_state_it_was_shown(name):
     turns = _turns(task, RandomPlayer("r"))
     assert turns
     for turn in turns:
-        assert _between(turn.reply, "prediction") == _between(turn.reply, "observation")
+        assert between(turn.reply, "prediction") == between(turn.reply, "observation")
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -45,5 +37,15 @@ def test_it_expects_always_the_same_if_told_so(name):
     first = next(board for board in task.boards[0] if board.board_key not in left_out)
     said = task.environment.observe(first.state, task.config.observation)
     turns = _turns(task, RandomPlayer("r", expected=expected))
-    assert {_between(turn.reply, "prediction") for turn in turns} == {said}
-    assert len({_between(turn.reply, "observation") for turn in turns}) > 1
+    assert {between(turn.reply, "prediction") for turn in turns} == {said}
+    assert len({between(turn.reply, "observation") for turn in turns}) > 1
+
+
+def test_a_world_without_a_training_board_is_refused():
+    registry = Registry()
+    settings = SelfPlaySettings(tasks=["frozenlake_wm"], boards=1, player="random", expects="same")
+    [task] = training_tasks(settings, registry)
+    paper = registry.resolve(["frozenlake_wm"])
+    with pytest.raises(InputError, match="no training board of frozenlake_wm is left"):
+        first_boards(settings, paper, registry)
+    assert first_boards(settings, [task], registry)

@@ -1,16 +1,15 @@
 """Rows: beliefs become the truth, exactly, and nothing else changes."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from played import between, play_boards
 from scripted import Scripted
 
 from spa_bench.formats.world_model import WorldModel
 from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers.players import RandomPlayer
 from spa_trainers.rows import RowMaker, corrected
 from spa_trainers.selfplay import TRAINING_SEEDS, training_task
@@ -20,17 +19,6 @@ WORLDS = ["sokoban_wm", "frozenlake_wm", "frozenlake_slippery_wm", "sudoku_wm"]
 
 def _task(name, boards=6):
     return training_task(Registry().resolve([name])[0], seeds=TRAINING_SEEDS, boards=boards)
-
-
-def _play(task, model, repeats=2):
-    async def all_of_it():
-        return [
-            await play(EpisodeSpec(task, board, repeat, "s"), model)
-            for board in task.boards[0]
-            for repeat in range(repeats)
-        ]
-
-    return asyncio.run(all_of_it())
 
 
 def _maker(task, **options):
@@ -43,7 +31,7 @@ def test_every_belief_is_the_truth_of_a_fresh_world(name):
     task = _task(name)
     environment = task.environment
     maker = _maker(task)
-    rows = list(maker.rows(_play(task, RandomPlayer("r"))))
+    rows = list(maker.rows(play_boards(task, RandomPlayer("r"), repeats=2)))
     assert rows
     assert maker.kept.rows == len(rows)
     for row in rows:
@@ -54,29 +42,25 @@ def test_every_belief_is_the_truth_of_a_fresh_world(name):
         shown = [text for role, text in conversation if role == "user"]
         certain = True
         for user, reply in zip(shown, replies, strict=True):
-            observed = _between(reply, "observation")
+            observed = between(reply, "observation")
             assert observed in user
             if certain:
                 assert observed == environment.observe(state, "grid+coordinates")
-            for word in _between(reply, "answer").split(" || "):
+            for word in between(reply, "answer").split(" || "):
                 outcomes = environment.outcomes(state, environment.parse_action(word))
                 certain = certain and len(outcomes) == 1
                 state = outcomes[0].state
                 if outcomes[0].terminal:
                     break
             if certain:
-                assert _between(reply, "prediction") == environment.observe(
+                assert between(reply, "prediction") == environment.observe(
                     state, "grid+coordinates"
                 )
 
 
-def _between(text, tag):
-    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip("\n")
-
-
 def test_a_prediction_on_ice_is_what_happened():
     task = _task("frozenlake_slippery_wm", boards=20)
-    rows = list(_maker(task).rows(_play(task, RandomPlayer("r"))))
+    rows = list(_maker(task).rows(play_boards(task, RandomPlayer("r"), repeats=2)))
     followed = {(r.instance, r.repeat, r.turn): r for r in rows}
     pairs = [
         (row, followed[row.instance, row.repeat, row.turn + 1])
@@ -85,12 +69,12 @@ def test_a_prediction_on_ice_is_what_happened():
     ]
     assert pairs
     for row, later in pairs:
-        assert _between(row.reply, "prediction") == _between(later.reply, "observation")
+        assert between(row.reply, "prediction") == between(later.reply, "observation")
 
 
 def test_earlier_turns_of_a_row_are_corrected_too():
     task = _task("sokoban_wm")
-    rows = list(_maker(task).rows(_play(task, RandomPlayer("r"))))
+    rows = list(_maker(task).rows(play_boards(task, RandomPlayer("r"), repeats=2)))
     by_turn = {(r.instance, r.repeat, r.turn): r for r in rows}
     later = [row for row in rows if row.turn > 0]
     assert later
@@ -101,7 +85,7 @@ def test_earlier_turns_of_a_row_are_corrected_too():
 
 def test_spans_are_where_the_parts_are():
     task = _task("frozenlake_wm")
-    for row in _maker(task).rows(_play(task, RandomPlayer("r"))):
+    for row in _maker(task).rows(play_boards(task, RandomPlayer("r"), repeats=2)):
         for part, (start, end) in row.spans.items():
             assert row.reply[:start].endswith(f"<{part}>")
             assert row.reply[end:].startswith(f"</{part}>")
@@ -109,7 +93,7 @@ def test_spans_are_where_the_parts_are():
 
 def test_own_beliefs_are_kept_as_they_were():
     task = _task("sokoban_wm")
-    episodes = _play(task, RandomPlayer("r"))
+    episodes = play_boards(task, RandomPlayer("r"), repeats=2)
     played = {turn.reply for episode in episodes for turn in episode.turns}
     rows = list(_maker(task, beliefs="own").rows(episodes))
     assert rows
@@ -118,12 +102,12 @@ def test_own_beliefs_are_kept_as_they_were():
 
 def test_random_coordinates_change_nothing_but_coordinates():
     task = _task("sokoban_wm")
-    episodes = _play(task, RandomPlayer("r"))
+    episodes = play_boards(task, RandomPlayer("r"), repeats=2)
     true = list(_maker(task, filtered=False).rows(episodes))
     other = list(_maker(task, filtered=False, coordinates="random").rows(episodes))
     different = 0
     for a, b in zip(true, other, strict=True):
-        grid_a, grid_b = (_between(row.reply, "observation").split("\nPlayer")[0] for row in (a, b))
+        grid_a, grid_b = (between(row.reply, "observation").split("\nPlayer")[0] for row in (a, b))
         assert grid_a == grid_b
         different += a.reply != b.reply
     assert different > len(true) / 2
@@ -153,7 +137,7 @@ WELL_FORMED = (
 def test_what_does_not_follow_the_format_is_dropped_with_its_reason(reply, why):
     task = _task("sokoban_wm", boards=1)
     maker = _maker(task)
-    assert list(maker.rows(_play(task, Scripted([reply]), repeats=1))) == []
+    assert list(maker.rows(play_boards(task, Scripted([reply])))) == []
     assert maker.kept.why[why] == 1
     assert maker.kept.turns == sum(maker.kept.why.values())
 
@@ -161,10 +145,14 @@ def test_what_does_not_follow_the_format_is_dropped_with_its_reason(reply, why):
 def test_turns_after_a_bad_one_are_not_learnt_from():
     task = _task("sokoban_wm", boards=1)
     maker = _maker(task)
-    rows = list(maker.rows(_play(task, Scripted([WELL_FORMED, "??", WELL_FORMED]), repeats=1)))
+    rows = list(maker.rows(play_boards(task, Scripted([WELL_FORMED, "??", WELL_FORMED]))))
     assert len(rows) == 1
     assert maker.kept.why["after a turn that was dropped"] == 3
-    unfiltered = list(_maker(task, filtered=False).rows(_play(task, Scripted([WELL_FORMED, "??"]))))
+    unfiltered = list(
+        _maker(task, filtered=False).rows(
+            play_boards(task, Scripted([WELL_FORMED, "??"]), repeats=2)
+        )
+    )
     assert any(row.reply == "??" for row in unfiltered)
 
 
@@ -172,7 +160,7 @@ def test_boards_of_the_evaluation_are_left_out():
     task = _task("sokoban_wm")
     key = task.boards[0][0].board_key
     maker = _maker(task, leave_out=frozenset({key}))
-    rows = list(maker.rows(_play(task, RandomPlayer("r"))))
+    rows = list(maker.rows(play_boards(task, RandomPlayer("r"), repeats=2)))
     assert rows
     assert key not in {row.board_key for row in rows}
     assert maker.kept.why["board is evaluated on"] > 0
@@ -180,7 +168,7 @@ def test_boards_of_the_evaluation_are_left_out():
 
 def test_the_same_row_is_kept_once():
     task = _task("sokoban_wm", boards=1)
-    episodes = _play(task, Scripted([WELL_FORMED]), repeats=1)
+    episodes = play_boards(task, Scripted([WELL_FORMED]))
     twice = [episodes[0], replace(episodes[0], repeat=1)]
     maker = _maker(task)
     first = list(maker.rows(twice[:1]))

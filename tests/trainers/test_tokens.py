@@ -1,14 +1,13 @@
 """Labels: which tokens carry loss, decoded and read."""
 
-import asyncio
 from dataclasses import replace
 
 import hf_tiny
 import pytest
+from played import play_boards
 
 from spa_bench.models.hf_template import Template
 from spa_bench.registry import Registry
-from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.players import RandomPlayer
 from spa_trainers.rows import RowMaker
@@ -23,12 +22,9 @@ def task():
 
 @pytest.fixture(scope="module")
 def rows(task):
-    async def all_of_it():
-        player = RandomPlayer("r")
-        return [await play(EpisodeSpec(task, b, 0, "s"), player) for b in task.boards[0]]
-
     boards = {b.id: b.state for b in task.boards[0]}
-    return list(RowMaker(task, boards.__getitem__).rows(asyncio.run(all_of_it())))
+    played = play_boards(task, RandomPlayer("r"))
+    return list(RowMaker(task, boards.__getitem__).rows(played))
 
 
 @pytest.fixture(scope="module", params=["nano", "bytes", "plain"])

@@ -42,10 +42,8 @@ class RandomPlayer(Baseline):
         actions = self.choose(seen, request.seed)
         chosen = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         shown = seen.environment.observe(seen.state, seen.observation)
-        expected = shown
-        if self._expected is not None:
-            one = self._expected[seen.environment]
-            expected = seen.environment.observe(one, seen.observation)
+        one = seen.state if self._expected is None else self._expected[seen.environment]
+        expected = seen.environment.observe(one, seen.observation)
         message = seen.compose(
             Content(answer=chosen, reasoning=chosen, observation=shown, prediction=expected)
         )

@@ -182,12 +182,18 @@ def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]
 def first_boards(
     settings: SelfPlaySettings, tasks: Sequence[Task], registry: Registry
 ) -> dict[Any, Any]:
-    """Returns for each environment the state in which its first training board begins."""
-    left_out = evaluated_boards(settings.leave_out, registry)
-    return {
-        task.environment: next(b.state for b in task.boards[0] if b.board_key not in left_out)
-        for task in tasks
-    }
+    """Returns for each environment the state in which its first training board begins.
+
+    Raises:
+        InputError: if a task has no board that is not left out.
+    """
+    left_out, found = evaluated_boards(settings.leave_out, registry), dict[Any, Any]()
+    for task in tasks:
+        left = (b.state for b in task.boards[0] if b.board_key not in left_out)
+        found[task.environment] = first = next(left, None)
+        if first is None:
+            raise InputError(f"selfplay: no training board of {task.config.task} is left")
+    return found
 
 
 def explain(kept: Mapping[str, Kept]) -> list[str]:
