@@ -15,9 +15,9 @@ from fuzz.edits import Bytes, edited
 from fuzz.played import TASKS, few_boards
 from fuzz.scratch import scratch
 from spa_bench.errors import InputError
-from spa_bench.evaluation import Evaluation, Silent, run
 from spa_bench.models.baselines import load
 from spa_bench.models.model import ModelOptions
+from spa_bench.run import Evaluation, Silent, run
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.folder import CHECKSUMS, EPISODES, SubmissionFolder
 from spa_bench.submission.pack import pack

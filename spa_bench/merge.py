@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spa_bench.errors import InputError
-from spa_bench.evaluation import check_folder, write_results
 from spa_bench.results.results import Results
+from spa_bench.run import check_folder, write_results
 from spa_bench.runner.log import BadLine, EpisodeWriter, RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.rebuild import rebuild

@@ -11,9 +11,9 @@ from scripted import Scripted, answer
 from worlds import changed
 
 from spa_bench.errors import ModelError
-from spa_bench.evaluation import Evaluation, Silent, run
 from spa_bench.models.model import Capabilities, Model, Reply, Request, Usage
 from spa_bench.registry import Registry
+from spa_bench.run import Evaluation, Silent, run
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.schema import About
 from spa_bench.submission.scrub import Scrubber

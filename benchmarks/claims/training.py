@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.claims.claim import Claim, Measured
-from spa_bench.evaluation import Silent
 from spa_bench.registry import Registry
+from spa_bench.run import Silent
 from spa_bench.runner.log import RunFolder
 from spa_trainers import selfplay
 from spa_trainers.players import RandomPlayer

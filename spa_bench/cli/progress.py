@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from spa_bench.evaluation import Progress as Watching
+from spa_bench.run import Progress as Watching
 from spa_bench.runner.record import Episode
 from spa_bench.terminal import printable
 

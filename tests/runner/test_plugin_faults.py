@@ -18,9 +18,10 @@ from worlds import SLIPPERY, TableWorld, table_task
 from spa_bench import registry
 from spa_bench.environments.environment import Outcome
 from spa_bench.errors import InputError, ModelGoneError, PluginError, SpaBenchError
-from spa_bench.evaluation import Silent, evaluate_async
+from spa_bench.evaluation import evaluate_async
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import Results
+from spa_bench.run import Silent
 from spa_bench.runner import watchdog as dogs
 from spa_bench.runner.log import RunFolder
 from spa_bench.runner.record import Episode

@@ -15,9 +15,10 @@ from scripted import Scripted, answer
 from worlds import SLIPPERY, sokoban_task, table_task
 
 from spa_bench.errors import InputError, ModelError, ModelGoneError
-from spa_bench.evaluation import Silent, evaluate_async, write_results
+from spa_bench.evaluation import evaluate_async
 from spa_bench.models.model import Capabilities, Request
 from spa_bench.results.results import Results
+from spa_bench.run import Silent, write_results
 from spa_bench.runner.log import RunFolder
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode

@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM
 import spa_trainers.grpo as adapter
 from spa_bench.checkpoint import read_boards, read_card
 from spa_bench.errors import InputError
-from spa_bench.evaluation import Silent
 from spa_bench.registry import Registry, builtin_tasks_folder
+from spa_bench.run import Silent
 from spa_trainers import selfplay
 from spa_trainers.grpo import Grpo, as_trl
 from spa_trainers.grpo_settings import GrpoSettings

@@ -10,10 +10,10 @@ import torch
 
 from spa_bench.checkpoint import read_boards, read_card
 from spa_bench.errors import InputError
-from spa_bench.evaluation import Silent
 from spa_bench.models import hf
 from spa_bench.models.hf_template import Template
 from spa_bench.registry import Registry
+from spa_bench.run import Silent
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import selfplay
 from spa_trainers.actor_critic import ActorCritic

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 from spa_bench.canonical import sha256_hex
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError
-from spa_bench.evaluation import Progress
 from spa_bench.registry import Registry
+from spa_bench.run import Progress
 from spa_bench.task import Task
 from spa_trainers import checkpoint, selfplay, trackers
 from spa_trainers.checkpoint import Loaded

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spa_bench.checkpoint import short_key, world_of
 from spa_bench.errors import InputError, nearest
-from spa_bench.evaluation import Evaluation, Progress, play_owed
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry
+from spa_bench.run import Evaluation, Progress, play_owed
 from spa_bench.runner.log import RunFolder
 from spa_bench.task import Task, TaskInstances
 from spa_trainers.players import Expected, Source

@@ -1,0 +1,374 @@
+"""One run: what is evaluated, into which folder; and playing what it owes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+import spa_bench
+from spa_bench.checkpoint import overlap
+from spa_bench.errors import InputError
+from spa_bench.models.meter import Meter, Metered, Spending
+from spa_bench.models.model import Model, Trained
+from spa_bench.models.ranking import can_rank
+from spa_bench.results.results import Results, compute
+from spa_bench.runner.log import (
+    BadLine,
+    Price,
+    RunFolder,
+    RunInfo,
+    RunModel,
+    RunTask,
+    write_atomically,
+)
+from spa_bench.runner.plan import Done, Plan
+from spa_bench.runner.record import Episode
+from spa_bench.runner.resume import check_same_run
+from spa_bench.runner.scheduler import play_all
+from spa_bench.runner.shard import Shard
+from spa_bench.submission.scrub import Scrubber
+from spa_bench.task import MOST_REPEATS, Instance, Task
+
+_REASONS_TOLD = 3
+"""Of episodes that broke; the log has all."""
+
+_VERSIONED = ("numpy", "pydantic", "torch", "transformers", "vllm", "openai", "peft")
+
+
+class Progress(Protocol):
+    """What is told to whoever watches a run."""
+
+    def start(self, total: int, done: int) -> None:
+        """The plan is known: so many episodes in all, so many of them in the log already."""
+        ...
+
+    def update(self, episode: Episode) -> None:
+        """An episode ended."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something happened that a person should know."""
+        ...
+
+    def stop(self) -> None:
+        """No more episodes will come, for whatever reason."""
+        ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def start(self, total: int, done: int) -> None: ...
+    def update(self, episode: Episode) -> None: ...
+    def note(self, message: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to evaluate, and where to keep it.
+
+    Attributes:
+        model: a model, loaded or not yet; it is started and closed here.
+        repeats: episodes a board; None takes each task's own.
+        limit: boards a task, the first ones; marks the results partial.
+        shard: the part of the boards to play; marks the results partial.
+        salt: keys every stream of chance.
+        resume: continue the run in `output`.
+        price: of the model's tokens, for the cost in the results.
+        max_cost: US dollars that the run may cost, all its starts together; needs a price.
+        max_tokens_total: tokens that it may read and write.
+    """
+
+    model: Model
+    tasks: Sequence[Task]
+    output: Path
+    repeats: int | None = None
+    limit: int | None = None
+    shard: Shard | None = None
+    salt: str = "0"
+    resume: bool = False
+    concurrency: int | None = None
+    log_tokens: bool = False
+    price: Price | None = None
+    max_cost: float | None = None
+    max_tokens_total: int | None = None
+
+    def plan(self) -> Plan:
+        """Returns all episodes of this evaluation."""
+        repeats = [self.repeats or task.config.repeats for task in self.tasks]
+        return Plan(self.tasks, repeats, self.salt, self.limit, self.log_tokens, self.shard)
+
+
+async def run(evaluation: Evaluation, progress: Progress) -> Results:
+    """Plays what an evaluation owes and writes `run.json`, `episodes.jsonl` and `results.json`."""
+    info = await play_owed(evaluation, progress)
+    folder, plan = RunFolder(evaluation.output), evaluation.plan()
+    return write_results(folder, plan, evaluation.model.name, info.price)
+
+
+async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
+    """Plays what an evaluation owes into its log; writes no results.
+
+    Raises:
+        InputError: for anything that cannot be; before any episode is played.
+        ModelGoneError: if the model stops answering for good; the run can be resumed.
+    """
+    model, plan = evaluation.model, evaluation.plan()
+    folder = RunFolder(evaluation.output)
+    _check_evaluation(evaluation, plan)
+    check_folder(folder, evaluation.resume)
+    meter = _meter(evaluation, folder)
+    try:
+        await model.start()
+        info = _run_info(evaluation, plan)
+        with folder.writer() as writer:
+            # again, and under the lock: another process may have begun a run here meanwhile
+            check_folder(folder, evaluation.resume)
+            if folder.exists():
+                begun = folder.read_info()
+                check_same_run(begun, info)
+                price = info.price or begun.price
+                info = info.model_copy(update={"created": begun.created, "price": price})
+            if writer.torn_bytes:
+                progress.note(
+                    f"removed {writer.torn_bytes} bytes of a line that was never finished"
+                )
+            folder.write_info(info)
+            for task in info.tasks:
+                if task.trained_on:
+                    progress.note(
+                        f"{task.task}: the model was trained on {task.trained_on}"
+                        f" of these {task.boards} boards"
+                    )
+            done = Done()
+            bad = _BadLines(progress, folder.episodes_path)
+            hashes = {task.hash for task in plan.tasks}
+            for episode in folder.episodes(bad):
+                if episode.task_hash in hashes:
+                    done.add(episode)
+                if meter is not None:
+                    meter.spend(_spent(episode))
+            bad.report()
+            owed = plan.owed(done)
+            progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
+
+            told: set[str] = set()
+
+            scrubber = Scrubber.of_this_machine()
+
+            def keep(episode: Episode) -> None:
+                why = episode.error
+                if why is not None:  # a server's address, a path: for the terminal, not for a file
+                    episode = replace(episode, error=scrubber.text(why))
+                writer.write(episode)
+                progress.update(episode)
+                if why is not None and why not in told and len(told) < _REASONS_TOLD:
+                    told.add(why)
+                    progress.note(f"an episode broke and is owed: {why}")
+
+            try:
+                await play_all(owed, model, evaluation.concurrency or model.concurrency, keep)
+            finally:
+                progress.stop()
+            if meter is not None:
+                stopped = "stopped at the budget: " if meter.refused else ""
+                progress.note(f"{stopped}the run has spent {meter}")
+    finally:
+        await model.close()
+    return info
+
+
+def _meter(evaluation: Evaluation, folder: RunFolder) -> Meter | None:
+    """Gives the model a meter, if the evaluation has a budget; returns it.
+
+    Raises:
+        InputError: if the budget cannot be kept to.
+    """
+    cost, tokens, model = evaluation.max_cost, evaluation.max_tokens_total, evaluation.model
+    if cost is None and tokens is None:
+        if isinstance(model, Metered):
+            model.meter = None  # of an earlier evaluation
+        return None
+    for name, most in (("cost", cost), ("tokens-total", tokens)):
+        if most is not None and not most > 0:
+            raise InputError(f"--max-{name} must be more than 0, not {most:g}")
+    if not isinstance(model, Metered):
+        option = "--max-tokens-total" if cost is None else "--max-cost"
+        raise InputError(f"{option}: {model.name} cannot be limited; only models of openai/ can")
+    price = evaluation.price
+    if price is None and folder.exists():
+        price = folder.read_info().price
+    if cost is not None and price is None:
+        raise InputError("--max-cost needs --price, such as --price 0.15/0.60")
+    model.meter = Meter(
+        most_tokens=tokens, most_cost=cost, cost=(price or Price(prompt=0, completion=0)).of
+    )
+    return model.meter
+
+
+def _spent(episode: Episode) -> Spending:
+    """Returns the tokens of an episode of the log, as far as they were counted."""
+    usages = [turn.usage for turn in episode.turns]
+    return Spending(
+        sum(usage.prompt_tokens or 0 for usage in usages),
+        sum(usage.completion_tokens or 0 for usage in usages),
+    )
+
+
+def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
+    """Computes the results of a run folder from its log and writes `results.json`."""
+    bad: list[BadLine] = []
+    results = compute(plan, model, folder.episodes(bad.append), price)
+    results.foreign_lines += len(bad)
+    content = results.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+    write_atomically(folder.results_path, content)
+    return results
+
+
+class _BadLines:
+    """Collects lines of the log that are no episodes, and reports them once."""
+
+    def __init__(self, progress: Progress, path: Path) -> None:
+        self._progress, self._path = progress, path
+        self._first: BadLine | None = None
+        self._count = 0
+
+    def __call__(self, line: BadLine) -> None:
+        self._first = self._first or line
+        self._count += 1
+
+    def report(self) -> None:
+        if self._first is not None:
+            self._progress.note(
+                f"{self._path}: skipped {self._count} line(s) that are no episodes;"
+                f" the first is line {self._first.number}: {self._first.reason}"
+            )
+
+
+def each_once(tasks: Sequence[Task]) -> list[Task]:
+    """Returns the tasks without those that were named twice.
+
+    Raises:
+        InputError: for two tasks of one name, or two names of one task: results could not tell
+            them apart.
+    """
+    by_name: dict[str, Task] = {}
+    by_hash: dict[str, Task] = {}
+    for task in tasks:
+        named, same = by_name.get(task.name), by_hash.get(task.hash)
+        if named is not None and named.hash != task.hash:
+            raise InputError(f"two different tasks are called {task.name!r}; rename one of them")
+        if same is not None and same.name != task.name:
+            raise InputError(
+                f"tasks {same.name!r} and {task.name!r} measure the same; choose one of them"
+            )
+        if named is None:
+            by_name[task.name] = by_hash[task.hash] = task
+    return list(by_name.values())
+
+
+def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
+    """Refuses what cannot be, before the model costs anything."""
+    wanted = {
+        "repeats": evaluation.repeats,
+        "limit": evaluation.limit,
+        "concurrency": evaluation.concurrency,
+    }
+    for name, number in wanted.items():
+        if number is not None and number < 1:
+            raise InputError(f"--{name} must be at least 1, not {number}")
+    for name, text in (("--seed", evaluation.salt), ("the model's name", evaluation.model.name)):
+        if text != text.encode("utf-8", "replace").decode():
+            raise InputError(f"{name} must be text: {text!r} is not UTF-8")
+    most = max(plan.repeats, default=1)
+    if most > MOST_REPEATS:
+        raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {most}")
+    if evaluation.log_tokens and not evaluation.model.capabilities.tokens:
+        raise InputError(f"--log-tokens: {evaluation.model.name} returns no tokens")
+    whole = replace(plan, shard=None)
+    for task in each_once(plan.tasks):
+        if not whole.boards(task):
+            raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+        if task.environment.choices(whole.boards(task)[0].state) and not can_rank(evaluation.model):
+            raise InputError(
+                f"task {task.name!r} ranks answers by log-probability, of which"
+                f" {evaluation.model.name} returns none: leave it out, or take a local checkpoint"
+                " (hf/) or a server's completions (--model-args api=completions)"
+            )
+    boards = sum(len(whole.boards(task)) for task in plan.tasks)
+    if plan.shard is not None and plan.shard.count > boards:
+        raise InputError(f"--shard {plan.shard}: there are only {boards} boards to deal out")
+
+
+def check_folder(folder: RunFolder, resume: bool) -> None:
+    """Refuses a folder that cannot be written, or holds a run that is not to be continued.
+
+    Raises:
+        InputError: with what to do.
+    """
+    path = folder.path
+    try:
+        there = next(p for p in (path, *path.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise InputError(f"--output {path}: {there} is a file")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"--output {path}: no permission to write in {there}")
+        if folder.exists():
+            folder.read_info()
+            if not resume:
+                raise InputError(
+                    f"{path} already holds a run; add --resume to continue it,"
+                    " or choose another --output"
+                )
+    except OSError as error:
+        raise InputError(f"--output {path}: {error.strerror}") from None
+
+
+def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
+    model = evaluation.model
+    capabilities = {n: getattr(model.capabilities, n) for n in type(model.capabilities).__slots__}
+    return RunInfo(
+        created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        salt=plan.salt,
+        limit=plan.limit,
+        shard=None if plan.shard is None else str(plan.shard),
+        price=evaluation.price,
+        model=RunModel(name=model.name, identity=dict(model.identity()), capabilities=capabilities),
+        tasks=[
+            RunTask(
+                task=task.name,
+                hash=task.hash,
+                repeats=repeats,
+                boards=len(plan.boards(task)),
+                skipped_seeds=plan.skipped_seeds(task),
+                config=task.config.model_dump(mode="json"),
+                trained_on=_overlap(model, plan.boards(task)),
+            )
+            for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
+        ],
+        versions=_versions(),
+    )
+
+
+def _overlap(model: Model, boards: Sequence[Instance]) -> int | None:
+    """Returns how many boards the model says it was trained on; None where it does not say."""
+    if not isinstance(model, Trained) or not model.trained_boards:
+        return None
+    return overlap(((board.id, board.board_key) for board in boards), model.trained_boards)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"spa_bench": spa_bench.__version__, "python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
