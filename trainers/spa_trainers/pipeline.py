@@ -28,7 +28,7 @@ from spa_bench.errors import InputError
 from spa_bench.registry import Registry
 from spa_bench.run import Progress
 from spa_bench.task import Task
-from spa_trainers import checkpoint, selfplay, trackers
+from spa_trainers import checkpoint, done, selfplay, trackers
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.ppo_settings import PpoSettings
@@ -36,9 +36,6 @@ from spa_trainers.recipe import Recipe
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.sft import fine_tune, lora_layers, merged, peak_bytes
 from spa_trainers.tokens import Encoder
-
-_LEAST_FREE_BYTES = 500_000_000
-_DONE = "done.json"
 
 
 class _Trained(NamedTuple):
@@ -75,11 +72,11 @@ class Pipeline:
         recipe = self.recipe
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
-        self._check_room()
+        done.check_room(self.output)
         self._check_names()
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             return self._together(only)
-        self._check_same()
+        done.check_same_recipe(self.output, self.recipe)
         made: Path | None = None
         for stage in recipe.stages():
             if only in (None, stage):
@@ -93,7 +90,7 @@ class Pipeline:
         from spa_trainers.processes import Processes
 
         recipe, before = self.recipe, [stage for stage in self.recipe.stages() if stage != "rl"]
-        owed = [stage for stage in before if self._done(self.output / stage) is None]
+        owed = [stage for stage in before if done.record_of(self.output / stage) is None]
         if owed or only not in (None, "rl"):
             raise InputError(
                 f"several processes share the stage rl alone; first, in one: spa-bench train"
@@ -105,7 +102,7 @@ class Pipeline:
         if not processes.is_main:
             self.say = lambda _: None
         else:
-            self._check_same()
+            done.check_same_recipe(self.output, self.recipe)
             self._start_path()
         processes.wait()
         made = self._rl()
@@ -131,7 +128,7 @@ class Pipeline:
         tasks = selfplay.training_tasks(settings, self.registry)
         folder = self.output / "selfplay"
         inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
-        if self._is_done(folder, inputs):
+        if done.is_done(folder, inputs):
             self.say(f"selfplay: done already, in {folder}")
             return
         started = time.monotonic()
@@ -145,7 +142,7 @@ class Pipeline:
         for line in selfplay.explain(kept):
             self.say(f"  {line}")
         report = {"turns": turns, "rows": len(rows), "seconds": round(seconds, 1)}
-        self._finish(folder, inputs, report | {"peak_bytes": peak_bytes()})
+        done.finish(folder, inputs, report | {"peak_bytes": peak_bytes()})
 
     def _sft(self) -> Path:
         recipe = self.recipe
@@ -157,10 +154,10 @@ class Pipeline:
         made = self._sft_checkpoint()
         inputs = [
             settings.model_dump(),
-            self._done(self.output / "selfplay"),
+            done.record_of(self.output / "selfplay"),
             self._start_fingerprint(),
         ]
-        if self._is_done(folder, inputs) and made.is_dir():
+        if done.is_done(folder, inputs) and made.is_dir():
             self.say(f"sft: done already, in {made}")
             return made
         folder.mkdir(parents=True, exist_ok=True)
@@ -188,10 +185,10 @@ class Pipeline:
             f"sft: {report.steps} steps, {report.seconds:.0f} s,"
             f" {report.tokens / report.seconds:,.0f} tokens/s, loss {report.loss:.4f}"
         )
-        played = self._done(self.output / "selfplay")
-        done = {"selfplay": played and played["report"], "sft": asdict(report)}
-        self._save(made, start, model, selfplay.board_keys(rows), tasks, done)
-        self._finish(folder, inputs, asdict(report))
+        played = done.record_of(self.output / "selfplay")
+        stages = {"selfplay": played and played["report"], "sft": asdict(report)}
+        self._save(made, start, model, selfplay.board_keys(rows), tasks, stages)
+        done.finish(folder, inputs, asdict(report))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return made
 
@@ -202,7 +199,7 @@ class Pipeline:
         folder, made = self.output / "rl", self.output / recipe.recipe
         begin = str(self._sft_checkpoint()) if recipe.sft is not None else self._start_path()
         inputs = [settings.model_dump(), checkpoint.fingerprint(begin)]
-        if self._is_done(folder, inputs) and made.is_dir():
+        if done.is_done(folder, inputs) and made.is_dir():
             self.say(f"rl: done already, in {made}")
             return made
         start, tasks = checkpoint.load(begin), self.registry.resolve(settings.tasks)
@@ -213,7 +210,7 @@ class Pipeline:
         report["peak_bytes"] = peak_bytes()
         if self._processes is None or self._processes.is_main:
             self._save(made, start, model, selfplay.short_keys(boards), tasks, {"rl": report})
-            self._finish(folder, inputs, report)
+            done.finish(folder, inputs, report)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             self._draw(folder)
         return made
@@ -336,15 +333,15 @@ class Pipeline:
         model: Any,
         boards: Mapping[str, frozenset[str]],
         tasks: list[Any],
-        done: Mapping[str, dict[str, Any] | None],
+        reports: Mapping[str, dict[str, Any] | None],
     ) -> None:
         """Writes the checkpoint; it appears whole or not at all."""
         recipe = self.recipe
         stages = [] if start.card is None else list(start.card.stages)
-        for stage, facts in done.items():
+        for stage, facts in reports.items():
             if facts:
                 stages.append({"stage": f"{recipe.recipe}/{stage}", **facts})
-        fresh = recipe.nano is not None and "selfplay" in done
+        fresh = recipe.nano is not None and "selfplay" in reports
         card = CheckpointCard(
             name=folder.name,
             description=recipe.description,
@@ -371,51 +368,6 @@ class Pipeline:
         )
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-
-    # -- what is done ----------------------------------------------------------------------------
-
-    def _check_room(self) -> None:
-        self.output.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.output).free
-        if free < _LEAST_FREE_BYTES:
-            raise InputError(
-                f"{self.output}: {free / 1e6:.0f} MB free, training needs"
-                f" {_LEAST_FREE_BYTES / 1e6:.0f} MB at least"
-            )
-
-    def _check_same(self) -> None:
-        """Refuses an output folder that another recipe began."""
-        path = self.output / "recipe.json"
-        now = json.loads(self.recipe.model_dump_json())
-        if path.is_file():
-            before = json.loads(path.read_text())
-            changed = [key for key in now if now[key] != before.get(key) and key != "description"]
-            if changed:
-                raise InputError(
-                    f"{self.output} was begun with another recipe (changed: {', '.join(changed)});"
-                    " choose another --output, or remove it"
-                )
-        path.write_text(json.dumps(now, indent=2) + "\n")
-
-    def _is_done(self, folder: Path, inputs: Any) -> bool:
-        found = self._done(folder)
-        if found is None:
-            return False
-        if found["inputs"] != sha256_hex(inputs):
-            raise InputError(
-                f"{folder} was made from other inputs; choose another --output, or remove it"
-            )
-        return True
-
-    def _done(self, folder: Path) -> dict[str, Any] | None:
-        try:
-            return json.loads((folder / _DONE).read_text())
-        except FileNotFoundError:
-            return None
-
-    def _finish(self, folder: Path, inputs: Any, report: dict[str, Any]) -> None:
-        content = {"inputs": sha256_hex(inputs), "report": report}
-        (folder / _DONE).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _versions() -> dict[str, str]:
