@@ -37,7 +37,8 @@ class _Counts:
         return self.played / max(time.monotonic() - self.started, 1e-9)
 
     def __str__(self) -> str:
-        share = f"{100 * self.successes / self.played:.1f}% solved" if self.played else "0 solved"
+        # no share: episodes that are solved soon end first, so an early share promises too much
+        share = f"{self.successes} of {self.played} solved"
         broken = f", {self.broken} broken" if self.broken else ""
         return f"{share}{broken}, {self.rate:.3g} episodes/s"
 
