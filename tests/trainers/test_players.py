@@ -6,13 +6,26 @@ from played import between, play_boards
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
 from spa_trainers.players import RandomPlayer
-from spa_trainers.selfplay import SelfPlaySettings, evaluated_boards, first_boards, training_tasks
+from spa_trainers.selfplay import SelfPlaySettings, expected_states, training_tasks
 
 WORLDS = ["sokoban_wm", "frozenlake_wm", "sudoku_wm"]
 
 
-def _settings(name):
-    return SelfPlaySettings(tasks=[name], boards=8, player="random", expects="same")
+def _settings(name, expects="shown"):
+    return SelfPlaySettings(tasks=[name], boards=8, player="random", expects=expects)
+
+
+def _played(name, expects):
+    """Returns what a random player saw, what it predicted, and all that it may predict."""
+    settings, registry = _settings(name, expects), Registry()
+    [task] = training_tasks(settings, registry)
+    expected = expected_states(settings, [task], registry)
+    turns = _turns(task, RandomPlayer("r", expected=expected))
+    return (
+        [between(turn.reply, "observation") for turn in turns],
+        [between(turn.reply, "prediction") for turn in turns],
+        [task.environment.observe(s, task.config.observation) for s in expected[task.environment]],
+    )
 
 
 def _turns(task, player):
@@ -30,22 +43,25 @@ def test_it_expects_the_state_it_was_shown(name):
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_it_expects_always_the_same_if_told_so(name):
-    settings, registry = _settings(name), Registry()
-    [task] = training_tasks(settings, registry)
-    expected = first_boards(settings, [task], registry)
-    left_out = evaluated_boards(settings.leave_out, registry)
-    first = next(board for board in task.boards[0] if board.board_key not in left_out)
-    said = task.environment.observe(first.state, task.config.observation)
-    turns = _turns(task, RandomPlayer("r", expected=expected))
-    assert {between(turn.reply, "prediction") for turn in turns} == {said}
-    assert len({between(turn.reply, "observation") for turn in turns}) > 1
+    seen, predicted, possible = _played(name, "same")
+    assert set(predicted) == set(possible)
+    assert len(possible) == 1
+    assert len(set(seen)) > 1
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_it_expects_any_board_if_told_so(name):
+    seen, predicted, possible = _played(name, "any")
+    assert set(predicted) <= set(possible)
+    assert len(set(predicted)) > 1
+    assert predicted != seen
 
 
 def test_a_world_without_a_training_board_is_refused():
     registry = Registry()
-    settings = SelfPlaySettings(tasks=["frozenlake_wm"], boards=1, player="random", expects="same")
+    settings = _settings("frozenlake_wm", "same")
     [task] = training_tasks(settings, registry)
     paper = registry.resolve(["frozenlake_wm"])
     with pytest.raises(InputError, match="no training board of frozenlake_wm is left"):
-        first_boards(settings, paper, registry)
-    assert first_boards(settings, [task], registry)
+        expected_states(settings, paper, registry)
+    assert expected_states(settings, [task], registry)

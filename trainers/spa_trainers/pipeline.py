@@ -280,9 +280,7 @@ class Pipeline:
         if settings.player == "random":
             from spa_trainers.players import RandomPlayer
 
-            expected = None
-            if settings.expects == "same":
-                expected = selfplay.first_boards(settings, tasks, self.registry)
+            expected = selfplay.expected_states(settings, tasks, self.registry)
             return RandomPlayer("random", settings.actions_a_turn, expected)
         from spa_bench.models import hf
         from spa_bench.models.model import ModelOptions

@@ -15,22 +15,23 @@ class RandomPlayer(Baseline):
     """Plays random actions, says beforehand which, and knows nothing of what they do.
 
     A reply is well formed in every way: it names actions that exist, and where the format asks
-    for states, it copies the one it was shown as observation, and as prediction that one again or
-    always the same. A model that imitates this player learns to read and to write, and nothing of
-    what actions do.
+    for states, it copies the one it was shown as observation, and as prediction that one again, or
+    one of a few that have nothing to do with it. A model that imitates this player learns to read
+    and to write, and nothing of what actions do.
 
     Args:
         name: for logs and seeds.
         actions_a_turn: the number of actions of a turn is drawn from these, uniformly; never more
             than the task's limits allow.
-        expected: environment -> the state it always expects; None expects the state shown.
+        expected: environment -> states of which it expects one, drawn uniformly; None expects the
+            state shown.
     """
 
     def __init__(
         self,
         name: str,
         actions_a_turn: Sequence[int] = (1, 2, 3),
-        expected: Mapping[Any, Any] | None = None,
+        expected: Mapping[Any, Sequence[Any]] | None = None,
     ) -> None:
         super().__init__(name)
         self._lengths = tuple(actions_a_turn)
@@ -42,7 +43,9 @@ class RandomPlayer(Baseline):
         actions = self.choose(seen, request.seed)
         chosen = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         shown = seen.environment.observe(seen.state, seen.observation)
-        one = seen.state if self._expected is None else self._expected[seen.environment]
+        one = seen.state
+        if self._expected is not None:
+            one = random.Random(~request.seed).choice(self._expected[seen.environment])
         expected = seen.environment.observe(one, seen.observation)
         message = seen.compose(
             Content(answer=chosen, reasoning=chosen, observation=shown, prediction=expected)
@@ -56,8 +59,9 @@ class RandomPlayer(Baseline):
         return rng.choices(choices, k=min(rng.choice(self._lengths), most))
 
 
-Expected = Literal["shown", "same"]
-"""What a random player writes as its prediction: the state it was shown, or always the same."""
+Expected = Literal["shown", "same", "any"]
+"""What a random player writes as its prediction: the state it was shown, always the same state, or
+that of any training board."""
 
 Source = Literal["model", "random"]
 """Whose actions fill a dataset: the model's own, as published, or random ones (an ablation)."""

@@ -43,8 +43,8 @@ class SelfPlaySettings(BaseModel):
         seeds: which boards; of these only boards of the split `train` are played.
         player: `model`, or `random` actions in the format (an ablation, and nano's beginning).
         actions_a_turn: how many actions the random player names, drawn from these.
-        expects: what the random player writes as its prediction: the state it was `shown`, or
-            always the `same`, that of the first training board.
+        expects: what the random player writes as its prediction: the state it was `shown`, always
+            the `same`, in which the first training board begins, or `any` in which one begins.
         beliefs: `truth` replaces them, `own` keeps what the player wrote (an ablation).
         coordinates: `true`, or `random` ones (an ablation).
         observation: in place of the tasks' own; `grid` leaves coordinates out (an ablation).
@@ -179,20 +179,25 @@ def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]
     )
 
 
-def first_boards(
+def expected_states(
     settings: SelfPlaySettings, tasks: Sequence[Task], registry: Registry
-) -> dict[Any, Any]:
-    """Returns for each environment the state in which its first training board begins.
+) -> dict[Any, list[Any]] | None:
+    """Returns for each environment the states of which a random player expects one.
+
+    They are those in which training boards begin: the first board's where it expects always the
+    `same`, all of them where it expects `any`. None if it expects what it was shown.
 
     Raises:
         InputError: if a task has no board that is not left out.
     """
-    left_out, found = evaluated_boards(settings.leave_out, registry), dict[Any, Any]()
+    if settings.expects == "shown":
+        return None
+    left_out, found = evaluated_boards(settings.leave_out, registry), dict[Any, list[Any]]()
     for task in tasks:
-        left = (b.state for b in task.boards[0] if b.board_key not in left_out)
-        found[task.environment] = first = next(left, None)
-        if first is None:
+        states = [b.state for b in task.boards[0] if b.board_key not in left_out]
+        if not states:
             raise InputError(f"selfplay: no training board of {task.config.task} is left")
+        found[task.environment] = states[:1] if settings.expects == "same" else states
     return found
 
 
