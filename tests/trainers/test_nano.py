@@ -59,6 +59,15 @@ def test_a_grid_is_a_token_a_cell(tokenizer):
     assert [tokenizer.decode([token]) for token in row] == ["\n", *"#_√P_#"]
 
 
+@pytest.mark.parametrize(("number", "rows"), [(0, 6), (1, 4), (2, 4)])
+def test_a_grid_may_be_a_token_a_row(tasks, number, rows):
+    task, tokenizer = tasks[number], make_tokenizer([tasks[number]], 300, 2048, rows=True)
+    grid = task.environment.observe(task.boards[0][0].state, "grid")
+    ids = tokenizer(f"\n{grid}").input_ids
+    assert len(ids) == rows
+    assert tokenizer.decode(ids) == f"\n{grid}"
+
+
 def test_words_do_not_depend_on_the_process(tasks, tokenizer):
     again = make_tokenizer(tasks, 300, 2048)
     assert again.get_vocab() == tokenizer.get_vocab()

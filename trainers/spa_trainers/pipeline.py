@@ -306,8 +306,9 @@ class Pipeline:
                 )
                 for task in self.registry.resolve(recipe.nano.tasks)
             ]
-            tokenizer = make_tokenizer(tasks, recipe.nano.boards, recipe.nano.context)
-            model = make_model(recipe.nano, tokenizer)
+            nano = recipe.nano
+            tokenizer = make_tokenizer(tasks, nano.boards, nano.context, rows=nano.rows)
+            model = make_model(nano, tokenizer)
             card = CheckpointCard(
                 name="start", method="base", tasks=[], recipe=recipe.recipe, versions=_versions()
             )

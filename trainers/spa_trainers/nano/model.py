@@ -13,6 +13,7 @@ class NanoConfig(BaseModel):
     Attributes:
         tasks: names of tasks; both formats and both observation styles should be among them.
         boards: how many training boards of each are read for words.
+        rows: whether a row of a grid is a token, and not each of its cells.
         hidden, layers, heads, feed_forward: sizes of a Llama.
         rope_theta: small, because texts are short; 10,000 learns nothing in minutes.
         initial_std: of all weights.
@@ -23,6 +24,7 @@ class NanoConfig(BaseModel):
 
     tasks: list[str]
     boards: int = Field(4000, ge=1)
+    rows: bool = False
     hidden: int = 128
     layers: int = 6
     heads: int = 4

@@ -2,9 +2,8 @@
 
 Any text can be written, byte by byte, and comes back unchanged. What stands in the tasks' own
 prompts and states is much shorter: a paragraph that never changes is one token, and so is a pair
-of coordinates, an action, a tag. A grid is a token a cell: longer than a token a row, but a few
-symbols that are met everywhere are learnt many times sooner than hundreds of rows. Tokens are
-found leftmost-longest.
+of coordinates, an action, a tag. A grid is a token a cell, or a token a row: shorter, and hundreds
+of symbols to learn in place of a few that are met everywhere. Tokens are found leftmost-longest.
 """
 
 from __future__ import annotations
@@ -28,6 +27,8 @@ CHAT_TEMPLATE = (
 )
 
 _STATE = "\0"
+_BARRED = re.compile(r"\|[^|]*")
+"""A row of a grid that is written as one line."""
 _WORD = re.compile(
     r"\(\d+, \d+\)"  # a pair of coordinates
     r"|\n?[A-Za-z]+(?: [a-z]+)+:? ?"  # what stands before them
@@ -36,13 +37,14 @@ _WORD = re.compile(
 )
 
 
-def make_tokenizer(tasks: Sequence[Task], boards: int, context: int) -> Any:
+def make_tokenizer(tasks: Sequence[Task], boards: int, context: int, *, rows: bool = False) -> Any:
     """Returns a transformers tokenizer whose words are those of the tasks.
 
     Args:
         tasks: whose prompts and states shall be short. Training boards only are looked at.
         boards: so many of each task, with every state of a short random walk.
         context: the longest text in tokens that the model will read.
+        rows: whether rows of grids are tokens, beside their cells.
     """
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers
@@ -54,7 +56,7 @@ def make_tokenizer(tasks: Sequence[Task], boards: int, context: int) -> Any:
     inner = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
-    known = sorted(_words(tasks, boards) - set(alphabet))
+    known = sorted(_words(tasks, boards, rows) - set(alphabet))
     inner.add_special_tokens([tokenizers.AddedToken(s, normalized=False) for s in special])
     inner.add_tokens([tokenizers.AddedToken(word, normalized=False) for word in known])
     return PreTrainedTokenizerFast(
@@ -68,7 +70,7 @@ def make_tokenizer(tasks: Sequence[Task], boards: int, context: int) -> Any:
     )
 
 
-def _words(tasks: Sequence[Task], boards: int) -> set[str]:
+def _words(tasks: Sequence[Task], boards: int, rows: bool) -> set[str]:
     found: set[str] = {f" {SEPARATOR} "}
     for task in tasks:
         found.update(_paragraphs(task))
@@ -78,9 +80,17 @@ def _words(tasks: Sequence[Task], boards: int) -> set[str]:
         for state, reward in _walks(task, boards):
             for line in state.split("\n"):
                 found.update(_WORD.findall(f"\n{line}") if " " in line else line)
+                found.update(_rows(line) if rows else ())
             found.add(format_reward(reward))
     found.update([f"\n{word}" for word in found if word.startswith("<")])
     return {word for word in found if len(word.encode()) > 1}
+
+
+def _rows(line: str) -> Iterator[str]:
+    """Yields the rows of a grid in this line of a state; the first also with its line break."""
+    rows = _BARRED.findall(line) or ([] if " " in line else [line])
+    yield from rows
+    yield from (f"\n{row}" for row in rows[:1])
 
 
 def _paragraphs(task: Task) -> Iterator[str]:
