@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from spa_bench.runner.log import RunFolder
 from spa_bench.submission.about import check
 from spa_bench.submission.pack import pack
 from spa_bench.submission.verify import verify, write_verification
+from spa_bench.task import Task
 
 REPORTED = Path(__file__).parents[1] / "leaderboard" / "reported"
 RUN_TASKS = "sokoban_wm,frozenlake_slippery_wm,sudoku_wm"
@@ -25,6 +27,18 @@ MODELS = {
 }
 
 
+class Remembering(Registry):
+    """Loads each task once, so that its boards are made once for all submissions."""
+
+    def load(self, name: str) -> Task:
+        return _loaded(name)
+
+
+@lru_cache
+def _loaded(name: str) -> Task:
+    return Registry().load(name)
+
+
 def play_run(folder: Path) -> Path:
     """Plays a run whose model believes much that is wrong, and writes markup."""
     spa_bench.evaluate(Believer(), RUN_TASKS, limit=3, repeats=2, output=folder)
@@ -33,9 +47,11 @@ def play_run(folder: Path) -> Path:
 
 def make_submissions(folder: Path) -> Path:
     """Makes a submission of each model, `unchecked` without a verification."""
+    registry = Remembering()
+    tasks = registry.resolve(["spa", "frozenlake_wm", "sokoban_transition"])
     for name, model in MODELS.items():
         run = folder / "runs" / name
-        spa_bench.evaluate(model, "spa,frozenlake_wm,sokoban_transition", repeats=1, output=run)
+        spa_bench.evaluate(model, tasks, repeats=1, output=run)
         about = {
             "name": name,
             "model": f"{name.capitalize()}-1B",
@@ -47,9 +63,9 @@ def make_submissions(folder: Path) -> Path:
             "submitted_by": "tests",
         }
         path = folder / "submissions" / name
-        submission = pack(RunFolder(run), check(about), path, Registry())
+        submission = pack(RunFolder(run), check(about), path, registry)
         if name != "unchecked":
-            report = verify(submission, Registry())
+            report = verify(submission, registry)
             assert not report.differences
             write_verification(submission, report.verification)
     return folder / "submissions"
