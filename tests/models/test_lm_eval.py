@@ -67,7 +67,10 @@ def test_a_folder_that_is_not_there_is_told_at_once() -> None:
         asyncio.run(model.start())
 
 
-def test_the_real_dummy_class_answers() -> None:
+def test_the_real_dummy_class_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # it would look for a tokenizer on the hub, and again and again where there is no network
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
     async def ask() -> str:
         model = load(ModelOptions("dummy", "lm_eval/dummy"))
         await model.start()
