@@ -180,6 +180,9 @@ class Registry:
     """All tasks and groups below some folders; later folders may not repeat a name."""
 
     folders: Sequence[Path] = field(default_factory=lambda: (builtin_tasks_folder(),))
+    _loaded: dict[str, Task] = field(
+        default_factory=dict[str, Task], init=False, repr=False, compare=False
+    )
 
     @classmethod
     def with_paths(cls, include_paths: Sequence[Path]) -> Registry:
@@ -267,9 +270,12 @@ class Registry:
                 )
 
     def load(self, name: str) -> Task:
-        """Loads one task by name, or from a path that ends in .yaml."""
-        path = Path(name) if name.endswith(".yaml") else self.entries[name].path
-        return load_task(path)
+        """Loads one task by name, once, with the boards it has made; or from a path in .yaml."""
+        if name.endswith(".yaml"):
+            return load_task(Path(name))
+        if name not in self._loaded:
+            self._loaded[name] = load_task(self.entries[name].path)
+        return self._loaded[name]
 
 
 def load_task(path: Path) -> Task:

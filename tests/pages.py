@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from spa_bench.runner.log import RunFolder
 from spa_bench.submission.about import check
 from spa_bench.submission.pack import pack
 from spa_bench.submission.verify import verify, write_verification
-from spa_bench.task import Task
 
 REPORTED = Path(__file__).parents[1] / "leaderboard" / "reported"
 RUN_TASKS = "sokoban_wm,frozenlake_slippery_wm,sudoku_wm"
@@ -27,18 +25,6 @@ MODELS = {
 }
 
 
-class Remembering(Registry):
-    """Loads each task once, so that its boards are made once for all submissions."""
-
-    def load(self, name: str) -> Task:
-        return _loaded(name)
-
-
-@lru_cache
-def _loaded(name: str) -> Task:
-    return Registry().load(name)
-
-
 def play_run(folder: Path) -> Path:
     """Plays a run whose model believes much that is wrong, and writes markup."""
     spa_bench.evaluate(Believer(), RUN_TASKS, limit=3, repeats=2, output=folder)
@@ -47,7 +33,7 @@ def play_run(folder: Path) -> Path:
 
 def make_submissions(folder: Path) -> Path:
     """Makes a submission of each model, `unchecked` without a verification."""
-    registry = Remembering()
+    registry = Registry()  # one for all: boards are made once
     tasks = registry.resolve(["spa", "frozenlake_wm", "sokoban_transition"])
     for name, model in MODELS.items():
         run = folder / "runs" / name

@@ -226,3 +226,11 @@ def test_arguments_given_to_a_model_are_left_as_they_are() -> None:
 
 def test_nothing_near_is_not_suggested() -> None:
     assert nearest("zzz", ["sokoban"]) == ""
+
+
+def test_a_task_is_read_once_and_keeps_its_boards() -> None:
+    registry = Registry()
+    task = registry.load("sokoban")
+    assert registry.load("sokoban") is task
+    assert Registry().load("sokoban") is not task
+    assert hash(registry) == hash(Registry())

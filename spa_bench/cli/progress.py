@@ -38,9 +38,9 @@ class _Counts:
 
     def __str__(self) -> str:
         # no share: episodes that are solved soon end first, so an early share promises too much
-        share = f"{self.successes} of {self.played} solved"
+        solved = f"{self.successes} of {self.played} solved"
         broken = f", {self.broken} broken" if self.broken else ""
-        return f"{share}{broken}, {self.rate:.3g} episodes/s"
+        return f"{solved}{broken}, {self.rate:.3g} episodes/s"
 
 
 class _Bar:

@@ -16,7 +16,7 @@ class RandomPlayer(Baseline):
 
     A reply is well formed in every way: it names actions that exist, and where the format asks
     for states, it copies the one it was shown as observation, and as prediction that one again, or
-    one of a few that have nothing to do with it. A model that imitates this player learns to read
+    another that has nothing to do with it. A model that imitates this player learns to read
     and to write, and nothing of what actions do.
 
     Args:
@@ -43,10 +43,10 @@ class RandomPlayer(Baseline):
         actions = self.choose(seen, request.seed)
         chosen = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         shown = seen.environment.observe(seen.state, seen.observation)
-        one = seen.state
+        expected = shown
         if self._expected is not None:
             one = random.Random(~request.seed).choice(self._expected[seen.environment])
-        expected = seen.environment.observe(one, seen.observation)
+            expected = seen.environment.observe(one, seen.observation)
         message = seen.compose(
             Content(answer=chosen, reasoning=chosen, observation=shown, prediction=expected)
         )
