@@ -37,7 +37,7 @@ demo: $(VENV)/hf.stamp  ## let nano, a real model, play Sokoban between chance a
 	@echo; echo "perfect play: the ceiling"
 	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output $(DEMO)/oracle
 	@echo; echo "nano, a small real model, says what it sees and what it expects"
-	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model --tasks sokoban_wm \
+	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model-sokoban --tasks sokoban_wm \
 	  --limit 32 --repeats 4 --output $(DEMO)/nano
 	@$(BIN)/spa-bench view $(DEMO)/nano
 	@echo "open it in a browser: every step of every episode, belief beside truth"
@@ -106,8 +106,10 @@ first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and throu
 rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the leaderboard
 	@$(BIN)/python -m benchmarks.leaderboard_rows
 
-NANO := nano-start nano-base nano-world-model
-nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (under an hour on one core)
+NANO := nano-base-frozenlake nano-world-model-frozenlake \
+  nano-base-sokoban nano-world-model-sokoban \
+  nano-base-sudoku nano-world-model-sudoku
+nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (two hours on one core)
 	@for recipe in $(NANO); do \
 	  $(BIN)/spa-bench train $$recipe --batch-size 128 || exit 1; \
 	  test ! -d checkpoints/$$recipe || { rm -r checkpoints/$$recipe && cp -r runs/train/$$recipe/$$recipe checkpoints/; }; \

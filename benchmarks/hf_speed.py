@@ -105,7 +105,7 @@ def _model(name: str, device: str, dtype: str) -> tuple[Path, int, Any]:
     if name == "smollm2":
         folder = smollm2.fetch()[1]
     else:
-        folder = Path("checkpoints/nano-base" if name == "nano" else name)
+        folder = Path("checkpoints/nano-base-sokoban" if name == "nano" else name)
     rows = 8 if name == "smollm2" else 64
     return folder, rows, resolve_dtype(dtype, device, load_config(find(str(folder))))
 

@@ -227,9 +227,9 @@ def test_lora_trains_little_and_saves_a_whole_model(trained, tmp_path):
 
 def test_the_command_says_what_is_wrong_in_one_line(capsys):
     for arguments, says in [
-        (["train", "nano-bas"], "did you mean nano-base"),
-        (["train", "sftt", "nano-base"], "write [selfplay|sft|rl] RECIPE"),
-        (["train", "nano-base", "--set", "sft.epoch=1"], "did you mean epochs"),
+        (["train", "nano-base-sokobn"], "did you mean nano-base-sokoban"),
+        (["train", "sftt", "nano-base-sokoban"], "write [selfplay|sft|rl] RECIPE"),
+        (["train", "nano-base-sokoban", "--set", "sft.epoch=1"], "did you mean epochs"),
     ]:
         with pytest.raises(SystemExit) as raised:
             main(arguments)

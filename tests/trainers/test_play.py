@@ -12,7 +12,7 @@ from spa_trainers import checkpoint, selfplay
 from spa_trainers.play import Player
 from spa_trainers.rl_settings import RlSettings
 
-WORLD_MODEL = Path(__file__).parents[2] / "checkpoints" / "nano-world-model"
+WORLD_MODEL = Path(__file__).parents[2] / "checkpoints" / "nano-world-model-sokoban"
 
 
 @pytest.fixture(scope="module")

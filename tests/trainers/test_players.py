@@ -1,5 +1,7 @@
 """The random player writes every format as it should be, and tells nothing of what actions do."""
 
+import re
+
 import pytest
 from played import between, play_boards
 
@@ -65,3 +67,12 @@ def test_a_world_without_a_training_board_is_refused():
     with pytest.raises(InputError, match="no training board of frozenlake_wm is left"):
         expected_states(settings, paper, registry)
     assert expected_states(settings, [task], registry)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_plan_numbers_what_is_answered(name):
+    [task] = training_tasks(_settings(name), Registry())
+    for turn in _turns(task, RandomPlayer("r", (2, 3))):
+        plan = turn.reply.partition("</observation>")[2].partition("<prediction>")[0]
+        named = re.findall(r"\d+\. (.+?)(?= \d+\. |$)", plan.strip())
+        assert named == between(turn.reply, "answer").split(" || ")

@@ -135,8 +135,8 @@ def test_bad_changes_are_said(tmp_path, change, says):
 
 
 def test_an_unknown_recipe_names_the_nearest():
-    with pytest.raises(InputError, match="did you mean nano-base"):
-        find_recipe("nano-bas")
+    with pytest.raises(InputError, match="did you mean nano-base-sokoban"):
+        find_recipe("nano-base-sokobn")
     with pytest.raises(InputError, match="no such recipe file"):
         find_recipe("nowhere/none.yaml")
 

@@ -17,7 +17,8 @@ class RandomPlayer(Baseline):
     A reply is well formed in every way: it names actions that exist, and where the format asks
     for states, it copies the one it was shown as observation, and as prediction that one again, or
     another that has nothing to do with it. A model that imitates this player learns to read
-    and to write, and nothing of what actions do.
+    and to write, and nothing of what actions do. The plan is numbered, so that a small model finds
+    each action again when it answers.
 
     Args:
         name: for logs and seeds.
@@ -41,14 +42,16 @@ class RandomPlayer(Baseline):
         seen = request.privileged
         assert seen is not None, "declared in the capabilities"
         actions = self.choose(seen, request.seed)
-        chosen = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
+        named = list(map(seen.environment.format_action, actions))
+        chosen = f" {SEPARATOR} ".join(named)
+        plan = " ".join(f"{number}. {action}" for number, action in enumerate(named, start=1))
         shown = seen.environment.observe(seen.state, seen.observation)
         expected = shown
         if self._expected is not None:
             one = random.Random(~request.seed).choice(self._expected[seen.environment])
             expected = seen.environment.observe(one, seen.observation)
         message = seen.compose(
-            Content(answer=chosen, reasoning=chosen, observation=shown, prediction=expected)
+            Content(answer=chosen, reasoning=plan, observation=shown, prediction=expected)
         )
         return Reply(text=message.removeprefix(request.prefill), stop_reason="stop", prefilled=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "checkpoints" / "nano-base"
+FOLDER = Path(__file__).parents[3] / "checkpoints" / "nano-base-sokoban"
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; of the build for CPUs
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -97,7 +97,7 @@ def test_a_run_stands_beside_a_baseline(
     json.loads(output)  # and nothing else is on stdout
     assert "vllm" not in errors.replace(str(tmp_path), "").lower()
     run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert run["model"]["name"] == "nano-base"  # whose disk it lies on is nobody's business
+    assert run["model"]["name"] == "nano-base-sokoban"  # whose disk it lies on is nobody's business
     assert run["model"]["identity"]["engine"] == "vllm"
     turns = [turn for episode in lines(tmp_path / "run") for turn in episode["turns"]]
     assert len(lines(tmp_path / "run")) == 8
@@ -107,7 +107,7 @@ def test_a_run_stands_beside_a_baseline(
     assert spa_bench("evaluate", *baseline, *game)[0] == 0
     code, output, _ = spa_bench("compare", str(tmp_path / "run"), str(tmp_path / "random"))
     assert code == 0
-    assert "nano-base" in output
+    assert "nano-base-sokoban" in output
     assert "baseline/random" in output
 
 
@@ -177,7 +177,7 @@ def test_what_does_not_fit_or_does_not_exist_is_one_line(
         "--tasks", "sokoban", "--output", str(tmp_path / "run"),
     )  # fmt: skip
     assert (code, output) == (2, "")
-    assert errors.startswith("error: nano-base: vLLM cannot run it: ")
+    assert errors.startswith("error: nano-base-sokoban: vLLM cannot run it: ")
     assert told in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "run").exists()

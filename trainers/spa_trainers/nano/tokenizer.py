@@ -73,6 +73,8 @@ def make_tokenizer(tasks: Sequence[Task], boards: int, context: int, *, rows: bo
 def _words(tasks: Sequence[Task], boards: int, rows: bool) -> set[str]:
     found: set[str] = {f" {SEPARATOR} "}
     for task in tasks:
+        for number in range(1, task.limits.actions_per_turn + 1):  # of a plan
+            found.update([f"{number}. ", f" {number}. "])
         found.update(_paragraphs(task))
         found.update(re.findall(r"</?[a-z]+>", task.config.prompt.reply_format[task.config.format]))
         start = task.environment.initial_state(task.boards[0][0].seed)
