@@ -38,7 +38,9 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; of the build for CP
 def main() -> None:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("checkpoints/nano-base-sokoban"))
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("checkpoints/nano-base-sokoban")
+    )
     parser.add_argument("--batch", type=int, default=32, help="rows")
     parser.add_argument("--tokens", type=int, default=64, help="of a reply, at most")
     parser.add_argument("--rounds", type=int, default=3, help="of one process")
