@@ -18,7 +18,18 @@ from spa_bench.errors import InputError
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 yaml: Any = _untyped_yaml  # its stubs leave nodes and events untyped
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Reads 1e-3 as a number, as YAML 1.2 does; in 1.1 it is text without a point and a sign."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 50
 _MAX_DIGITS = 100
@@ -204,6 +215,18 @@ def _scalar(path: Path, node: Any) -> Any:
         loader.dispose()
     # dates are text too
     return value if isinstance(value, str | int | float | bool | None) else text
+
+
+def read_value(text: str) -> Any:
+    """Returns what a value given on a command line means.
+
+    Raises:
+        InputError: if it is no YAML.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError):
+        raise InputError(f"{text!r} is no YAML value") from None
 
 
 def flatten(data: Mapping[str, Any], key: KeyPath = ()) -> dict[KeyPath, Any]:

@@ -164,10 +164,13 @@ class Cache:
         """
         order = list(range(len(kept)))
         gaps = sorted(set(order) - set(kept))
-        for gap, row in zip(gaps, kept[len(kept) - len(gaps) :], strict=True):
-            order[gap] = row
+        if gaps:
+            moved = list(kept[len(kept) - len(gaps) :])
+            for gap, row in zip(gaps, moved, strict=True):
+                order[gap] = row
+            to, of = (torch.tensor(rows, device=self._layout.device) for rows in (gaps, moved))
             for part in chain.from_iterable(self._blocks.values()):
-                part[gap, :, : self.end] = part[row, :, : self.end]
+                part[to, :, : self.end] = part[of, :, : self.end]
         return order
 
     def take(self, row: int, length: int) -> Row:

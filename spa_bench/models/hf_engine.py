@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -243,7 +244,7 @@ class HFEngine:
         for row in running:
             groups.setdefault((jobs[row].temperature, jobs[row].top_p), []).append(row)
         for (temperature, top_p), rows in groups.items():
-            u = torch.tensor([_next_uniform(jobs[row]) for row in rows], dtype=torch.float64)
+            u = torch.from_numpy(np.array([_next_uniform(jobs[row]) for row in rows]))
             chosen = logits if len(rows) == len(jobs) else logits[rows]
             ids, logprobs = draw(chosen, u.to(self._device), temperature, top_p)
             for row, token, logprob in zip(rows, _numbers(ids), _numbers(logprobs), strict=True):

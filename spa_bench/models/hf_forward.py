@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import cache_utils
@@ -25,6 +26,10 @@ class Forward:
         self.device: torch.device = model.device
         self.vocabulary: int = model.config.get_text_config().vocab_size
         self._model = model
+        config = model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ())
+        slides = getattr(config, "sliding_window", None) is not None
+        self._sees_all = kinds == {"full_attention"} or (not kinds and not slides)
 
     def __call__(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
         """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
@@ -37,9 +42,13 @@ class Forward:
             keep: positions.
         """
         columns = torch.arange(past + ids.shape[1], device=self.device)
+        mask = columns >= starts[:, None]
+        # A single token sees all of its row, in every layer: the mask is the same for all of them,
+        # and the model need not work it out, which waits for the device.
+        whole = self._sees_all and ids.shape[1] == 1
         logits: Tensor = self._model(
             input_ids=ids,
-            attention_mask=(columns >= starts[:, None]).long(),
+            attention_mask=mask[:, None, None] if whole else mask.long(),
             position_ids=(columns[past:] - starts[:, None]).clamp_min(0),
             past_key_values=window,
             use_cache=window is not None,
@@ -56,7 +65,7 @@ class Forward:
 
     def on_device(self, numbers: list[Any]) -> Tensor:
         """Returns numbers as a tensor."""
-        return torch.tensor(numbers, device=self.device)
+        return torch.from_numpy(np.asarray(numbers, dtype=np.int64)).to(self.device)
 
 
 def growing_cache() -> Any:

@@ -43,7 +43,7 @@ def step(model, optimizer, seed):
 @pytest.mark.parametrize("tied", [True, False])
 def test_embeddings_and_norms_are_left_to_adamw(make, tied):
     model = make(tied)
-    muon, adamw = MuonAndAdamW(model, **SETTINGS).param_groups
+    muon, adamw = MuonAndAdamW.of(model, **SETTINGS).param_groups
     names = {id(p): name for name, p in model.named_parameters()}
     matrices = {names[id(p)] for p in muon["params"]}
     others = {names[id(p)] for p in adamw["params"]}
@@ -58,20 +58,20 @@ def test_what_does_not_learn_is_not_touched(make):
     model = make(True)
     model.model.layers[0].requires_grad_(False)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    step(model, MuonAndAdamW(model, **SETTINGS), 0)
+    step(model, MuonAndAdamW.of(model, **SETTINGS), 0)
     for name, parameter in model.named_parameters():
         assert parameter.equal(before[name]) is (".layers.0." in name)
 
 
 def test_it_learns(make):
     model = make(True)
-    optimizer = MuonAndAdamW(model, **SETTINGS)
+    optimizer = MuonAndAdamW.of(model, **SETTINGS)
     losses = [step(model, optimizer, 0) for _ in range(100)]
     assert losses[-1] < 0.6 * losses[0]
 
 
 def test_a_schedule_scales_both_rates(make):
-    optimizer = MuonAndAdamW(make(True), **SETTINGS)
+    optimizer = MuonAndAdamW.of(make(True), **SETTINGS)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 1 / (1 + n))
     optimizer.step()
     schedule.step()
@@ -80,12 +80,12 @@ def test_a_schedule_scales_both_rates(make):
 
 def test_what_is_saved_goes_on_exactly(make):
     one = make(True)
-    optimizer = MuonAndAdamW(one, **SETTINGS)
+    optimizer = MuonAndAdamW.of(one, **SETTINGS)
     for seed in range(3):
         step(one, optimizer, seed)
     other = make(True)
     other.load_state_dict(one.state_dict())
-    again = MuonAndAdamW(other, **SETTINGS)
+    again = MuonAndAdamW.of(other, **SETTINGS)
     again.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # as from a file
     for seed in range(3, 6):
         assert step(one, optimizer, seed) == step(other, again, seed)

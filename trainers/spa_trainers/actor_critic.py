@@ -61,9 +61,8 @@ class ActorCritic(nn.Module):
             seen = hidden
             if self.critic is not None:
                 seen = self._hidden(self.critic, batch)[batch.mask]
-            values = _spread(
-                batch, self.value(seen.to(self.value.weight.dtype)).squeeze(-1).float()
-            )
+            with torch.autocast(seen.device.type, enabled=False):  # returns need more than 8 bits
+                values = _spread(batch, self.value(seen.float()).squeeze(-1))
         return Evaluated(_spread(batch, chosen), _spread(batch, entropy), values)
 
     @staticmethod

@@ -34,7 +34,13 @@ from spa_bench.errors import InputError
 from spa_bench.privacy import no_telemetry
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.play import Player, rollout_facts
-from spa_trainers.sft import MOST_SKIPPED, TrainingError, gradient_guard, lora_config
+from spa_trainers.sft import (
+    MOST_SKIPPED,
+    TrainingError,
+    checkpointing,
+    gradient_guard,
+    lora_config,
+)
 from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Trajectory
 
@@ -217,7 +223,7 @@ class Grpo:
                     adam_beta2=s.betas[1],
                     weight_decay=0.0,
                     max_grad_norm=s.clip_gradients,
-                    activation_checkpointing=s.gradient_checkpointing,
+                    **checkpointing(s.gradient_checkpointing),
                     bf16=s.dtype == "bfloat16",
                     use_cpu=not cuda,
                     dataloader_pin_memory=cuda,

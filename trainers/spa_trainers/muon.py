@@ -10,8 +10,7 @@ matrices of one shape together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -58,7 +57,9 @@ class Muon(Optimizer):
         gradient = parameter.grad
         assert gradient is not None
         state = self.state[parameter]
-        mean = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        mean = state["momentum_buffer"]
         mean.lerp_(gradient, 1 - group["momentum"])
         return gradient.lerp(mean, group["momentum"])
 
@@ -79,19 +80,18 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class MuonAndAdamW(Optimizer):
-    """Two optimizers of torch's that step together.
-
-    Learning rates are those of their parameter groups, so that one schedule scales both.
+    """Muon and torch's AdamW as one optimizer: each has parameter groups, learning rates and states.
 
     Args:
-        model: of transformers; its parameters are shared out.
-        muon_lr, momentum: of the matrices. learning_rate, betas: of the others.
-        weight_decay: of the matrices alone.
+        matrices: that Muon moves. muon_lr, momentum, weight_decay: of these alone.
+        others: parameters or groups of them, for AdamW, without decay. learning_rate: of those
+            that have none of their own. betas: of all of them.
     """
 
     def __init__(
         self,
-        model: Any,
+        matrices: Sequence[Tensor],
+        others: Sequence[Tensor] | Sequence[dict[str, Any]],
         *,
         muon_lr: float,
         learning_rate: float,
@@ -99,12 +99,6 @@ class MuonAndAdamW(Optimizer):
         weight_decay: float,
         momentum: float = 0.95,
     ) -> None:
-        outer = {id(e.weight) for e in _embeddings(model)}
-        matrices, others = list[Any](), list[Any]()
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                inner = parameter.ndim == 2 and id(parameter) not in outer
-                (matrices if inner else others).append(parameter)
         self._parts: list[Optimizer] = []
         if matrices:
             self._parts.append(
@@ -113,43 +107,36 @@ class MuonAndAdamW(Optimizer):
         if others:
             self._parts.append(AdamW(others, lr=learning_rate, betas=betas, weight_decay=0.0))
         super().__init__(
-            [group for part in self._parts for group in part.param_groups], defaults={}
+            [
+                {**group, "part": number}
+                for number, part in enumerate(self._parts)
+                for group in part.param_groups
+            ],
+            defaults={},
         )
 
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of both, the very dictionaries they use."""
-        return list(chain.from_iterable(part.param_groups for part in self._parts))
-
-    @param_groups.setter
-    def param_groups(self, _: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Does nothing: the groups are those of the parts."""
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Does nothing: the parts have all parameters."""
+    @classmethod
+    def of(cls, model: Any, **settings: Any) -> MuonAndAdamW:
+        """Returns an optimizer of all that learns in a model of transformers."""
+        inner = inner_matrices(model)
+        outer = [
+            p for p in model.parameters() if p.requires_grad and all(p is not m for m in inner)
+        ]
+        return cls(inner, outer, **settings)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Updates all parameters; returns the closure's loss, if there is one."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for part in self._parts:
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for number, part in enumerate(self._parts):
+            part.state = self.state
+            part.param_groups = [g for g in self.param_groups if g["part"] == number]
             part.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the states of both, in their order."""
-        return {"parts": [part.state_dict() for part in self._parts]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from what `state_dict` returned."""
-        for part, state in zip(self._parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-
-
-def _embeddings(model: Any) -> Iterator[Any]:
-    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-        if layer is not None:
-            yield layer
+def inner_matrices(model: Any) -> list[Tensor]:
+    """Returns the matrices of a model of transformers that learn, but for its embeddings."""
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    outer = {id(layer.weight) for layer in layers if layer is not None}
+    return [p for p in model.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in outer]

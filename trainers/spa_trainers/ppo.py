@@ -21,11 +21,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from spa_bench.errors import InputError
 from spa_bench.task import Task
 from spa_trainers.actor_critic import ActorCritic, Evaluated
 from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
 from spa_trainers.losses import kl_to, policy_loss, value_loss
 from spa_trainers.memory import explained
+from spa_trainers.muon import MuonAndAdamW, inner_matrices
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes, load, whole_norm
@@ -121,11 +123,11 @@ class Learner:
         whole = copy.deepcopy(model.actor) if processes.sharded else None
         model = processes.shard(model, model.actor._no_split_modules or ())
         model.train()  # only in training mode are activations let go and made again
-        actor = [p for n, p in model.named_parameters() if _is_actor(n) and p.requires_grad]
-        critic = [p for n, p in model.named_parameters() if not _is_actor(n)]
-        groups: list[dict[str, Any]] = [{"params": actor, "lr": settings.actor_lr}]
-        groups.append({"params": critic, "lr": settings.critic_lr})
-        optimizer = torch.optim.Adam(groups, betas=settings.betas)
+        if settings.muon_lr is not None and processes.sharded:
+            raise InputError(
+                "rl.muon_lr: Muon needs whole matrices, which FSDP2 spreads; leave it out"
+            )
+        optimizer = _optimizer(model, settings)
         return cls(model, settings, optimizer, reference, processes, whole)
 
     def policy(self) -> Any:
@@ -194,7 +196,7 @@ class Learner:
                     (loss * counts / tokens).backward()
                 self.processes.sum_gradients(self.model.parameters())
                 if step < s.critic_warmup:  # the critic's loss may have reached a shared body
-                    for parameter in self.optimizer.param_groups[0]["params"]:
+                    for parameter in _parts(self.model)[0]:
                         parameter.grad = None
                 norms = self._clip()
                 told["actor_gradient"], told["critic_gradient"] = norms
@@ -270,15 +272,40 @@ class Learner:
 
     def _clip(self) -> tuple[float, float]:
         """Clips actor and critic apart, so that neither drowns the other; returns their norms."""
-        actor, critic = (group["params"] for group in self.optimizer.param_groups)
         most = self.settings.clip_gradients
         return tuple(  # pyright: ignore[reportReturnType]
-            whole_norm(torch.nn.utils.clip_grad_norm_(some, most)) for some in (actor, critic)
+            whole_norm(torch.nn.utils.clip_grad_norm_(some, most)) for some in _parts(self.model)
         )
 
 
-def _is_actor(name: str) -> bool:
-    return name.startswith("actor.")
+def _parts(model: ActorCritic) -> tuple[list[Tensor], list[Tensor]]:
+    """Returns what learns of the actor, and of the critic."""
+    actor, critic = list[Tensor](), list[Tensor]()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (actor if name.startswith("actor.") else critic).append(parameter)
+    return actor, critic
+
+
+def _optimizer(model: ActorCritic, s: PpoSettings) -> torch.optim.Optimizer:
+    actor, critic = _parts(model)
+    if s.muon_lr is None:
+        groups = [{"params": actor, "lr": s.actor_lr}, {"params": critic, "lr": s.critic_lr}]
+        return torch.optim.Adam(groups, betas=s.betas)
+    matrices = [m for part in (model.actor, model.critic) if part for m in inner_matrices(part)]
+    inner = set(map(id, matrices))
+    groups = [
+        {"params": [p for p in part if id(p) not in inner], "lr": lr}
+        for part, lr in ((actor, s.actor_lr), (critic, s.critic_lr))
+    ]
+    return MuonAndAdamW(
+        matrices,
+        groups,
+        muon_lr=s.muon_lr,
+        learning_rate=s.actor_lr,
+        betas=s.betas,
+        weight_decay=0.0,
+    )
 
 
 def _explained(values: Tensor, returns: Tensor, mask: Tensor) -> float:

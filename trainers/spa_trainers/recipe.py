@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from spa_bench import yaml_file
@@ -173,9 +172,9 @@ def _change(data: dict[str, Any], change: str) -> None:
     if not equals or not key:
         raise InputError(f"--set {change}: write KEY=VALUE, such as sft.epochs=1")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {change}: {text!r} is no YAML value") from None
+        value = yaml_file.read_value(text)
+    except InputError as error:
+        raise InputError(f"--set {change}: {error}") from None
     *path, last = key.split(".")
     for part in path:
         inner = data.setdefault(part, {})

@@ -142,7 +142,7 @@ def fine_tune(
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
             train_sampling_strategy="group_by_length",
-            activation_checkpointing=settings.gradient_checkpointing,
+            **checkpointing(settings.gradient_checkpointing),
             bf16=settings.dtype == "bfloat16",
             use_cpu=not cuda,
             dataloader_pin_memory=cuda,
@@ -237,13 +237,22 @@ def lora_config(settings: Lora) -> Any:
     )
 
 
+def checkpointing(on: bool) -> dict[str, bool]:
+    """Returns the argument of a trainer by the name that this transformers has for it."""
+    from transformers import TrainingArguments
+
+    name = "activation_checkpointing"  # before 5.20 or so there is the old name alone
+    known = name in TrainingArguments.__dataclass_fields__
+    return {name if known else "gradient_checkpointing": on}
+
+
 def _optimizer(settings: SftSettings) -> tuple[Any, dict[str, Any]] | None:
     """Returns what the trainer shall make its optimizer of; None where AdamW does."""
     if settings.muon_lr is None:
         return None
     from spa_trainers.muon import MuonAndAdamW
 
-    return lambda: MuonAndAdamW, {
+    return lambda: MuonAndAdamW.of, {
         "muon_lr": settings.muon_lr,
         "learning_rate": settings.learning_rate,
         "betas": settings.betas,
