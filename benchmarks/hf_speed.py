@@ -287,8 +287,11 @@ def _conversations(count: int) -> list[tuple[Any, ...]]:
 
     (task,) = Registry().resolve(["sokoban_wm"])
     boards = list(islice(task.boards[0], count))
-    rollouts = [Rollout(EpisodeSpec(task, board, 0, "speed"), "<think>") for board in boards]
-    return [rollout.ask() for rollout in (rollouts * -(-count // len(rollouts)))[:count]]
+    specs = [
+        EpisodeSpec(task, boards[number % len(boards)], number // len(boards), "speed")
+        for number in range(count)
+    ]
+    return [Rollout(spec, "<think>").ask() for spec in specs]
 
 
 def _ends(model: Any, tokenizer: Any) -> list[int]:

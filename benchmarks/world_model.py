@@ -1,8 +1,8 @@
 """Measures what models know of the worlds, and writes docs/world-model.md with its figures.
 
     python -m benchmarks.world_model [MODEL ..] [--parts probes,ranking,belief,perplexity]
-        [--probes world_model] [--items 48] [--boards 32] [--repeats 4] [--output runs/world-model]
-        [--write docs/world-model.md]
+        [--probes world_model] [--worlds sokoban,frozenlake,sudoku] [--items 48]
+        [--boards 32] [--repeats 4] [--output runs/world-model] [--write docs/world-model.md]
 
 Every model named is measured, or its run continued, below `--output`; then the page is made of all
 runs that are there, so models can be added one by one. Without a model, only the page is made.
@@ -24,7 +24,7 @@ from spa_bench.errors import SpaBenchError
 from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Model
 from spa_bench.models.ranking import can_rank
-from spa_bench.registry import make_model, resolve_model
+from spa_bench.registry import Registry, make_model, resolve_model
 
 PARTS = ("probes", "ranking", "belief", "perplexity")
 WORLD_MODEL_TASKS = "sokoban_wm,frozenlake_wm,frozenlake_slippery_wm,sudoku_wm"
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="as evaluate takes them")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--probes", default="world_model", help="tasks, as evaluate takes them")
+    parser.add_argument("--worlds", default="sokoban,frozenlake,sudoku", help="that it is asked of")
     parser.add_argument("--items", type=int, default=48, help="of each probe")
     parser.add_argument("--boards", type=int, default=32, help="of each world-model task")
     parser.add_argument("--repeats", type=int, default=4, help="episodes a board")
@@ -67,7 +68,8 @@ def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) ->
         folder.mkdir(parents=True, exist_ok=True)
         output = folder / "perplexity.json"
         if not output.exists():
-            command = ["perplexity", "--model", name, "--output", str(output)]
+            command = ["perplexity", "--model", name, "--tasks", chosen.worlds]
+            command += ["--output", str(output)]
             try:
                 spa_bench([*command, "--limit", str(chosen.boards)])
             except SystemExit as end:
@@ -76,10 +78,17 @@ def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) ->
     elif part == "belief":
         boards = None if baseline else chosen.boards
         repeats = None if baseline else chosen.repeats
-        _evaluate(name, WORLD_MODEL_TASKS, folder / part, boards, repeats)
+        tasks = _tasks(WORLD_MODEL_TASKS, chosen.worlds)
+        _evaluate(name, tasks, folder / part, boards, repeats)
     else:
         tasks = chosen.probes if part == "probes" else "world_model_ranking"
-        _evaluate(name, tasks, folder / part, items, None)
+        _evaluate(name, _tasks(tasks, chosen.worlds), folder / part, items, None)
+
+
+def _tasks(names: str, worlds: str) -> str:
+    """Returns the tasks of some worlds among those that names stand for."""
+    tasks = (task.config.task for task in Registry().resolve(names.split(",")))
+    return ",".join(task for task in tasks if task.partition("_")[0] in worlds.split(","))
 
 
 def _evaluate(

@@ -273,7 +273,12 @@ VALUES: dict[str, object] = {
     "1_000": 1000,
     "0": 0,
     "0.5": 0.5,
-    "1e-3": "1e-3",  # YAML 1.1 wants a point in a float
+    "1e-3": 0.001,  # YAML 1.1 wants a point in a float
+    "-2E+3": -2000.0,
+    ".5e2": 50.0,
+    "'1e-3'": "1e-3",
+    "1e-3x": "1e-3x",
+    "e-3": "e-3",
     "1.0e-3": 0.001,
     "true": True,
     "null": None,
@@ -315,6 +320,8 @@ def test_what_is_dumped_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
 ) -> None:
     class WithoutAliases(yaml.SafeDumper):
+        yaml_implicit_resolvers = yaml_file._Loader.yaml_implicit_resolvers  # 1e-3 wants quotes
+
         def ignore_aliases(self, data: object) -> bool:
             return True
 

@@ -244,7 +244,7 @@ class HFEngine:
         for row in running:
             groups.setdefault((jobs[row].temperature, jobs[row].top_p), []).append(row)
         for (temperature, top_p), rows in groups.items():
-            u = torch.from_numpy(np.array([_next_uniform(jobs[row]) for row in rows]))
+            u = torch.as_tensor(np.array([_next_uniform(jobs[row]) for row in rows]))
             chosen = logits if len(rows) == len(jobs) else logits[rows]
             ids, logprobs = draw(chosen, u.to(self._device), temperature, top_p)
             for row, token, logprob in zip(rows, _numbers(ids), _numbers(logprobs), strict=True):

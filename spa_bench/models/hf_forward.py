@@ -65,7 +65,7 @@ class Forward:
 
     def on_device(self, numbers: list[Any]) -> Tensor:
         """Returns numbers as a tensor."""
-        return torch.from_numpy(np.asarray(numbers, dtype=np.int64)).to(self.device)
+        return torch.as_tensor(np.asarray(numbers, dtype=np.int64), device=self.device)
 
 
 def growing_cache() -> Any:

@@ -292,14 +292,15 @@ def test_a_line_a_step_with_held_out_boards_measured(make):
     assert [line["updates"] for line in lines[1:]] == [3, 3, 3]
 
 
-def test_a_run_that_was_cut_off_goes_on_exactly(make):
-    whole = make("whole")
+@pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}], ids=["adam", "muon"])
+def test_a_run_that_was_cut_off_goes_on_exactly(make, muon):
+    whole = make("whole", **muon)
     whole.run()
 
     class Cut(Exception):
         pass
 
-    first = make("cut")
+    first = make("cut", **muon)
     specs = first.player.specs
 
     def cut(step):
@@ -310,13 +311,13 @@ def test_a_run_that_was_cut_off_goes_on_exactly(make):
     first.player.specs = cut
     with pytest.raises(Cut):
         first.run()
-    second = make("cut")
+    second = make("cut", **muon)
     second.run()
     assert all(map(torch.equal, whole.model.parameters(), second.model.parameters()))
     assert _untimed(whole.folder) == _untimed(second.folder)
     assert whole.boards_seen == second.boards_seen
     # and one that had ended, but was not told so, ends again
-    third = make("cut")
+    third = make("cut", **muon)
     third.run()
     assert all(map(torch.equal, whole.model.parameters(), third.model.parameters()))
 

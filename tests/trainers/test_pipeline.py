@@ -88,10 +88,10 @@ def test_its_training_boards_are_listed_and_none_is_evaluated_on(trained):
     assert overlap(played, boards) == len({key for _, key in played}) or overlap(played, boards) > 5
 
 
-def test_the_dataset_is_one_that_datasets_loads(trained):
+def test_the_dataset_is_one_that_datasets_loads(trained, tmp_path):
     made, _ = trained
     folder = made.parent / "selfplay" / "dataset"
-    loaded = load_dataset(str(folder), split="train")
+    loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
     rows = list(selfplay.read_dataset(folder))
     assert len(loaded) == len(rows) > 0
     assert loaded[0]["reply"] == rows[0].reply

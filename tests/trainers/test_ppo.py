@@ -22,6 +22,7 @@ from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.ppo import Learner, Ppo, advantages_of, groups_kept
 from spa_trainers.ppo_settings import PpoSettings
+from spa_trainers.processes import Processes
 from spa_trainers.recipe import Recipe
 from spa_trainers.rewards import RewardSettings
 from spa_trainers.trajectories import collate, trajectory
@@ -30,6 +31,9 @@ SMALL = {"tasks": ["frozenlake"], "steps": 3, "boards": 3, "repeats": 3, "keep":
 SMALL |= {"actor_lr": 1e-3, "critic_lr": 1e-3, "evaluate_every": 2, "evaluate_boards": 2}
 SMALL |= {"evaluate_repeats": 2, "save_every": 1, "microbatch": 4, "batch_size": 16}
 SMALL |= {"leave_out": []}
+
+
+MUON = pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}], ids=["adam", "muon"])
 
 
 @pytest.fixture(scope="module")
@@ -164,15 +168,18 @@ def test_microbatches_give_the_gradients_of_the_whole(trajectories, tokenizer):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_learning_rate_zero_changes_nothing(trajectories, tokenizer):
-    learner = _learner(tokenizer, _settings(actor_lr=0.0, critic_lr=0.0))
+@MUON
+def test_learning_rate_zero_changes_nothing(trajectories, tokenizer, muon):
+    muon = dict.fromkeys(muon, 0.0)
+    learner = _learner(tokenizer, _settings(actor_lr=0.0, critic_lr=0.0, **muon))
     before = [p.detach().clone() for p in learner.model.parameters()]
     learner.update(collate(trajectories), 0)
     assert all(map(torch.equal, before, learner.model.parameters()))
 
 
-def test_while_the_critic_warms_up_the_actor_stands_still(trajectories, tokenizer):
-    learner = _learner(tokenizer, _settings(critic_warmup=1))
+@MUON
+def test_while_the_critic_warms_up_the_actor_stands_still(trajectories, tokenizer, muon):
+    learner = _learner(tokenizer, _settings(critic_warmup=1, **muon))
     actor = [p.detach().clone() for p in learner.model.actor.parameters()]
     value = learner.model.value.bias.detach().clone()
     learner.update(collate(trajectories), 0)
@@ -189,12 +196,13 @@ def test_a_reference_holds_the_policy_back(trajectories, tokenizer):
     assert learner.update(collate(trajectories), 1)["kl"] > 0
 
 
-def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer):
+@MUON
+def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer, muon):
     good = [
         replace(t, rewards=(0.0,) * (len(t.turns) - 1) + (float(i % 2),))
         for i, t in enumerate(trajectories)
     ]
-    learner = _learner(tokenizer, _settings(microbatch=100))
+    learner = _learner(tokenizer, _settings(microbatch=100, **muon))
     batch = collate(good)
     before = learner.evaluate(batch).logprobs
     for step in range(5):
@@ -242,15 +250,16 @@ def _untimed(folder):
     return [{k: v for k, v in line.items() if not k.endswith("_seconds")} for line in lines]
 
 
-def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path):
-    whole, said = _ppo(tokenizer, task, tmp_path / "whole", _settings())
+@MUON
+def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path, muon):
+    whole, said = _ppo(tokenizer, task, tmp_path / "whole", _settings(**muon))
     assert whole.run()["steps"] == 3
     assert sum(line.startswith("step") for line in said) == 4
 
     class Cut(Exception):
         pass
 
-    first, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings())
+    first, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings(**muon))
     step = first.step
 
     def cut(number):
@@ -261,7 +270,7 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path):
     first.step = cut
     with pytest.raises(Cut):
         first.run()
-    second, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings())
+    second, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings(**muon))
     second.run()
     for one, other in zip(
         whole.learner.model.parameters(), second.learner.model.parameters(), strict=True
@@ -344,6 +353,36 @@ def test_lora_trains_its_layers_alone_and_merges(trajectories, tokenizer):
     assert not any("lora" in name for name, _ in whole.named_parameters())
     found = ActorCritic(whole, None)(batch).logprobs.detach()
     torch.testing.assert_close(found, before, rtol=1e-4, atol=1e-4)
+
+
+def test_muon_moves_inner_matrices_of_actor_and_critic(trajectories, tokenizer):
+    learner = _learner(tokenizer, _settings(actor_lr=0.1, critic_lr=0.2, muon_lr=0.01))
+    names = {id(p): n for n, p in learner.model.named_parameters()}
+    groups = {g["lr"]: {names[id(p)] for p in g["params"]} for g in learner.optimizer.param_groups}
+    inner = {n for n in names.values() if ".layers." in n and n.endswith("proj.weight")}
+    assert {n.partition(".")[0] for n in inner} == {"actor", "critic"}
+    assert groups == {
+        0.01: inner,
+        0.1: {n for n in names.values() if n.startswith("actor.")} - inner,
+        0.2: {n for n in names.values() if not n.startswith("actor.")} - inner,
+    }
+    before = {n: p.detach().clone() for n, p in learner.model.named_parameters()}
+    for step in range(2):
+        learner.update(collate(trajectories), step)
+    assert not any(p.equal(before[n]) for n, p in learner.model.named_parameters())
+
+
+def test_muon_does_not_go_with_spread_weights(tokenizer):
+    class Spread(Processes):
+        def shard(self, model, blocks):
+            return model
+
+    with pytest.raises(InputError, match=r"rl\.muon_lr: .* FSDP2"):
+        Learner.of(
+            ActorCritic(_model(tokenizer), None, shared=True),
+            _settings(critic="shared", muon_lr=0.01),
+            processes=Spread(sharded=True),
+        )
 
 
 def test_a_shared_critic_is_a_head_on_the_actors_states(trajectories, tokenizer):

@@ -81,6 +81,12 @@ def test_a_preset_stands_under_what_the_recipe_says(tmp_path):
         load_recipe(path, ["preset=vagen"])
 
 
+def test_a_rate_without_a_point_is_a_number(tmp_path):
+    path = _file(tmp_path, GOOD.replace("epochs: 1", "learning_rate: 1e-3"))
+    assert load_recipe(path).sft.learning_rate == 0.001
+    assert load_recipe(path, ["sft.learning_rate=2e-3"]).sft.learning_rate == 0.002
+
+
 def test_a_preset_adds_no_stage(tmp_path):
     assert load_recipe(_file(tmp_path, GOOD)).stages() == ["selfplay", "sft"]
 

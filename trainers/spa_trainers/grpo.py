@@ -40,6 +40,7 @@ from spa_trainers.sft import (
     checkpointing,
     gradient_guard,
     lora_config,
+    optimizer,
 )
 from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Trajectory
@@ -237,6 +238,7 @@ class Grpo:
                     data_seed=s.seed,
                 ),
             )
+        trainer.optimizer_cls_and_kwargs = optimizer(s, 0.0)
         trainer.remove_callback(PrinterCallback)
         return trainer
 

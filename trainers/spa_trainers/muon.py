@@ -80,7 +80,7 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class MuonAndAdamW(Optimizer):
-    """Muon and torch's AdamW as one optimizer: each has parameter groups, learning rates and states.
+    """Muon and torch's AdamW as one optimizer; each has groups of parameters of its own.
 
     Args:
         matrices: that Muon moves. muon_lr, momentum, weight_decay: of these alone.

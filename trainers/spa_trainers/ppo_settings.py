@@ -25,8 +25,6 @@ class PpoSettings(RlSettings):
             states, which halves the cost of an update.
         value_weight: of the critic's loss beside the actor's.
         critic_warmup: steps in which only the critic learns.
-        muon_lr: if given, matrices between layers learn by Muon at this rate, the critic's too; the
-            other rates are those of all else.
     """
 
     algorithm: Literal["ppo"] = "ppo"
@@ -38,7 +36,6 @@ class PpoSettings(RlSettings):
     turn_lam: float = Field(1.0, ge=0, le=1)
     actor_lr: float = Field(1e-6, ge=0)
     critic_lr: float = Field(1e-5, ge=0)
-    muon_lr: float | None = Field(None, ge=0)
     dual_clip: float = Field(3.0, gt=1)
     value_clip: float = Field(0.5, gt=0)
     mask_context: bool = True

@@ -22,6 +22,8 @@ class RlSettings(BaseModel):
         seeds: which boards; of these only boards of the split `train` are played.
         pool: boards of each task that steps are taken from, again and again in one order.
         leave_out: tasks whose boards are not trained on, although their split may be `train`.
+        muon_lr: if given, matrices between layers learn by Muon at this rate, a critic's too; the
+            other learning rates are for all else.
         betas: of Adam. clip_gradients: the largest norm.
         clip_low, clip_high: how far the ratio of new to old probability may fall or rise.
         entropy: weight of the policy's entropy, a bonus.
@@ -48,6 +50,7 @@ class RlSettings(BaseModel):
     pool: int = Field(4096, ge=1)
     leave_out: list[str] = ["paper"]
     reward: RewardSettings = RewardSettings()  # pyright: ignore[reportCallIssue]
+    muon_lr: float | None = Field(None, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     clip_gradients: float = Field(1.0, gt=0)
     clip_low: float = Field(0.2, gt=0)

@@ -126,7 +126,7 @@ def fine_tune(
         processing_class=tokenizer,
         train_dataset=data,
         peft_config=lora,
-        optimizer_cls_and_kwargs=_optimizer(settings),
+        optimizer_cls_and_kwargs=optimizer(settings, settings.weight_decay),
         args=SFTConfig(
             output_dir=str(folder / "checkpoints"),
             num_train_epochs=settings.epochs,
@@ -237,7 +237,7 @@ def lora_config(settings: Lora) -> Any:
     )
 
 
-def checkpointing(on: bool) -> dict[str, bool]:
+def checkpointing(on: bool) -> dict[str, Any]:
     """Returns the argument of a trainer by the name that this transformers has for it."""
     from transformers import TrainingArguments
 
@@ -246,8 +246,12 @@ def checkpointing(on: bool) -> dict[str, bool]:
     return {name if known else "gradient_checkpointing": on}
 
 
-def _optimizer(settings: SftSettings) -> tuple[Any, dict[str, Any]] | None:
-    """Returns what the trainer shall make its optimizer of; None where AdamW does."""
+def optimizer(settings: Any, weight_decay: float) -> tuple[Any, dict[str, Any]] | None:
+    """Returns what a trainer shall make its optimizer of; None where AdamW does.
+
+    Args:
+        settings: with `muon_lr`, `learning_rate` and `betas`.
+    """
     if settings.muon_lr is None:
         return None
     from spa_trainers.muon import MuonAndAdamW
@@ -256,7 +260,7 @@ def _optimizer(settings: SftSettings) -> tuple[Any, dict[str, Any]] | None:
         "muon_lr": settings.muon_lr,
         "learning_rate": settings.learning_rate,
         "betas": settings.betas,
-        "weight_decay": settings.weight_decay,
+        "weight_decay": weight_decay,
     }
 
 
