@@ -109,7 +109,7 @@ rows: $(VENV)/dev.stamp  ## play, pack and verify the baselines' rows of the lea
 NANO := nano-base-frozenlake nano-world-model-frozenlake \
   nano-base-sokoban nano-world-model-sokoban \
   nano-base-sudoku nano-world-model-sudoku
-nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (two hours on one core)
+nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (about four hours on one core)
 	@for recipe in $(NANO); do \
 	  $(BIN)/spa-bench train $$recipe --batch-size 128 || exit 1; \
 	  test ! -d checkpoints/$$recipe || { rm -r checkpoints/$$recipe && cp -r runs/train/$$recipe/$$recipe checkpoints/; }; \

@@ -241,7 +241,7 @@ def checkpointing(on: bool) -> dict[str, Any]:
     """Returns the argument of a trainer by the name that this transformers has for it."""
     from transformers import TrainingArguments
 
-    name = "activation_checkpointing"  # before 5.20 or so there is the old name alone
+    name = "activation_checkpointing"  # before 5.23 there is the old name alone
     known = name in TrainingArguments.__dataclass_fields__
     return {name if known else "gradient_checkpointing": on}
 
