@@ -253,7 +253,8 @@ def _untimed(folder):
 @MUON
 def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path, muon):
     whole, said = _ppo(tokenizer, task, tmp_path / "whole", _settings(**muon))
-    assert whole.run()["steps"] == 3
+    whole_took = whole.run()
+    assert (whole_took["steps"], whole_took["episodes"]) == (3, 27)
     assert sum(line.startswith("step") for line in said) == 4
 
     class Cut(Exception):
@@ -271,7 +272,9 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path, muon)
     with pytest.raises(Cut):
         first.run()
     second, _ = _ppo(tokenizer, task, tmp_path / "cut", _settings(**muon))
-    second.run()
+    counted = {"steps", "episodes", "actions", "tokens"}
+    took = second.run()
+    assert {k: took[k] for k in counted} == {k: whole_took[k] for k in counted}
     for one, other in zip(
         whole.learner.model.parameters(), second.learner.model.parameters(), strict=True
     ):

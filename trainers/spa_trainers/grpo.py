@@ -76,9 +76,8 @@ class Grpo:
             TrainingError: if gradients are no numbers three updates in a row, or TRL does not do
                 with the episodes what it did when this was written.
         """
-        s, started = self.settings, time.monotonic()
+        s = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
-        totals = {"episodes": 0, "actions": 0, "tokens": 0}
         last, log = self._last_checkpoint(), self._log
         if last is None:
             log.clear()
@@ -91,8 +90,6 @@ class Grpo:
             told = self._after(update, logs)
             if told is not None:
                 log.write(told)
-                for name in totals:
-                    totals[name] += int(told[name])
 
         for callback in (self._guard, _OnLog(tell)):
             self.trainer.add_callback(callback)
@@ -108,8 +105,7 @@ class Grpo:
         if s.lora is not None:
             model = model.merge_and_unload()
         vars(model).pop("forward", None)  # TRL's own, which cannot be copied
-        report = {"steps": s.steps, "seconds": round(time.monotonic() - started, 1), **totals}
-        return model, report
+        return model, {"steps": s.steps, **log.totals()}
 
     @property
     def boards_seen(self) -> set[tuple[str, str]]:

@@ -345,14 +345,11 @@ class Ppo:
         """
         s = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
-        step, bad, started = self._resume(), 0, time.monotonic()
-        totals = {"episodes": 0, "actions": 0, "tokens": 0}
+        step, bad = self._resume(), 0
         if step == 0:
             self._tell({"step": 0, **self.evaluate()})
         while step < s.steps:
             told = self.step(step)
-            for name in totals:
-                totals[name] += int(told[name])
             step += 1
             bad = bad + 1 if told.get("skipped") else 0
             if bad >= 3:
@@ -367,7 +364,7 @@ class Ppo:
             if (step % s.save_every == 0 or step == s.steps) and not bad:
                 self._save(step)
         self._log.close()
-        return {"steps": step, "seconds": round(time.monotonic() - started, 1), **totals}
+        return {"steps": step, **self._log.totals()}
 
     def step(self, step: int) -> dict[str, float]:
         """Plays and learns once; returns what happened."""

@@ -51,6 +51,15 @@ class StepLog:
             self._open.finish()
             self._open = None
 
+    def totals(self) -> dict[str, float]:
+        """Returns what all steps took together, also those before an interruption."""
+        lines = read(self.folder) if self._path.is_file() else []
+        counted = {
+            name: sum(int(line.get(name, 0)) for line in lines)
+            for name in ("episodes", "actions", "tokens")
+        }
+        return {"seconds": round(sum(map(_seconds, lines)), 1), **counted}
+
     def cut(self, step: int) -> None:
         """Forgets what came after a step, from which training goes on."""
         if self._path.is_file():
@@ -105,5 +114,8 @@ def console_line(told: Mapping[str, Any]) -> str:
     parts = [f"step {told['step']:4}"]
     parts += [f"{label} {told[name]:.3f}" for name, label in names.items() if name in told]
     parts += [f"{name} {value:.1%}" for name, value in told.items() if "/pass@" in name]
-    seconds = sum(told.get(f"{what}_seconds", 0.0) for what in ("rollout", "update", "evaluate"))
-    return "  ".join([*parts, f"{seconds:.1f} s"])
+    return "  ".join([*parts, f"{_seconds(told):.1f} s"])
+
+
+def _seconds(told: Mapping[str, Any]) -> float:
+    return sum(told.get(f"{what}_seconds", 0.0) for what in ("rollout", "update", "evaluate"))
