@@ -49,7 +49,7 @@ def main() -> None:
     player = Player(settings, start.tokenizer, [task], [task], frozenset())
     ends = _ends(start.model, start.tokenizer)
     played: list[tuple[float, float]] = []
-    generated: list[tuple[float, float]] = []
+    generated: list[float] = []
     for number in range(chosen.rounds + 1):
         specs = player.specs(0)
         with Watch(start.model) as watched:
@@ -61,9 +61,9 @@ def main() -> None:
         seconds = time.perf_counter() - began
         if number:  # the first round warms up
             played.append((written / took.seconds, took.forward / took.seconds))
-            generated.append((said / seconds, 0.0))
+            generated.append(said / seconds)
     ours = statistics.median(rate for rate, _ in played)
-    theirs = statistics.median(rate for rate, _ in generated)
+    theirs = statistics.median(generated)
     device = torch.cuda.get_device_name() if start.model.device.type == "cuda" else "CPU"
     print(f"{start.name}, {chosen.task}, {episodes} episodes, {start.model.dtype}, {device}")
     print("| | tokens/s | of generate | under forward passes |")
