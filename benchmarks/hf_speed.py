@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, smollm2
+from benchmarks.generate import generate
 from benchmarks.watch import Pass, Watch, forbid
 
 Ids = tuple[int, ...]
@@ -114,6 +115,7 @@ def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[Pass]
     """Returns what each took, in turns so that a busy minute of the machine is everybody's."""
     from spa_bench.models import hf_load
     from spa_bench.models.hf_files import find
+    from spa_bench.models.hf_template import Template, end_ids
 
     source = find(str(setting.folder))
     tokenizer = hf_load.load_tokenizer(source)
@@ -122,7 +124,7 @@ def _measured(setting: _Setting, without: Sequence[str]) -> dict[str, list[Pass]
     theirs, paged = (
         hf_load.load_model(source, None, setting.device, setting.dtype, "sdpa") for _ in range(2)
     )
-    ends = _ends(ours, tokenizer)
+    ends = sorted(end_ids(ours, Template(tokenizer)))
     for model in (ours, theirs, paged):
         forbid(model, ends)
     found: dict[str, list[Pass]] = {}
@@ -194,23 +196,14 @@ def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[Pass, list[lis
 
 
 def _generate(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting) -> Pass:
-    import torch
-
     with Watch(model) as watched:
         for turn in prompts:
             ordered = sorted(turn, key=len)
             for start in range(0, len(ordered), setting.rows):
                 batch = ordered[start : start + setting.rows]
-                width = max(map(len, batch))
-                padded = [[0] * (width - len(ids)) + list(ids) for ids in batch]
-                mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in batch]
-                said = model.generate(
-                    torch.tensor(padded, device=model.device),
-                    attention_mask=torch.tensor(mask, device=model.device),
-                    generation_config=_sampling(setting),
-                )
-                if said.shape[1] != width + setting.tokens:
-                    raise RuntimeError(f"{said.shape[1] - width} tokens were generated")
+                written = generate(model, batch, _sampling(setting)).shape[1]
+                if written != setting.tokens:
+                    raise RuntimeError(f"{written} tokens were generated")
     return watched.result()
 
 
@@ -292,13 +285,6 @@ def _conversations(count: int) -> list[tuple[Any, ...]]:
         for number in range(count)
     ]
     return [Rollout(spec, "<think>").ask() for spec in specs]
-
-
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    from spa_bench.models.hf_template import Template
-
-    ends: Any = model.generation_config.eos_token_id
-    return sorted(Template(tokenizer).stop_ids.union([ends] if isinstance(ends, int) else ends))
 
 
 if __name__ == "__main__":

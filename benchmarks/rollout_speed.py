@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.generate import generate
 from benchmarks.watch import Watch
 
 Ids = tuple[int, ...]
@@ -27,6 +28,7 @@ def main() -> None:
     """Measures and prints a table."""
     import torch
 
+    from spa_bench.models.hf_template import Template, end_ids
     from spa_bench.registry import Registry
     from spa_trainers import checkpoint, selfplay
     from spa_trainers.play import Player
@@ -47,7 +49,7 @@ def main() -> None:
     (task,) = Registry().resolve([chosen.task])
     task = selfplay.training_task(task, seeds=settings.seeds, boards=chosen.boards)
     player = Player(settings, start.tokenizer, [task], [task], frozenset())
-    ends = _ends(start.model, start.tokenizer)
+    ends = sorted(end_ids(start.model, Template(start.tokenizer)))
     played: list[tuple[float, float]] = []
     generated: list[float] = []
     for number in range(chosen.rounds + 1):
@@ -97,25 +99,11 @@ def _generate(model: Any, turns: Sequence[Sequence[Ids]], ends: list[int], most:
     written = 0
     model.eval()
     for prompts in turns:
-        width = max(map(len, prompts))
-        padded = [[0] * (width - len(ids)) + list(ids) for ids in prompts]
-        mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
         with torch.inference_mode():
-            said = model.generate(
-                torch.tensor(padded, device=model.device),
-                attention_mask=torch.tensor(mask, device=model.device),
-                generation_config=config,
-            )
-        for row in said[:, width:].tolist():
+            said = generate(model, prompts, config)
+        for row in said.tolist():
             written += next((n for n, token in enumerate(row, start=1) if token in ends), len(row))
     return written
-
-
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    from spa_bench.models.hf_template import Template
-
-    ends: Any = model.generation_config.eos_token_id
-    return sorted(Template(tokenizer).stop_ids.union([ends] if isinstance(ends, int) else ends))
 
 
 if __name__ == "__main__":

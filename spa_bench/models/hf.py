@@ -29,7 +29,7 @@ from spa_bench.models import hf_load
 from spa_bench.models.hf_batcher import Batcher, Job
 from spa_bench.models.hf_files import find
 from spa_bench.models.hf_settings import Settings
-from spa_bench.models.hf_template import Template
+from spa_bench.models.hf_template import Template, end_ids
 from spa_bench.models.model import (
     Capabilities,
     Message,
@@ -242,10 +242,9 @@ class HFModel:
         from spa_bench.models.hf_engine import HFEngine
 
         model = self._make_model()
-        ends: Any = model.generation_config.eos_token_id  # a number, a list of them, or None
         return HFEngine(
             model,
-            self._template.stop_ids.union([ends] if isinstance(ends, int) else ends or ()),
+            end_ids(model, self._template),
             self._batch_size,
             prefill_tokens=_PREFILL_TOKENS.get(model.device.type, 4096),
             parked_bytes=_parked_bytes(model.device),

@@ -31,6 +31,12 @@ _PROBE = (
 _TODAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 
 
+def end_ids(model: Any, template: Template) -> frozenset[int]:
+    """Returns the tokens that end a reply: the template's, and the model's own."""
+    ends: Any = model.generation_config.eos_token_id  # a number, a list of them, or None
+    return template.stop_ids.union([ends] if isinstance(ends, int) else ends or ())
+
+
 class Template:
     """Renders conversations for one tokenizer.
 
