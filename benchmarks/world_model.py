@@ -25,6 +25,7 @@ from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Model
 from spa_bench.models.ranking import can_rank
 from spa_bench.registry import Registry, make_model, resolve_model
+from spa_bench.task import Task
 
 PARTS = ("probes", "ranking", "belief", "perplexity")
 WORLD_MODEL_TASKS = "sokoban_wm,frozenlake_wm,frozenlake_slippery_wm,sudoku_wm"
@@ -85,14 +86,14 @@ def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) ->
         _evaluate(name, _tasks(tasks, chosen.worlds), folder / part, items, None)
 
 
-def _tasks(names: str, worlds: str) -> str:
+def _tasks(names: str, worlds: str) -> list[Task]:
     """Returns the tasks of some worlds among those that names stand for."""
-    tasks = (task.config.task for task in Registry().resolve(names.split(",")))
-    return ",".join(task for task in tasks if task.partition("_")[0] in worlds.split(","))
+    tasks = Registry().resolve(names.split(","))
+    return [task for task in tasks if task.name.partition("_")[0] in worlds.split(",")]
 
 
 def _evaluate(
-    model: str | Model, tasks: str, output: Path, limit: int | None, repeats: int | None
+    model: str | Model, tasks: list[Task], output: Path, limit: int | None, repeats: int | None
 ) -> None:
     evaluate(model, tasks, output=output, limit=limit, repeats=repeats, resume=True)
 

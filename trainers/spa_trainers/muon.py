@@ -84,17 +84,16 @@ class MuonAndAdamW(Optimizer):
 
     Args:
         matrices: that Muon moves. muon_lr, momentum, weight_decay: of these alone.
-        others: parameters or groups of them, for AdamW, without decay. learning_rate: of those
-            that have none of their own. betas: of all of them.
+        groups: of parameters, each with its `lr`; but for the matrices they are AdamW's, without
+            decay. betas: of all of them.
     """
 
     def __init__(
         self,
         matrices: Sequence[Tensor],
-        others: Sequence[Tensor] | Sequence[dict[str, Any]],
+        groups: Sequence[dict[str, Any]],
         *,
         muon_lr: float,
-        learning_rate: float,
         betas: tuple[float, float],
         weight_decay: float,
         momentum: float = 0.95,
@@ -104,8 +103,13 @@ class MuonAndAdamW(Optimizer):
             self._parts.append(
                 Muon(matrices, lr=muon_lr, momentum=momentum, weight_decay=weight_decay)
             )
-        if others:
-            self._parts.append(AdamW(others, lr=learning_rate, betas=betas, weight_decay=0.0))
+        inner = set(map(id, matrices))
+        others = [
+            {**group, "params": [p for p in group["params"] if id(p) not in inner]}
+            for group in groups
+        ]
+        if any(group["params"] for group in others):
+            self._parts.append(AdamW(others, betas=betas, weight_decay=0.0))
         super().__init__(
             [
                 {**group, "part": number}
@@ -116,13 +120,14 @@ class MuonAndAdamW(Optimizer):
         )
 
     @classmethod
-    def of(cls, model: Any, **settings: Any) -> MuonAndAdamW:
-        """Returns an optimizer of all that learns in a model of transformers."""
-        inner = inner_matrices(model)
-        outer = [
-            p for p in model.parameters() if p.requires_grad and all(p is not m for m in inner)
-        ]
-        return cls(inner, outer, **settings)
+    def of(cls, model: Any, *, learning_rate: float, **settings: Any) -> MuonAndAdamW:
+        """Returns an optimizer of all that learns in a model of transformers.
+
+        Args:
+            learning_rate: AdamW's. settings: the others.
+        """
+        learning = [p for p in model.parameters() if p.requires_grad]
+        return cls(inner_matrices(model), [{"params": learning, "lr": learning_rate}], **settings)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -289,23 +289,11 @@ def _parts(model: ActorCritic) -> tuple[list[Tensor], list[Tensor]]:
 
 def _optimizer(model: ActorCritic, s: PpoSettings) -> torch.optim.Optimizer:
     actor, critic = _parts(model)
+    groups = [{"params": actor, "lr": s.actor_lr}, {"params": critic, "lr": s.critic_lr}]
     if s.muon_lr is None:
-        groups = [{"params": actor, "lr": s.actor_lr}, {"params": critic, "lr": s.critic_lr}]
         return torch.optim.Adam(groups, betas=s.betas)
     matrices = [m for part in (model.actor, model.critic) if part for m in inner_matrices(part)]
-    inner = set(map(id, matrices))
-    groups = [
-        {"params": [p for p in part if id(p) not in inner], "lr": lr}
-        for part, lr in ((actor, s.actor_lr), (critic, s.critic_lr))
-    ]
-    return MuonAndAdamW(
-        matrices,
-        groups,
-        muon_lr=s.muon_lr,
-        learning_rate=s.actor_lr,
-        betas=s.betas,
-        weight_decay=0.0,
-    )
+    return MuonAndAdamW(matrices, groups, muon_lr=s.muon_lr, betas=s.betas, weight_decay=0.0)
 
 
 def _explained(values: Tensor, returns: Tensor, mask: Tensor) -> float:

@@ -34,8 +34,7 @@ class StepLog:
     def write(self, told: Mapping[str, Any]) -> None:
         """Appends a step; `told` says which, and what happened."""
         rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
-        before = list(_parsed(self._path.read_text())) if self._path.is_file() else []
-        found = warnings([*before, rounded])
+        found = warnings([*self._lines, rounded])
         if found:
             rounded["warnings"] = list(found)
         with self._path.open("a") as file:
@@ -53,7 +52,7 @@ class StepLog:
 
     def totals(self) -> dict[str, float]:
         """Returns what all steps took together, also those before an interruption."""
-        lines = read(self.folder) if self._path.is_file() else []
+        lines = self._lines
         counted = {
             name: sum(int(line.get(name, 0)) for line in lines)
             for name in ("episodes", "actions", "tokens")
@@ -81,6 +80,11 @@ class StepLog:
     @property
     def _path(self) -> Path:
         return self.folder / "log.jsonl"
+
+    @property
+    def _lines(self) -> list[dict[str, Any]]:
+        """What the log has so far."""
+        return list(_parsed(self._path.read_text())) if self._path.is_file() else []
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
