@@ -24,7 +24,7 @@ class CheckpointCard(BaseModel):
     """The contents of `spa_bench.json`.
 
     Attributes:
-        method: `base`, or one of the paper's: vanilla, state_estimation, vagen, spa.
+        method: as the recipe calls it, such as `base`, `world_model` or `spa`.
         tasks, format, observation: what it was last trained to play.
         parent: the checkpoint it began as; None if it was made from nothing.
         recipe: the recipe's name. settings: the whole recipe as it was run.

@@ -97,9 +97,9 @@ def _flag(key: str) -> str:
 
 
 def name_of(model: str, method: str) -> str:
-    """Returns a name for a submission: `nano-spa`, also where the model is called that already."""
-    name, end = slug(model), slug(method)
-    return name if name == end or name.endswith(f"-{end}") else slug(f"{name}-{end}")
+    """Returns a name for a submission: model and method, each said once."""
+    name, how = slug(model), slug(method).replace("_", "-")
+    return name if f"-{how}-" in f"-{name}-" else slug(f"{name}-{how}")
 
 
 def slug(text: str) -> str:

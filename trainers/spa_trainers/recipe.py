@@ -50,7 +50,8 @@ class Recipe(BaseModel):
 
     Attributes:
         recipe: its name. description: for the model card.
-        method: how the result is called on a leaderboard.
+        method: how the result is called on a leaderboard: `base`; `world_model`, SPA's first half
+            alone; or one of the four that end in reinforcement.
         preset: whose settings stand where the recipe is silent.
         model: what training begins with: a folder (relative to the recipe's file if it begins
             with `./` or `../`), or a name on the hub.
@@ -62,7 +63,7 @@ class Recipe(BaseModel):
 
     recipe: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    method: Literal["base", "vanilla", "state_estimation", "vagen", "spa"]
+    method: Literal["base", "world_model", "vanilla", "state_estimation", "vagen", "spa"]
     preset: Literal["paper", "repo_compat"] = "paper"
     model: str | None = None
     nano: NanoConfig | None = None
