@@ -111,7 +111,7 @@ class HFEngine:
                     self._admit(taken)
                 self._step()
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             exhausted = True
         else:
@@ -317,6 +317,11 @@ def _next_uniform(job: Job) -> float:
     return job.uniforms[len(job.completion)]
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Says whether an error of torch means that memory ran out.
+
+    Only CUDA's allocator has an error of its own; the CPU's, and cuBLAS for its workspace, raise
+    a plain RuntimeError.
+    """
+    said = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in said)

@@ -189,9 +189,18 @@ def test_a_request_that_does_not_fit_alone_fails(given: tuple[int, ...] | None) 
         assert "out of memory with a single request" in str(job.error)
 
 
-def test_the_allocator_of_a_cpu_counts_as_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate ..",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_a_plain_error_may_say_that_memory_ran_out(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(**_: Any) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate ..")
+        raise RuntimeError(said)
 
     one = engine()
     monkeypatch.setattr(one, "_model", full)

@@ -12,7 +12,11 @@ from spa_bench.submission.about import name_of, slug
     [
         ("SmolLM2-135M", "prompting", "smollm2-135m-prompting"),
         ("nano-spa", "spa", "nano-spa"),
-        ("nano-state-estimation-frozenlake", "state_estimation", "nano-state-estimation-frozenlake"),
+        (
+            "nano-state-estimation-frozenlake",
+            "state_estimation",
+            "nano-state-estimation-frozenlake",
+        ),
         ("nano", "state_estimation", "nano-state-estimation"),
         ("random", "baseline", "random-baseline"),
         ("spa", "spa", "spa"),

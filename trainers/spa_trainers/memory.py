@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from spa_bench.errors import InputError
+from spa_bench.models.hf_engine import is_out_of_memory
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.sft import TrainingError
@@ -76,18 +77,13 @@ def explained(settings: RlSettings) -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
             " a smaller `microbatch` (the gradients stay the same), `gradient_checkpointing:"
             " true`, `dtype: bfloat16`, `lora`, or several GPUs (docs/training-rl.md)"
         ) from None
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    # the CPU allocator raises a plain RuntimeError
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _gb(count: int) -> str:
