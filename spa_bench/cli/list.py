@@ -1,14 +1,17 @@
-"""`spa-bench list tasks|models|environments`: what there is."""
+"""`spa-bench list tasks|models|environments|recipes`: what there is."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from spa_bench.cli.train import list_recipes
+
 app = typer.Typer(
-    help="List tasks, models or environments.",
+    help="List tasks, models, environments or recipes.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -30,7 +33,8 @@ def list_tasks(
         (entry.name, entry.kind, ", ".join(entry.members or entry.tags), entry.description)
         for entry in sorted(entries, key=lambda entry: (entry.kind, entry.name))
     ]
-    typer.echo(tabulate(rows, headers=["name", "kind", "members or tags", "description"]))
+    headers = ["name", "kind", "members or tags", "description"]
+    typer.echo(tabulate(rows, headers=headers, maxcolwidths=[None, None, 44, 60]))
 
 
 @app.command("models")
@@ -55,8 +59,6 @@ def list_models() -> None:
 @app.command("environments")
 def list_environments() -> None:
     """List environments and their parameters."""
-    import dataclasses
-
     from tabulate import tabulate
 
     from spa_bench.errors import SpaBenchError
@@ -69,5 +71,16 @@ def list_environments() -> None:
         except SpaBenchError as error:  # one plug-in that is broken hides no other
             rows.append((name, str(error)))
         else:
-            rows += [(name, f"{field.name} = {field.default!r}") for field in fields]
+            rows += [(name, _parameter(field)) for field in fields]
     typer.echo(tabulate(rows, headers=["environment", "parameter and default"]))
+
+
+def _parameter(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return f"{field.name} = {field.default!r}"
+    if field.default_factory is not dataclasses.MISSING:
+        return f"{field.name} = {field.default_factory()!r}"
+    return f"{field.name}, which must be given"
+
+
+app.command("recipes")(list_recipes)

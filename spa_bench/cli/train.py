@@ -1,4 +1,7 @@
-"""`spa-bench train`: run a recipe, or one of its stages. The one place that knows the trainers."""
+"""`spa-bench train`: run a recipe, or one of its stages; `list recipes`: those there are.
+
+The one place that knows the trainers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ def train(
         list[str],
         typer.Argument(
             metavar="[STAGE] RECIPE | curves FOLDER..",
-            help="A recipe's name or .yaml file; selfplay, sft or rl before it runs that stage."
+            help="A recipe's name (`spa-bench list recipes`) or .yaml file; selfplay, sft or rl"
+            " before it runs that stage."
             " curves draws how reinforcement learning went in the folders of one run or several.",
         ),
     ],
@@ -85,6 +89,21 @@ def _curves(folders: list[Path], output: Path | None) -> None:
         beside = inside if inside.is_dir() else folders[0]
     for picture in draw(folders, output or beside / "curves.svg"):
         typer.echo(str(picture))
+
+
+def list_recipes() -> None:
+    """List the built-in recipes of `spa-bench train`."""
+    from tabulate import tabulate
+
+    from spa_bench import yaml_file
+    from spa_trainers.recipe import built_in_recipes
+
+    rows: list[tuple[str, str, str]] = []
+    for name, path in sorted(built_in_recipes().items()):
+        data = yaml_file.read(path).data
+        rows.append((name, str(data.get("method", "")), str(data.get("description", "")).strip()))
+    headers = ["recipe", "method", "description"]
+    typer.echo(tabulate(rows, headers=headers, maxcolwidths=[None, None, 72]))
 
 
 def _as_path(path: Path) -> str:

@@ -333,6 +333,18 @@ def test_list_models_shows_how_each_is_written(spa: Command) -> None:
 def test_list_environments_shows_every_parameter_with_its_default(spa: Command) -> None:
     rows = [line.split(maxsplit=1) for line in spa("list", "environments").out.splitlines()]
     assert ["sokoban", "rows = 6"] in rows
+    assert ["gymnasium", "settings = {}"] in rows
+
+
+def test_list_recipes_shows_names_and_methods(spa: Command) -> None:
+    lines = spa("list", "recipes").out.splitlines()
+    assert any(line.split()[:2] == ["paper-spa-sokoban", "spa"] for line in lines)
+    assert not any("_nano" in line for line in lines)
+
+
+def test_no_list_is_wider_than_a_wide_terminal(spa: Command) -> None:
+    for what in ("tasks", "models", "recipes", "environments"):
+        assert max(map(len, spa("list", what).out.splitlines())) <= 180, what
 
 
 def test_show_prints_exactly_what_a_model_is_asked(

@@ -1,0 +1,157 @@
+"""Writes the tables of docs/study.md anew, from the leaderboard's own files.
+
+    python -m benchmarks.study [--page docs/study.md] [--check]
+
+A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; all else of the page is
+left alone. `--check` writes nothing, and exits with 1 if a table is not as it would be written.
+Nothing is played: the figures are those of leaderboard/submissions and leaderboard/reported, the
+bounds are computed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tabulate import tabulate
+
+from spa_bench.site.entries import measured_tasks, read_entries, read_reported
+from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
+
+WORLDS = ("sokoban", "frozenlake", "sudoku")
+METHODS = ("base", "world_model", "vanilla", "state_estimation", "vagen", "spa")
+BELOW = "↓"
+
+
+def main() -> None:
+    """Writes, or says what is not as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--page", type=Path, default=Path("docs/study.md"))
+    parser.add_argument("--check", action="store_true")
+    chosen = parser.parse_args()
+    now = chosen.page.read_text(encoding="utf-8")
+    new = written(now, read(Path("leaderboard")))
+    if not chosen.check:
+        chosen.page.write_text(new, encoding="utf-8")
+    elif new != now:
+        sys.exit(f"{chosen.page} is not what python -m benchmarks.study writes")
+
+
+def read(leaderboard: Path) -> Table:
+    """Returns the leaderboard's table, with the tasks that the study is about."""
+    tasks = measured_tasks(["spa", "frozenlake_6x6"], "spa")
+    entries = read_entries(leaderboard / "submissions").entries
+    return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
+
+
+def written(page: str, found: Table) -> str:
+    """Returns the page with its tables as they are now.
+
+    Raises:
+        KeyError: for a table that there is not.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        return f"<!-- {match[1]} -->\n{TABLES[match[1]](found)}\n<!-- end -->"
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", one, page, flags=re.DOTALL)
+
+
+# -- the paper's figures ---------------------------------------------------------------------------
+
+
+def paper(found: Table) -> str:
+    """Returns the reported rows, each score beside the exact floor and ceiling of its boards."""
+    rows = [row for row in found.rows if row.kind == "reported"]
+    lines = [
+        [row.model, row.method, *(part for world in WORLDS for part in _reported(row, world))]
+        for row in rows
+    ]
+    heads = ["model", "method"]
+    for world in WORLDS:
+        heads += [f"{world}: Pass@1", "normalised", "Pass@8"]
+    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
+
+
+def below_chance(found: Table) -> str:
+    """Returns how many of the reported figures lie below what random play gets.
+
+    Sudoku is left out: chance gets next to nothing there, and 0.0 is below that by rounding alone.
+    """
+    lines: list[list[str]] = []
+    for method in dict.fromkeys(row.method for row in found.rows if row.kind == "reported"):
+        rows = [row for row in found.rows if row.kind == "reported" and row.method == method]
+        line = [method]
+        for metric in ("pass@1", "pass@8"):
+            cells = [_cell(row, world, metric) for row in rows for world in WORLDS[:2]]
+            known = [cell for cell in cells if cell.value is not None]
+            line.append(f"{sum(map(_below, known))} of {len(known)}")
+        lines.append(line)
+    heads = ["method", "Pass@1 below chance", "Pass@8 below chance"]
+    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
+
+
+def _reported(row: Row, world: str) -> Iterator[str]:
+    one, eight = _cell(row, world, "pass@1"), _cell(row, world, "pass@8")
+    if one.value is None:
+        yield from ("", "", "")
+        return
+    assert one.floor is not None and one.ceiling is not None
+    yield _percent(one.value)
+    yield f"{(one.value - one.floor) / (one.ceiling - one.floor):+.2f}"
+    yield f"{_percent(eight.value)}{' ' + BELOW if _below(eight) else ''}"
+
+
+def _cell(row: Row, world: str, metric: str) -> Cell:
+    """Returns a score of a world; the 3B model's FrozenLake was the one of 6x6."""
+    found = row.cells.get(f"{world}:{metric}", NOTHING)
+    if found.value is None and world == "frozenlake":
+        found = row.cells.get(f"frozenlake_6x6:{metric}", NOTHING)
+    return found
+
+
+def _below(cell: Cell) -> bool:
+    return cell.value is not None and cell.floor is not None and cell.value < cell.floor
+
+
+# -- our rows --------------------------------------------------------------------------------------
+
+
+def nano(found: Table) -> str:
+    """Returns the rows of small checkpoints, world by world, in the order of the methods."""
+    lines: list[list[str]] = []
+    for world in WORLDS:
+        rows = [row for row in found.rows if row.kind == "submission" and world in row.model]
+        rows = [row for row in rows if row.method in METHODS]
+        for row in sorted(rows, key=lambda row: METHODS.index(row.method)):
+            one, eight = _cell(row, world, "pass@1"), _cell(row, world, "pass@8")
+            belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
+            lines.append([world, row.method, *map(_interval, (one, eight, *belief)), row.badge])
+    heads = ["world", "method", "Pass@1", "Pass@8", "observed", "predicted", "badge"]
+    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
+
+
+def _interval(cell: Cell) -> str:
+    if cell.value is None:
+        return "-"
+    if cell.low is None or cell.high is None:
+        return _percent(cell.value)
+    return f"{_percent(cell.value)} [{_percent(cell.low)}, {_percent(cell.high)}]"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+TABLES: Mapping[str, Callable[[Table], str]] = {
+    "paper": paper,
+    "below_chance": below_chance,
+    "nano": nano,
+}
+
+
+if __name__ == "__main__":
+    main()
