@@ -30,16 +30,18 @@ $(VENV)/dev.stamp: $(VENV)/hf.stamp
 	@touch $@
 
 DEMO := runs/demo
-demo: $(VENV)/hf.stamp  ## let nano, a real model, play Sokoban between chance and perfection; make a page of it
+demo: $(VENV)/hf.stamp  ## let nano, a real model, play FrozenLake between chance and perfection; make a page of it
 	@rm -rf $(DEMO)
 	@echo; echo "random play: the floor"
-	@$(BIN)/spa-bench evaluate --model baseline/random --tasks sokoban --output $(DEMO)/random
+	@$(BIN)/spa-bench evaluate --model baseline/random --tasks frozenlake --output $(DEMO)/random
 	@echo; echo "perfect play: the ceiling"
-	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks sokoban --output $(DEMO)/oracle
-	@echo; echo "nano, a small real model, says what it sees and what it expects"
-	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model-sokoban --tasks sokoban_wm \
-	  --limit 32 --repeats 4 --output $(DEMO)/nano
-	@$(BIN)/spa-bench view $(DEMO)/nano
+	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks frozenlake --output $(DEMO)/oracle
+	@echo; echo "nano, a small real model, after SPA: the world first, then reinforcement"
+	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-spa-frozenlake --tasks frozenlake --output $(DEMO)/spa
+	@echo; echo "nano half-way, after the world: it says what it sees and what it expects"
+	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model-frozenlake --tasks frozenlake_wm \
+	  --limit 32 --repeats 4 --output $(DEMO)/world-model
+	@$(BIN)/spa-bench view $(DEMO)/world-model
 	@echo "open it in a browser: every step of every episode, belief beside truth"
 
 WORKERS ?= 2

@@ -4,7 +4,7 @@
 
 Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf` and `smollm2-server`,
 SmolLM2-135M-Instruct through two backends, take hours on two cores; any other row is the path of a
-checkpoint with a card, such as checkpoints/nano-base. A row is all boards of its tasks, the
+checkpoint with a card, such as checkpoints/nano-base-sokoban. A row is all boards of its tasks, the
 tasks' own repeats. Interrupt it at will: started again it goes on, from runs/rows/.
 """
 

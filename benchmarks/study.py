@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from spa_bench.metrics.success import normalised
 from spa_bench.site.entries import measured_tasks, read_entries, read_reported
 from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 
@@ -99,9 +100,8 @@ def _reported(row: Row, world: str) -> Iterator[str]:
     if one.value is None:
         yield from ("", "", "")
         return
-    assert one.floor is not None and one.ceiling is not None
     yield _percent(one.value)
-    yield f"{(one.value - one.floor) / (one.ceiling - one.floor):+.2f}"
+    yield f"{normalised(one.value, one.floor or 0.0, one.ceiling or 1.0):+.2f}"
     yield f"{_percent(eight.value)}{' ' + BELOW if _below(eight) else ''}"
 
 

@@ -37,8 +37,8 @@ def main() -> int:
         parser.error("--write writes all claims: leave out the names")
     wanted = [claims[name] for name in chosen.names or claims]
     if chosen.list:
-        cells = [(claim.part, claim.name, claim.says, claim.aim) for claim in wanted]
-        print(tabulate(cells, headers=["part", "claim", "says", "aim"]))
+        cells = [(claim.topic, claim.name, claim.says, claim.aim) for claim in wanted]
+        print(tabulate(cells, headers=["topic", "claim", "says", "aim"]))
         return 0
     rows: list[Row] = []
     for claim in wanted:

@@ -93,7 +93,7 @@ def _says(found: Authorship) -> str:
 CLAIMS = [
     Claim(
         "authored",
-        6,
+        "leaderboard",
         "the weights tell their own replies, even through another backend in 4 bits, from others'",
         "own authored, others' not",
         told_apart,

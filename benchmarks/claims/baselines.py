@@ -133,21 +133,21 @@ def _percent(value: Any) -> str:
 CLAIMS = [
     Claim(
         "random-baseline",
-        1,
+        "core",
         "baseline/random plays sokoban's exact floor, 128 boards x 8",
         "19.4% / 49.8% within the intervals",
         random_plays_the_floor,
     ),
     Claim(
         "oracle-baseline",
-        1,
+        "core",
         "baseline/oracle plays sokoban's exact ceiling, 128 boards x 8",
         "100%",
         oracle_plays_the_ceiling,
     ),
     Claim(
         "exact-bounds",
-        1,
+        "core",
         "sokoban's floor and ceiling equal a plain recursion in exact fractions",
         "difference below 1e-12",
         bounds_are_exact,

@@ -144,14 +144,14 @@ def _inspect(model: Constant) -> dict[str, float]:
 CLAIMS = [
     Claim(
         "call-cost",
-        1,
+        "core",
         "what spa-bench adds to one model call, log written, model without latency",
         f"{AIM_MS} ms",
         ours,
     ),
     Claim(
         "call-cost-beside-inspect",
-        1,
+        "core",
         "spa-bench adds less to one model call than inspect_ai does",
         "10 times less",
         beside_inspect,

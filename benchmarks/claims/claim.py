@@ -6,8 +6,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import benchmarks.claims
+
+Topic = Literal["core", "worlds", "training", "probes", "leaderboard", "scale", "trust"]
+TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 
 @dataclass(frozen=True)
@@ -35,28 +39,28 @@ class Claim:
 
     Attributes:
         name: by which `python -m benchmarks.claims NAME` finds it.
-        part: of the project's plan to which it belongs; orders the table.
+        topic: what it is about; orders the table.
         says: what is claimed, in words.
         aim: what the figure has to reach, in words.
         measure: measures it; runs in a process of its own. Raises NotRunError if it cannot.
     """
 
     name: str
-    part: int
+    topic: Topic
     says: str
     aim: str
     measure: Callable[[], Measured]
 
 
 def discover() -> dict[str, Claim]:
-    """Returns all claims by name, by part and then in the order of modules and lists."""
+    """Returns all claims by name, by topic and then in the order of modules and lists."""
     package = benchmarks.claims
     claims: list[Claim] = []
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
             found = importlib.import_module(f"{package.__name__}.{module.name}")
             claims += getattr(found, "CLAIMS", [])
-    claims.sort(key=lambda claim: claim.part)
+    claims.sort(key=lambda claim: TOPICS.index(claim.topic))
     by_name = {claim.name: claim for claim in claims}
     if len(by_name) < len(claims):
         raise ValueError("two claims have one name")

@@ -70,14 +70,14 @@ def _counts(output: str) -> dict[str, int]:
 CLAIMS = [
     Claim(
         "sokoban-transitions",
-        1,
+        "core",
         "Sokoban's random transitions equal gym-sokoban's in state, reward and end",
         "10,000, all equal",
         sokoban_transitions,
     ),
     Claim(
         "sokoban-boards",
-        1,
+        "core",
         "Sokoban's boards equal the published generator's",
         "200, all equal",
         sokoban_boards,

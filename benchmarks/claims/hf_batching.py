@@ -122,7 +122,7 @@ def _largest(alone: Any, together: Any) -> float:
 CLAIMS = [
     Claim(
         "hf-batching",
-        1,
+        "core",
         "hf: log-probabilities of given tokens are the same at batch 1 and 32, float32",
         "difference below 1e-4",
         batches_change_nothing,

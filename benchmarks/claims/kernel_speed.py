@@ -95,14 +95,14 @@ def _walk(environment: AnyEnvironment, starts: list[Any], transitions: int) -> f
 CLAIMS = [
     Claim(
         "sokoban-speed",
-        1,
+        "core",
         "Sokoban steps with rendering, on one core",
         f"{AIM:,} a second",
         transitions_per_second,
     ),
     Claim(
         "sokoban-beside-gym",
-        1,
+        "core",
         "Sokoban steps with rendering faster than gym-sokoban",
         "10 times as fast",
         beside_gym_sokoban,

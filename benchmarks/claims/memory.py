@@ -93,7 +93,7 @@ def _run(repeats: int) -> tuple[int, float]:
 CLAIMS = [
     Claim(
         "memory",
-        1,
+        "core",
         "memory stays flat from 1,000 to 100,000 episodes; time is linear from 10,000 on",
         "within 10%; within 25%",
         memory_is_flat,

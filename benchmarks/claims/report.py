@@ -12,7 +12,7 @@ from benchmarks.claims.row import Row
 
 _HEAD = """# Claims
 
-Every figure that the documents state, with its aim, measured anew. Written by `make claims`
+Figures that the documents state, each with its aim, measured anew. Written by `make claims`
 (`python -m benchmarks.claims --write docs/claims.md`); not edited by hand. Each row can be measured
 alone by its command. *Not run* says what was absent; it is no success.
 """
@@ -37,8 +37,8 @@ def line(row: Row) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Returns the claims as a table for a terminal."""
-    cells = [(row.part, row.name, row.value, row.aim, row.status) for row in rows]
-    headers = ["part", "claim", "measured", "aim", ""]
+    cells = [(row.topic, row.name, row.value, row.aim, row.status) for row in rows]
+    headers = ["topic", "claim", "measured", "aim", ""]
     return tabulate(cells, headers=headers, maxcolwidths=[None, None, 50, 34, None])
 
 
@@ -46,7 +46,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """Returns the contents of `docs/claims.md`."""
     cells = [
         (
-            row.part,
+            row.topic,
             row.says,
             row.aim,
             f"{row.value} ({row.detail})" if row.detail else row.value,
@@ -55,7 +55,7 @@ def markdown(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    headers = ["part", "claim", "aim", "measured", "", "command"]
+    headers = ["topic", "claim", "aim", "measured", "", "command"]
     escaped = [[str(cell).replace("|", "\\|") for cell in cells_of_row] for cells_of_row in cells]
     body = tabulate(escaped, headers=headers, tablefmt="github", disable_numparse=True)
     return f"{_HEAD}\nMeasured on {machine()}. {summary(rows)}.\n\n{body}\n"

@@ -157,14 +157,14 @@ def _results(run: Path) -> Any:
 CLAIMS = [
     Claim(
         "kill-and-resume",
-        1,
+        "core",
         "a run killed with kill -9 ten times and resumed has the log of an undisturbed one",
         "identical but for times and order",
         killed_and_resumed,
     ),
     Claim(
         "resume-scan",
-        1,
+        "core",
         "resuming finds what is owed in a log of 10,000 episodes",
         "2 s",
         scan_of_a_long_log,

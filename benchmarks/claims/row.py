@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from benchmarks.claims.claim import Claim, NotRunError, discover
+from benchmarks.claims.claim import Claim, NotRunError, Topic, discover
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +36,7 @@ class Row:
     """
 
     name: str
-    part: int
+    topic: Topic
     says: str
     aim: str
     status: Status
@@ -82,7 +82,7 @@ def _measure_here(claim: Claim) -> Row:
 
 
 def _row(claim: Claim, status: Status, value: str, detail: str = "") -> Row:
-    return Row(claim.name, claim.part, claim.says, claim.aim, status, value, detail)
+    return Row(claim.name, claim.topic, claim.says, claim.aim, status, value, detail)
 
 
 def _main() -> None:

@@ -62,7 +62,7 @@ def _told(run: Path) -> tuple[Sequence[str], Any]:
 CLAIMS = [
     Claim(
         "split-and-merged",
-        7,
+        "scale",
         "a run dealt out to shards and merged has the log and the results of one that was not",
         "identical but for times and order",
         split_and_merged,

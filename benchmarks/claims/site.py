@@ -74,21 +74,21 @@ def page_of_a_run() -> Measured:
 CLAIMS = [
     Claim(
         "leaderboard-usable",
-        6,
+        "leaderboard",
         "the leaderboard of 200 submissions, opened from the disk, has been sorted by a click",
         "1 s",
         table_is_usable,
     ),
     Claim(
         "leaderboard-build",
-        6,
+        "leaderboard",
         "the leaderboard is built",
         "0.5 s a submission",
         site_is_built,
     ),
     Claim(
         "run-page",
-        6,
+        "leaderboard",
         "the page of a run of 1,024 episodes in the world-model format",
         "0.5 MB",
         page_of_a_run,

@@ -102,21 +102,21 @@ def every_eval_ever_validates() -> Measured:
 CLAIMS = [
     Claim(
         "tampering",
-        6,
+        "leaderboard",
         "ways to doctor a submission that `leaderboard verify` finds",
         f"all, of at least {FEWEST_KINDS} kinds",
         tampering,
     ),
     Claim(
         "replay-speed",
-        6,
+        "leaderboard",
         "episodes that `leaderboard verify` replays on one core, all told",
         f"{PER_SECOND:,} a second",
         replay_speed,
     ),
     Claim(
         "every-eval-ever",
-        6,
+        "leaderboard",
         "a submission's Every Eval Ever 0.3 export passes the format's own validator",
         "no error, no warning",
         every_eval_ever_validates,

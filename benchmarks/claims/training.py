@@ -118,14 +118,14 @@ def _messages(row: Row) -> list[object]:
 CLAIMS = [
     Claim(
         "rows-are-true",
-        3,
+        "training",
         "self-play rows replayed in a fresh world: every observation and prediction is the truth",
         "all",
         rows_are_true,
     ),
     Claim(
         "labels-stand-right",
-        3,
+        "training",
         "tokens of the user that carry loss, and lines of a state that do under `masked`",
         "none",
         labels_stand_right,

@@ -177,28 +177,28 @@ def nobody_is_told() -> Measured:
 CLAIMS = [
     Claim(
         "torn-logs",
-        8,
+        "trust",
         "a log cut at any byte is continued to the undisturbed run",
         f"{CUTS:,} of {CUTS:,}",
         torn_logs,
     ),
     Claim(
         "linear-parsing",
-        8,
+        "trust",
         "reading a reply takes time linear in its length, to 10 MB",
         f"at most {MOST_GROWTH:g} times as long for ten times the text",
         linear_parsing,
     ),
     Claim(
         "fuzzed-inputs",
-        8,
+        "trust",
         "no reply, task file, log or submission breaks what reads it",
         "no fault",
         fuzzed_inputs,
     ),
     Claim(
         "nobody-is-told",
-        8,
+        "trust",
         "a run of a baseline contacts nobody",
         "0 hosts",
         nobody_is_told,
