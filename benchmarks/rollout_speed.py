@@ -30,7 +30,8 @@ def main() -> None:
 
     from spa_bench.models.hf_template import Template, end_ids
     from spa_bench.registry import Registry
-    from spa_trainers import checkpoint, selfplay
+    from spa_trainers import checkpoint
+    from spa_trainers.boards import training_task
     from spa_trainers.play import Player
     from spa_trainers.ppo_settings import PpoSettings
 
@@ -47,7 +48,7 @@ def main() -> None:
     )
     start = checkpoint.load(chosen.checkpoint)
     (task,) = Registry().resolve([chosen.task])
-    task = selfplay.training_task(task, seeds=settings.seeds, boards=chosen.boards)
+    task = training_task(task, seeds=settings.seeds, boards=chosen.boards)
     player = Player(settings, start.tokenizer, [task], [task], frozenset())
     ends = sorted(end_ids(start.model, Template(start.tokenizer)))
     played: list[tuple[float, float]] = []

@@ -11,8 +11,9 @@ from unittest.mock import patch
 import torch
 
 from spa_bench.registry import Registry
-from spa_trainers import selfplay, trajectories
+from spa_trainers import trajectories
 from spa_trainers.actor_critic import ActorCritic
+from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.ppo import Learner, Ppo
@@ -42,7 +43,7 @@ def train(folder, steps, processes):
     task = Registry().resolve(["frozenlake"])[0]
     limits = task.config.limits.model_copy(update={"new_tokens": 20, "turns": 3})
     task = replace(task, config=task.config.model_copy(update={"limits": limits}))
-    training = selfplay.training_task(task, seeds=selfplay.TRAINING_SEEDS, boards=20)
+    training = training_task(task, seeds=TRAINING_SEEDS, boards=20)
     tokenizer = make_tokenizer([training], 20, 1024)
     config = NanoConfig(
         tasks=["frozenlake"], hidden=16, layers=2, heads=2, feed_forward=32, context=1024
@@ -51,7 +52,7 @@ def train(folder, steps, processes):
     model = ActorCritic(make_model(config, tokenizer), make_model(config, tokenizer))
     reference = ActorCritic(make_model(config, tokenizer), None)
     learner = Learner.of(model, settings, reference, processes)
-    held_out = selfplay.held_out_task(task, boards=2)
+    held_out = held_out_task(task, boards=2)
     ppo = Ppo(
         settings, learner, tokenizer, [training], [held_out], frozenset(), folder, lambda _: None
     )

@@ -13,7 +13,7 @@ from spa_bench.checkpoint import read_boards, read_card
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry, builtin_tasks_folder
 from spa_bench.run import Silent
-from spa_trainers import selfplay
+from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.grpo import Grpo, as_trl
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -34,7 +34,7 @@ def task():
     found = Registry().resolve(["frozenlake"])[0]
     limits = found.config.limits.model_copy(update={"new_tokens": 20, "turns": 3})
     found = replace(found, config=found.config.model_copy(update={"limits": limits}))
-    return selfplay.training_task(found, seeds=selfplay.TRAINING_SEEDS, boards=20)
+    return training_task(found, seeds=TRAINING_SEEDS, boards=20)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def make(task, tokenizer, tmp_path):
         settings = GrpoSettings.model_validate({**SMALL, **changes})
         small = {"hidden": 16, "layers": 2, "heads": 2, "feed_forward": 32, "context": 1024}
         model = make_model(NanoConfig(tasks=["frozenlake"], **small), tokenizer)
-        held_out = selfplay.held_out_task(task, boards=2)
+        held_out = held_out_task(task, boards=2)
         player = Player(settings, tokenizer, [task], [held_out], frozenset())
         return Grpo(settings, model, player, tmp_path / folder, lambda _: None)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from spa_bench.models.hf_template import Template
 from spa_bench.models.model import Message
 from spa_bench.registry import Registry
+from spa_trainers.boards import TRAINING_SEEDS, training_task
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
-from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 
 @pytest.fixture(scope="module")

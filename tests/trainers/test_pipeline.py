@@ -1,6 +1,7 @@
 """A whole small training: play, rows, fine-tuning, a checkpoint that plugs back in."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -237,6 +238,20 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys):
         said = capsys.readouterr().err
         assert says in said
         assert len(said.strip().splitlines()) == 1
+
+
+def test_a_task_that_samples_colder_than_it_would_be_trained_is_refused(tmp_path, capsys):
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    base = Path(__file__).parents[2] / "tasks" / "frozenlake" / "frozenlake.yaml"
+    (folder / "cold.yaml").write_text(
+        f"include: {base}\ntask: cold\nsampling: {{temperature: 0.7}}\n"
+    )
+    command = ["train", "nano-state-estimation-frozenlake", "--set", "rl.tasks=[cold]"]
+    with pytest.raises(SystemExit):
+        main([*command, "--include-path", str(folder), "--output", str(tmp_path / "out")])
+    assert "cold samples at temperature 0.7 and top_p 1; both must be 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):

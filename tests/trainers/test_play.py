@@ -8,7 +8,8 @@ from spa_bench.environments.environment import Facts
 from spa_bench.registry import Registry
 from spa_bench.runner.record import facts_from_log
 from spa_bench.runner.replay import replay
-from spa_trainers import checkpoint, selfplay
+from spa_trainers import checkpoint
+from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.play import Player
 from spa_trainers.rl_settings import RlSettings
 
@@ -22,7 +23,7 @@ def model():
 
 def _player(name, tokenizer):
     task = Registry().resolve([name])[0]
-    held_out = selfplay.held_out_task(task, boards=3)
+    held_out = held_out_task(task, boards=3)
     settings = RlSettings(tasks=[name], evaluate_boards=3, evaluate_repeats=2)
     return Player(settings, tokenizer, [], [held_out], frozenset())
 
@@ -48,6 +49,16 @@ def test_beliefs_on_held_out_boards_are_compared_with_the_kernels_states(model, 
     assert sum(seen) > 0
     assert told["sokoban_wm/observation"] == pytest.approx(sum(seen) / len(seen))
     assert told["sokoban_wm/prediction"] == pytest.approx(sum(expected) / len(expected))
+
+
+def test_a_pool_that_comes_round_within_a_step_is_not_played_twice_alike(model):
+    task = training_task(Registry().resolve(["frozenlake"])[0], seeds=TRAINING_SEEDS, boards=3)
+    settings = RlSettings(tasks=["frozenlake"], boards=7, repeats=2, pool=3)
+    specs = Player(settings, model.tokenizer, [task], [], frozenset()).specs(5)
+    assert len(specs) == 14
+    assert len({(spec.instance.id, spec.repeat) for spec in specs}) == 14
+    assert len({spec.instance.id for spec in specs}) == 3
+    assert {spec.salt for spec in specs} == {"rl/0/5"}
 
 
 def test_a_format_without_beliefs_has_none(model):

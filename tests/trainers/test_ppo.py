@@ -15,8 +15,8 @@ from spa_bench.models.hf_template import Template
 from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.runner.episode import EpisodeSpec, play
-from spa_trainers import selfplay
 from spa_trainers.actor_critic import ActorCritic
+from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
@@ -41,7 +41,7 @@ def task():
     found = Registry().resolve(["frozenlake"])[0]
     limits = found.config.limits.model_copy(update={"new_tokens": 20, "turns": 3})
     found = replace(found, config=found.config.model_copy(update={"limits": limits}))
-    return selfplay.training_task(found, seeds=selfplay.TRAINING_SEEDS, boards=20)
+    return training_task(found, seeds=TRAINING_SEEDS, boards=20)
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_with_the_context_unmasked_all_after_the_first_prompt_carries_loss(traje
 def test_rewards_stand_on_the_last_token_of_their_turn(trajectories):
     batch = collate(trajectories)
     for row, t in enumerate(trajectories):
-        assert batch.last[row].sum() == len(t.turns)
-        assert batch.rewards[row][batch.last[row]].tolist() == pytest.approx(list(t.rewards))
+        ends = torch.tensor([end - begin for begin, end in t.turns]).cumsum(0) - 1
+        assert batch.rewards[row][ends].tolist() == pytest.approx(list(t.rewards))
         assert float(batch.rewards[row].sum()) == pytest.approx(t.reward)
 
 
@@ -238,7 +238,7 @@ def test_a_prompt_that_does_not_extend_the_last_is_refused(trajectories, task):
 
 def _ppo(tokenizer, task, folder, settings):
     said = []
-    held_out = selfplay.held_out_task(task, boards=2)
+    held_out = held_out_task(task, boards=2)
     learner = _learner(tokenizer, settings)
     return Ppo(
         settings, learner, tokenizer, [task], [held_out], frozenset(), folder, said.append
@@ -313,6 +313,13 @@ def test_a_template_that_is_not_append_only_is_refused(task, tmp_path, tokenizer
     ppo.tokenizer = stripping
     with pytest.raises(InputError, match="does not extend its own prefix"):
         ppo.run()
+
+
+def test_a_group_is_a_board_of_one_task(trajectories, task):
+    one = trajectories[0].episode
+    other = replace(one, task=f"{one.task}_grid")
+    made = [trajectory(task, None, e, RewardSettings()) for e in (one, other)]
+    assert made[0].group != made[1].group
 
 
 def test_a_recipe_with_rl_ends_in_a_checkpoint(tmp_path):

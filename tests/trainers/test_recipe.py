@@ -133,6 +133,7 @@ def test_settings_can_be_changed_from_the_command_line(tmp_path):
         ("recipe.x=1", "recipe is not a section"),
         ("sft.epochs=[", "is no YAML value"),
         ("sft.nothing=1", "unknown key 'sft.nothing'"),
+        ("rl={tasks: [sokoban], lora: {dropout: 0.1}}", "rl.lora: dropout must be 0"),
     ],
 )
 def test_bad_changes_are_said(tmp_path, change, says):

@@ -10,9 +10,9 @@ from scripted import Scripted
 
 from spa_bench.formats.world_model import WorldModel
 from spa_bench.registry import Registry
+from spa_trainers.boards import TRAINING_SEEDS, training_task
 from spa_trainers.players import RandomPlayer
 from spa_trainers.rows import RowMaker, corrected
-from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 
 WORLDS = ["sokoban_wm", "frozenlake_wm", "frozenlake_slippery_wm", "sudoku_wm"]
 

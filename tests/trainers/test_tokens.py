@@ -8,10 +8,10 @@ from played import play_boards
 
 from spa_bench.models.hf_template import Template
 from spa_bench.registry import Registry
+from spa_trainers.boards import TRAINING_SEEDS, training_task
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.players import RandomPlayer
 from spa_trainers.rows import RowMaker
-from spa_trainers.selfplay import TRAINING_SEEDS, training_task
 from spa_trainers.tokens import IGNORED, Encoder
 
 

@@ -46,7 +46,7 @@ def test_what_was_sent_and_sampled_is_read_turn_by_turn(task, episode):
     assert found.ids == (1, 2, 3, 4, 5, 6)
     assert found.turns == ((2, 4), (5, 6))
     assert found.logprobs == (-0.5, float("-inf"), -1.5)
-    assert found.group == episode.instance
+    assert found.group == f"{episode.task}:{episode.instance}"
     assert found.reward == sum(found.rewards)
     assert found.rewards[0] == pytest.approx(episode.turns[0].reward + PLAIN.format_penalty)
 
@@ -87,7 +87,6 @@ def test_sampled_tokens_stand_together_and_rewards_on_the_last_of_a_turn(two):
     assert batch.targets.tolist() == [[12, 13, 16], [32, 0, 0]]
     assert batch.mask.tolist() == [[True, True, True], [True, False, False]]
     assert batch.turn.tolist() == [[0, 0, 1], [0, 0, 0]]
-    assert batch.last.tolist() == [[False, True, True], [True, False, False]]
     assert batch.rewards.tolist() == [[0, 1, 2], [4, 0, 0]]
     assert batch.sampled.equal(batch.mask)
     assert batch.sampled_logprobs.tolist() == [[-0.25, -0.5, -0.75], [-0.25, 0, 0]]
@@ -106,7 +105,6 @@ def test_with_the_context_a_turn_reaches_from_the_last_reply_to_its_own(two):
 def test_a_turn_without_a_token_gives_its_reward_to_the_one_before(episode):
     batch = collate([_made(range(5), ((2, 4), (5, 5)), (1.0, 8.0), episode)])
     assert batch.rewards.tolist() == [[0, 9]]
-    assert batch.last.tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize("mask_context", [True, False])

@@ -12,6 +12,8 @@ def _healthy(step):
         "kept": 0.5,
         "format": min(1, 0.8 + step / 100),
         "cut_off": 0.01,
+        "reply_tokens": 10 + step,  # longer, and better for it
+        "success": 0.2 + step / 200,
         "entropy": 0.5 - step / 200,
         "explained_variance": -0.1 if step < 10 else 0.4,
         "logprob_gap": 1e-5,
@@ -45,6 +47,7 @@ COLLAPSES = {
     "equal_rewards": {"kept": lambda s: 0.0 if s > 7 else 0.5},
     "format": {"format": lambda s: 0.9 if s < 20 else 0.5},
     "cut_off": {"cut_off": lambda s: min(1, s / 50)},
+    "rambling": {"reply_tokens": lambda s: 10 + s, "success": lambda s: 0.2},
     "critic": {"explained_variance": lambda s: -0.2},
     "logprob_gap": {"logprob_gap": lambda s: 0.11 if s == 9 else 0.01},
 }

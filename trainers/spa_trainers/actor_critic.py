@@ -46,13 +46,13 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(self.value.weight)
             nn.init.zeros_(self.value.bias)
 
-    def forward(self, batch: Batch, temperature: float = 1.0) -> Evaluated:
+    def forward(self, batch: Batch) -> Evaluated:
         """Returns log-probabilities, entropies and values of the batch's sampled tokens.
 
         Logits are computed where tokens were sampled and nowhere else.
         """
         hidden = self._hidden(self.actor.base_model, batch)[batch.mask]
-        logits = self.actor.get_output_embeddings()(hidden).float() / temperature
+        logits = self.actor.get_output_embeddings()(hidden).float()
         spread = logits.log_softmax(-1)
         chosen = spread.gather(-1, batch.targets[batch.mask][:, None]).squeeze(-1)
         entropy = -(spread.exp() * spread).sum(-1)

@@ -29,6 +29,7 @@ from spa_bench.registry import Registry
 from spa_bench.run import Progress
 from spa_bench.task import Task
 from spa_trainers import checkpoint, done, selfplay, trackers
+from spa_trainers.boards import TRAINING_SEEDS, evaluated_boards, held_out_task, training_task
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.ppo_settings import PpoSettings
@@ -72,8 +73,8 @@ class Pipeline:
         recipe = self.recipe
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
-        done.check_room(self.output)
         self._check_names()
+        done.check_room(self.output)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             return self._together(only)
         done.check_same_recipe(self.output, self.recipe)
@@ -115,7 +116,9 @@ class Pipeline:
         if recipe.selfplay is not None:
             selfplay.training_tasks(recipe.selfplay, self.registry)
         if recipe.rl is not None:
-            self.registry.resolve([*recipe.rl.tasks, *recipe.rl.leave_out])
+            self.registry.resolve(recipe.rl.leave_out)
+            for task in self.registry.resolve(recipe.rl.tasks):
+                _check_sampling(task)
             trackers.check(recipe.rl.tracker)
         if recipe.model is not None:
             checkpoint.fingerprint(recipe.model)
@@ -269,9 +272,9 @@ class Pipeline:
         """Returns tasks on training boards, the same on held-out ones, and boards left out."""
         tasks = self.registry.resolve(settings.tasks)
         return (
-            [selfplay.training_task(t, seeds=settings.seeds, boards=settings.pool) for t in tasks],
-            [selfplay.held_out_task(t, boards=settings.evaluate_boards) for t in tasks],
-            selfplay.evaluated_boards(settings.leave_out, self.registry),
+            [training_task(t, seeds=settings.seeds, boards=settings.pool) for t in tasks],
+            [held_out_task(t, boards=settings.evaluate_boards) for t in tasks],
+            evaluated_boards(settings.leave_out, self.registry),
         )
 
     # -- what stages share -----------------------------------------------------------------------
@@ -301,9 +304,7 @@ class Pipeline:
             from spa_trainers.nano.tokenizer import make_tokenizer
 
             tasks = [
-                selfplay.training_task(
-                    task, seeds=selfplay.TRAINING_SEEDS, boards=recipe.nano.boards
-                )
+                training_task(task, seeds=TRAINING_SEEDS, boards=recipe.nano.boards)
                 for task in self.registry.resolve(recipe.nano.tasks)
             ]
             nano = recipe.nano
@@ -367,6 +368,16 @@ class Pipeline:
         )
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+
+
+def _check_sampling(task: Task) -> None:
+    """Refuses a task whose replies are not drawn from the distribution that is trained."""
+    sampling = task.config.sampling
+    if (sampling.temperature, sampling.top_p) != (1.0, 1.0):
+        raise InputError(
+            f"rl: {task.config.task} samples at temperature {sampling.temperature:g} and top_p"
+            f" {sampling.top_p:g}; both must be 1, so that what is trained is what was sampled from"
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,7 @@ from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
+from spa_trainers.boards import boards_left
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
 
@@ -52,13 +54,15 @@ class Player:
         Raises:
             InputError: if no board is left to train on.
         """
-        s, found = self.settings, list[EpisodeSpec]()
+        s, found, met = self.settings, list[EpisodeSpec](), Counter[tuple[int, str]]()
         for number in range(step * s.boards, (step + 1) * s.boards):
             task_number = number % len(self.tasks)
             task, boards = self.tasks[task_number], self._boards[task_number]
             board = boards[number // len(self.tasks) % len(boards)]
-            salt = f"rl/{s.seed}/{step}"
-            found += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in range(s.repeats)]
+            first = met[task_number, board.id] * s.repeats  # a small pool comes round within a step
+            met[task_number, board.id] += 1
+            salt, repeats = f"rl/{s.seed}/{step}", range(first, first + s.repeats)
+            found += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in repeats]
         return found
 
     def rollouts(self, model: Any, specs: Sequence[EpisodeSpec]) -> list[Trajectory | None]:
@@ -83,8 +87,7 @@ class Player:
         """
         s, told, started = self.settings, dict[str, float](), time.monotonic()
         for task in self.held_out:
-            boards = [b for b in task.boards[0] if b.board_key not in self.left_out]
-            boards = boards[: s.evaluate_boards]
+            boards = boards_left(task, self.left_out)[: s.evaluate_boards]
             specs = [
                 EpisodeSpec(task, board, repeat, f"rl/{s.seed}/held-out")
                 for board in boards
@@ -144,7 +147,7 @@ class Player:
         """Of each task, the boards to train on."""
         found: list[list[Instance]] = []
         for task in self.tasks:
-            found.append([b for b in task.boards[0] if b.board_key not in self.left_out])
+            found.append(boards_left(task, self.left_out))
             if not found[-1]:
                 raise InputError(f"rl: no training board of {task.config.task} is left")
         return found

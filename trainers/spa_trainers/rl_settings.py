@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from spa_trainers.rewards import RewardSettings
 from spa_trainers.sft import Lora
@@ -70,3 +70,12 @@ class RlSettings(BaseModel):
     save_every: int = Field(10, ge=1)
     seed: int = 0
     tracker: Literal["tensorboard", "wandb"] | None = Field(None, exclude=True)
+
+    @field_validator("lora")
+    @classmethod
+    def _no_dropout(cls, lora: Lora | None) -> Lora | None:
+        if lora is not None and lora.dropout > 0:
+            raise ValueError(
+                "dropout must be 0: with it no probability is what it was when the token was drawn"
+            )
+        return lora

@@ -7,7 +7,6 @@ interrupted self-play goes on where it stopped. The dataset beside it is Parquet
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,15 +21,10 @@ from spa_bench.models.model import Model
 from spa_bench.registry import Registry
 from spa_bench.run import Evaluation, Progress, play_owed
 from spa_bench.runner.log import RunFolder
-from spa_bench.task import Task, TaskInstances
+from spa_bench.task import Task
+from spa_trainers.boards import TRAINING_SEEDS, boards_left, evaluated_boards, training_task
 from spa_trainers.players import Expected, Source
 from spa_trainers.rows import UNFORMATTED, Beliefs, Coordinates, Kept, Row, RowMaker
-
-TRAINING_SEEDS = "10000-4000000000"
-"""Where the paper's training boards begin."""
-
-HELD_OUT_SEEDS = "1000-9999"
-"""Between the paper's boards for evaluation and those for training."""
 
 
 class SelfPlaySettings(BaseModel):
@@ -69,24 +63,6 @@ class SelfPlaySettings(BaseModel):
     filtered: bool = True
     leave_out: list[str] = ["paper"]
     salt: str = "selfplay"
-
-
-def training_task(task: Task, *, seeds: str, boards: int, observation: str | None = None) -> Task:
-    """Returns a task on training boards: the same in all else, with a hash of its own."""
-    instances = TaskInstances(split="train", seeds=seeds, count=boards)
-    changed: dict[str, Any] = {"instances": instances}
-    if observation is not None:
-        changed["observation"] = observation
-    return dataclasses.replace(
-        task, name=f"{task.config.task}*", config=task.config.model_copy(update=changed)
-    )
-
-
-def held_out_task(task: Task, boards: int) -> Task:
-    """Returns a task on boards of the validation split, which no training plays."""
-    instances = TaskInstances(split="validation", seeds=HELD_OUT_SEEDS, count=boards)
-    config = task.config.model_copy(update={"instances": instances})
-    return dataclasses.replace(task, name=f"{task.config.task}*", config=config)
 
 
 def training_tasks(settings: SelfPlaySettings, registry: Registry) -> list[Task]:
@@ -170,15 +146,6 @@ def make_rows(
     return rows, kept
 
 
-def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]:
-    """Returns the keys of all boards of the given tasks."""
-    if not names:
-        return frozenset()
-    return frozenset(
-        board.board_key for task in registry.resolve(names) for board in task.boards[0]
-    )
-
-
 def expected_states(
     settings: SelfPlaySettings, tasks: Sequence[Task], registry: Registry
 ) -> dict[Any, list[Any]] | None:
@@ -194,7 +161,7 @@ def expected_states(
         return None
     left_out, found = evaluated_boards(settings.leave_out, registry), dict[Any, list[Any]]()
     for task in tasks:
-        states = [b.state for b in task.boards[0] if b.board_key not in left_out]
+        states = [board.state for board in boards_left(task, left_out)]
         if not states:
             raise InputError(f"selfplay: no training board of {task.config.task} is left")
         found[task.environment] = states[:1] if settings.expects == "same" else states

@@ -23,7 +23,7 @@ class Trajectory:
         turns: for each turn, the [start, end) of its sampled tokens in `ids`.
         logprobs: of the sampled tokens when they were sampled, in order.
         rewards: of each turn.
-        group: trajectories of one group began on the same board.
+        group: trajectories of one group began on the same board of one task.
     """
 
     ids: tuple[int, ...]
@@ -66,7 +66,7 @@ def trajectory(task: Task, start: Any, episode: Episode, settings: RewardSetting
         turns=tuple(turns),
         logprobs=tuple(logprobs),
         rewards=turn_rewards(task, start, episode, settings),
-        group=episode.instance,
+        group=f"{episode.task}:{episode.instance}",
         episode=episode,
     )
 
@@ -84,7 +84,6 @@ class Batch:
         targets: int64 (B, M), the sampled token itself.
         mask: bool (B, M), whether there is such a token.
         turn: int64 (B, M), the number of its turn.
-        last: bool (B, M), whether it is the last of its turn.
         rewards: float32 (B, M), on the last token of each turn.
         sampled: bool (B, M), whether the model sampled it; `mask` without the context.
         sampled_logprobs: float32 (B, M), from when it was sampled.
@@ -96,7 +95,6 @@ class Batch:
     targets: Tensor
     mask: Tensor
     turn: Tensor
-    last: Tensor
     rewards: Tensor
     sampled: Tensor
     sampled_logprobs: Tensor
@@ -131,7 +129,6 @@ def collate(
         "targets": torch.zeros(rows, sampled, dtype=torch.int64),
         "mask": torch.zeros(rows, sampled, dtype=torch.bool),
         "turn": torch.zeros(rows, sampled, dtype=torch.int64),
-        "last": torch.zeros(rows, sampled, dtype=torch.bool),
         "rewards": torch.zeros(rows, sampled),
         "sampled": torch.zeros(rows, sampled, dtype=torch.bool),
         "sampled_logprobs": torch.zeros(rows, sampled),
@@ -151,8 +148,6 @@ def collate(
         for number, (start, end) in enumerate(spans):
             part["turn"][row, at : at + end - start] = number
             at += end - start
-            if end > start:
-                part["last"][row, at - 1] = True
             # a turn without a token, where the window was full, gives its reward to the one before
             part["rewards"][row, max(0, at - 1)] += t.rewards[number]
     return Batch(**{name: tensor.to(device) for name, tensor in {**whole, **part}.items()})

@@ -83,6 +83,20 @@ def _cut_off(lines: Sequence[Line]) -> str | None:
     return f"{share:.0%} of the replies end at the token limit, before they are complete"
 
 
+def _rambling(lines: Sequence[Line]) -> str | None:
+    found, solved = values(lines, "reply_tokens"), values(lines, "success")
+    if len(found) < 4 * _AVERAGED or len(solved) < len(found):
+        return None
+    early, late = slice(_AVERAGED), slice(-_AVERAGED, None)
+    first, last = _mean(found[early]), _mean(found[late])
+    if last < 2 * first or _mean(solved[late]) > _mean(solved[early]) + 0.05:
+        return None
+    return (
+        f"replies grew from {first:.0f} to {last:.0f} tokens, and no more is solved"
+        f" ({_mean(solved[late]):.0%})"
+    )
+
+
 def _diversity(lines: Sequence[Line]) -> str | None:
     """What the paper saw in RL without a world model: k tries come to solve less than they did."""
     evaluations = [line for line in lines if any("/pass@" in key for key in line)]
@@ -147,6 +161,12 @@ SIGNS = (
         _cut_off,
         "raise the task's `limits.new_tokens`, or begin with a model that ends its replies (an"
         " `sft` stage)",
+    ),
+    Sign(
+        "rambling",
+        _rambling,
+        "try `kl` above 0, a smaller learning rate, or a larger `reward.format_penalty` (more"
+        " negative); with `critic: shared`, a smaller `value_weight`",
     ),
     Sign(
         "diversity",

@@ -1,0 +1,48 @@
+"""Which boards a training plays, which are held out to measure it, and which it never sees."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from spa_bench.registry import Registry
+from spa_bench.task import Instance, Task, TaskInstances
+
+TRAINING_SEEDS = "10000-4000000000"
+"""Where the paper's training boards begin."""
+
+HELD_OUT_SEEDS = "1000-9999"
+"""Between the paper's boards for evaluation and those for training."""
+
+
+def training_task(task: Task, *, seeds: str, boards: int, observation: str | None = None) -> Task:
+    """Returns a task on training boards: the same in all else, with a hash of its own."""
+    instances = TaskInstances(split="train", seeds=seeds, count=boards)
+    changed: dict[str, Any] = {"instances": instances}
+    if observation is not None:
+        changed["observation"] = observation
+    return dataclasses.replace(
+        task, name=f"{task.config.task}*", config=task.config.model_copy(update=changed)
+    )
+
+
+def held_out_task(task: Task, boards: int) -> Task:
+    """Returns a task on boards of the validation split, which no training plays."""
+    instances = TaskInstances(split="validation", seeds=HELD_OUT_SEEDS, count=boards)
+    config = task.config.model_copy(update={"instances": instances})
+    return dataclasses.replace(task, name=f"{task.config.task}*", config=config)
+
+
+def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]:
+    """Returns the keys of all boards of the given tasks."""
+    if not names:
+        return frozenset()
+    return frozenset(
+        board.board_key for task in registry.resolve(names) for board in task.boards[0]
+    )
+
+
+def boards_left(task: Task, left_out: frozenset[str]) -> list[Instance]:
+    """Returns a task's boards but those whose keys are left out."""
+    return [board for board in task.boards[0] if board.board_key not in left_out]
