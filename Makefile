@@ -88,7 +88,7 @@ fuzz: $(VENV)/base.stamp  ## fuzz what reads other people's bytes, a million run
 mutation: $(VENV)/dev.stamp  ## break metrics, parsers, kernels and GAE one way at a time; does a test notice?
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutation
 
-claims: $(VENV)/dev.stamp  ## measure every figure that README and docs state
+claims: $(VENV)/dev.stamp  ## measure the figures of docs/claims.md again
 	@$(BIN)/python -m benchmarks.claims --write docs/claims.md
 
 tasks: $(VENV)/dev.stamp  ## check every task and its boards; write docs/tasks.md with all bounds

@@ -52,6 +52,10 @@ asked fewer. *to coordinates* and *to grid* estimate a state, *transition* is on
 one to eight, *inverse* asks for the action between two states, *legality* whether an action changes
 anything, *reward* what it brings and whether it ends the episode, *reachability* whether success is
 still within reach. A probe with `_grid` shows the grid alone, the others the grid and coordinates.
+
+Models that have been trained on nothing but play, as nano, have never met such questions and answer
+them with moves: their 0 says that they did not answer, not what they know. *Belief inside episodes*
+asks them in their own format.
 """
 
 
