@@ -1,9 +1,10 @@
-"""Writes the tables of docs/study.md anew, from the leaderboard's own files.
+"""Writes the tables and the figure of docs/study.md anew, from the leaderboard's own files.
 
     python -m benchmarks.study [--page docs/study.md] [--check]
 
 A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; all else of the page is
-left alone. `--check` writes nothing, and exits with 1 if a table is not as it would be written.
+left alone. The figure goes into `figures` beside the page. `--check` writes nothing, and exits with
+1 if a table is not as it would be written.
 Nothing is played: the figures are those of leaderboard/submissions and leaderboard/reported, the
 bounds are computed.
 """
@@ -13,13 +14,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.figures import draw_line, panels, save
 from spa_bench.metrics.success import normalised
-from spa_bench.site.entries import measured_tasks, read_entries, read_reported
+from spa_bench.site.entries import Entry, measured_tasks, read_entries, read_reported
 from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 
 WORLDS = ("sokoban", "frozenlake", "sudoku")
@@ -33,10 +35,13 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=Path("docs/study.md"))
     parser.add_argument("--check", action="store_true")
     chosen = parser.parse_args()
+    leaderboard = Path("leaderboard")
     now = chosen.page.read_text(encoding="utf-8")
-    new = written(now, read(Path("leaderboard")))
+    new = written(now, read(leaderboard))
     if not chosen.check:
         chosen.page.write_text(new, encoding="utf-8")
+        entries = read_entries(leaderboard / "submissions").entries
+        draw(entries, chosen.page.parent / "figures" / "study-curves.svg")
     elif new != now:
         sys.exit(f"{chosen.page} is not what python -m benchmarks.study writes")
 
@@ -115,6 +120,35 @@ def _cell(row: Row, world: str, metric: str) -> Cell:
 
 def _below(cell: Cell) -> bool:
     return cell.value is not None and cell.floor is not None and cell.value < cell.floor
+
+
+# -- over training ---------------------------------------------------------------------------------
+
+
+def draw(entries: Sequence[Entry], path: Path) -> None:
+    """Draws Pass@1 on held-out boards over the steps of reinforcement, a panel a world."""
+    curves: dict[str, list[tuple[str, list[tuple[float, float]]]]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.submission.method):
+        for world in WORLDS:
+            key = f"{world}/pass@1"
+            points = [(step["step"], step[key]) for step in entry.training if key in step]
+            if points:
+                curves.setdefault(world, []).append((entry.submission.method, points))
+    floors = {task.name: task.floor("pass@1") for task in measured_tasks(list(curves), "spa")}
+    figure, axes = panels(len(curves))
+    for axis, (world, lines) in zip(axes, curves.items(), strict=True):
+        for number, (method, points) in enumerate(lines):
+            draw_line(axis, points, method.replace("_", " "), number)
+        ends = [point[0] for _, points in lines for point in points]
+        draw_line(
+            axis,
+            [(x, floors[world]) for x in (min(ends), max(ends))],
+            "chance on the paper's boards",
+            len(lines),
+        )
+        axis.set(title=world, xlabel="steps of reinforcement, 256 episodes each")
+    axes[0].set_ylabel("Pass@1 on held-out boards, %")
+    save(figure, axes, path)
 
 
 # -- our rows --------------------------------------------------------------------------------------

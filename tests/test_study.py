@@ -1,0 +1,59 @@
+"""The study's tables are those that its figures make, and say what they should of them."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import study
+from spa_bench.site.rows import Cell, Row, Table
+
+ROOT = Path(__file__).parents[1]
+
+
+def _row(method, one, eight, floor=(0.2, 0.6), kind="reported", model="m"):
+    cells = {
+        f"frozenlake:pass@{k}": Cell(value, None, None, low, 1.0)
+        for k, value, low in zip((1, 8), (one, eight), floor, strict=True)
+    }
+    return Row(kind, model, method, "reported", None, cells=cells)
+
+
+def _table(*rows):
+    return Table([], list(rows), {})
+
+
+def test_the_page_stands_as_it_would_be_written():
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    assert study.written(page, study.read(ROOT / "leaderboard")) == page
+    assert page.count("<!-- end -->") == len(study.TABLES)
+
+
+def test_a_figure_below_chance_is_marked_and_counted():
+    found = _table(_row("RL", 0.3, 0.5), _row("RL", 0.1, 0.7), _row("SPA", 0.6, 0.8))
+    lines = study.paper(found).splitlines()
+    assert ["50.0 ↓" in line for line in lines[2:]] == [True, False, False]
+    assert "+0.50" in lines[4]
+    counted = [
+        [c.strip() for c in line.split("|")[1:-1]]
+        for line in study.below_chance(found).splitlines()
+    ]
+    assert counted[2:] == [["RL", "1 of 2", "1 of 2"], ["SPA", "0 of 1", "0 of 1"]]
+
+
+def test_rows_come_by_world_and_method_and_baselines_do_not():
+    made = [
+        _row(method, 0.3, 0.5, kind="submission", model=f"nano-{method}-frozenlake")
+        for method in ("spa", "base", "baseline")
+    ]
+    lines = study.nano(_table(*made)).splitlines()[2:]
+    assert [line.split("|")[2].strip() for line in lines] == ["base", "spa"]
+
+
+def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
+    page = "before\n<!-- nano -->\nold\n<!-- end -->\nafter\n"
+    new = study.written(page, _table())
+    assert new.startswith("before\n<!-- nano -->\n")
+    assert new.endswith("\n<!-- end -->\nafter\n")
+    assert "old" not in new
+    with pytest.raises(KeyError):
+        study.written(page.replace("nano", "nothing"), _table())
