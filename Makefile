@@ -114,7 +114,8 @@ NANO := nano-base-frozenlake nano-world-model-frozenlake \
 nano: $(VENV)/dev.stamp  ## make the nano checkpoints from nothing (about four hours on one core)
 	@for recipe in $(NANO); do \
 	  $(BIN)/spa-bench train $$recipe --batch-size 128 || exit 1; \
-	  rm -rf checkpoints/$$recipe && cp -r runs/train/$$recipe/$$recipe checkpoints/; \
+	  rm -rf checkpoints/$$recipe; \
+	  cp -r runs/train/$$recipe/$$recipe checkpoints/ || exit 1; \
 	done
 
 clean:  ## remove what the other targets made
