@@ -17,9 +17,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from benchmarks.figures import draw_line, panels, save
+from benchmarks.tables import interval, markdown, percent
 from spa_bench.metrics.success import normalised
 from spa_bench.site.entries import Entry, measured_tasks, read_entries, read_reported
 from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
@@ -37,19 +36,19 @@ def main() -> None:
     chosen = parser.parse_args()
     leaderboard = Path("leaderboard")
     now = chosen.page.read_text(encoding="utf-8")
-    new = written(now, read(leaderboard))
+    entries = read_entries(leaderboard / "submissions").entries
+    found = read(leaderboard, entries)
+    new = written(now, found)
     if not chosen.check:
         chosen.page.write_text(new, encoding="utf-8")
-        entries = read_entries(leaderboard / "submissions").entries
-        draw(entries, chosen.page.parent / "figures" / "study-curves.svg")
+        draw(entries, found, chosen.page.parent / "figures" / "study-curves.svg")
     elif new != now:
         sys.exit(f"{chosen.page} is not what python -m benchmarks.study writes")
 
 
-def read(leaderboard: Path) -> Table:
+def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
     tasks = measured_tasks(["spa", "frozenlake_6x6"], "spa")
-    entries = read_entries(leaderboard / "submissions").entries
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
 
@@ -79,7 +78,7 @@ def paper(found: Table) -> str:
     heads = ["model", "method"]
     for world in WORLDS:
         heads += [f"{world}: Pass@1", "normalised", "Pass@8"]
-    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
+    return markdown(heads, lines)
 
 
 def below_chance(found: Table) -> str:
@@ -97,7 +96,7 @@ def below_chance(found: Table) -> str:
             line.append(f"{sum(map(_below, known))} of {len(known)}")
         lines.append(line)
     heads = ["method", "Pass@1 below chance", "Pass@8 below chance"]
-    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
+    return markdown(heads, lines)
 
 
 def _reported(row: Row, world: str) -> Iterator[str]:
@@ -105,9 +104,9 @@ def _reported(row: Row, world: str) -> Iterator[str]:
     if one.value is None:
         yield from ("", "", "")
         return
-    yield _percent(one.value)
+    yield percent(one.value)
     yield f"{normalised(one.value, one.floor or 0.0, one.ceiling or 1.0):+.2f}"
-    yield f"{_percent(eight.value)}{' ' + BELOW if _below(eight) else ''}"
+    yield f"{percent(eight.value)}{' ' + BELOW if _below(eight) else ''}"
 
 
 def _cell(row: Row, world: str, metric: str) -> Cell:
@@ -125,7 +124,7 @@ def _below(cell: Cell) -> bool:
 # -- over training ---------------------------------------------------------------------------------
 
 
-def draw(entries: Sequence[Entry], path: Path) -> None:
+def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
     """Draws Pass@1 on held-out boards over the steps of reinforcement, a panel a world."""
     curves: dict[str, list[tuple[str, list[tuple[float, float]]]]] = {}
     for entry in sorted(entries, key=lambda entry: entry.submission.method):
@@ -134,7 +133,7 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
             points = [(step["step"], step[key]) for step in entry.training if key in step]
             if points:
                 curves.setdefault(world, []).append((entry.submission.method, points))
-    floors = {task.name: task.floor("pass@1") for task in measured_tasks(list(curves), "spa")}
+    floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
     for axis, (world, lines) in zip(axes, curves.items(), strict=True):
         for number, (method, points) in enumerate(lines):
@@ -142,7 +141,7 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
         ends = [point[0] for _, points in lines for point in points]
         draw_line(
             axis,
-            [(x, floors[world]) for x in (min(ends), max(ends))],
+            [(x, _cell(floor, world, "pass@1").value) for x in (min(ends), max(ends))],
             "chance on the paper's boards",
             len(lines),
         )
@@ -163,21 +162,9 @@ def nano(found: Table) -> str:
         for row in sorted(rows, key=lambda row: METHODS.index(row.method)):
             one, eight = _cell(row, world, "pass@1"), _cell(row, world, "pass@8")
             belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
-            lines.append([world, row.method, *map(_interval, (one, eight, *belief)), row.badge])
+            lines.append([world, row.method, *map(interval, (one, eight, *belief)), row.badge])
     heads = ["world", "method", "Pass@1", "Pass@8", "observed", "predicted", "badge"]
-    return tabulate(lines, headers=heads, tablefmt="github", disable_numparse=True)
-
-
-def _interval(cell: Cell) -> str:
-    if cell.value is None:
-        return "-"
-    if cell.low is None or cell.high is None:
-        return _percent(cell.value)
-    return f"{_percent(cell.value)} [{_percent(cell.low)}, {_percent(cell.high)}]"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+    return markdown(heads, lines)
 
 
 TABLES: Mapping[str, Callable[[Table], str]] = {

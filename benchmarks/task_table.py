@@ -16,8 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tabulate import tabulate
-
+from benchmarks.tables import interval, markdown
 from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
@@ -70,7 +69,7 @@ def main() -> None:
         title = "Further tasks" if group == "*" else f"Group `{group}`"
         headers = ["task", "what", "boards", "distinct", "floor", "random", "ceiling", "oracle"]
         headers += ["closed loop", "bounds, s"]
-        table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+        table = markdown(headers, rows)
         page.append(f"## {title}\n\n{table}\n")
         print(page[-1], flush=True)
     if arguments.write:
@@ -99,9 +98,9 @@ def _row(task: Task, repeats: int, wrong: list[str]) -> list[object]:
         len(boards),
         len({board.board_key for board in boards}),
         mark + _both(random, "floor"),
-        _interval(first),
+        interval(first),
         _both(random, "ceiling"),
-        _interval(oracle.metrics["pass@1"]),
+        interval(oracle.metrics["pass@1"]),
         _both(random, "closed_loop"),
         f"{seconds:.2f}",
     ]
@@ -131,11 +130,6 @@ def _within(score: Score, bound: float | None) -> bool:
 def _both(result: TaskResult, bound: str) -> str:
     values = [getattr(result.metrics[metric], bound) for metric in ("pass@1", "pass@8")]
     return " / ".join("-" if v is None or v != v else f"{100 * v:.1f}" for v in values)
-
-
-def _interval(score: Score) -> str:
-    value, low, high = (100 * (x or 0.0) for x in (score.value, score.low, score.high))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 if __name__ == "__main__":

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
-from benchmarks.figures import draw_line, known, panels, percents, save
+from benchmarks.figures import draw_line, panels, percents, save
+from benchmarks.tables import interval, markdown, percent
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Interval
 
@@ -113,7 +111,7 @@ def _probe_sections(measured: Sequence[Measured]) -> Iterator[str]:
                     rows += _probe_rows(f"{world}_{probe}{suffix}", measured)
         if rows:
             headers = ["probe", "chance", "copied", *(m.name for m in measured)]
-            yield f"## {title}\n\n{_table(headers, rows)}\n"
+            yield f"## {title}\n\n{markdown(headers, rows)}\n"
     yield _slippery(measured)
 
 
@@ -125,13 +123,13 @@ def _probe_rows(name: str, measured: Sequence[Measured]) -> Iterator[list[str]]:
         return
     whole = max(found, key=lambda probe: probe.items)
     cells = [_accuracy(r.probe.accuracy, r.probe.items) if r and r.probe else "-" for r in results]
-    yield [f"`{name}`", _percent(whole.chance), _percent(whole.copied), *cells]
+    yield [f"`{name}`", percent(whole.chance), percent(whole.copied), *cells]
     if name.endswith("_transition"):
         for stratum, reference in whole.strata.items():
             of = [r.probe.strata.get(stratum) if r and r.probe else None for r in results]
             cells = [_accuracy(s.accuracy, s.items) if s else "-" for s in of]
             label = f"&nbsp;&nbsp;{stratum}"
-            yield [label, _percent(reference.chance), _percent(reference.copied), *cells]
+            yield [label, percent(reference.chance), percent(reference.copied), *cells]
 
 
 def _slippery(measured: Sequence[Measured]) -> str:
@@ -140,11 +138,11 @@ def _slippery(measured: Sequence[Measured]) -> str:
             f"`{name}`",
             m.name,
             str(probe.items),
-            _percent(probe.accuracy.value),
-            _percent(probe.probability),
-            _percent(probe.best),
-            _percent(probe.chance_probability),
-            _percent(probe.copied_probability),
+            percent(probe.accuracy.value),
+            percent(probe.probability),
+            percent(probe.best),
+            percent(probe.chance_probability),
+            percent(probe.copied_probability),
         ]
         for name in ("frozenlake_slippery_transition", "frozenlake_slippery_rollout")
         for m in measured
@@ -155,7 +153,7 @@ def _slippery(measured: Sequence[Measured]) -> str:
         "## Where chance decides\n\nOn slippery ice an answer is right if it can happen, which"
         " after several actions is nearly everything nearby. *probability* is the mean probability"
         " of the answers by the kernel, beside that of the best possible answers, of chance and of"
-        f" copying.\n\n{_table(headers, rows)}\n"
+        f" copying.\n\n{markdown(headers, rows)}\n"
     )
 
 
@@ -165,11 +163,11 @@ def _ranking_section(measured: Sequence[Measured]) -> Iterator[str]:
         [
             f"`{name}`",
             m.name,
-            _percent(probe.chance),
+            percent(probe.chance),
             _accuracy(probe.accuracy, probe.items),
-            _percent(probe.ranking.mass),
-            _percent(probe.ranking.distance),
-            _percent(probe.ranking.calibration_error),
+            percent(probe.ranking.mass),
+            percent(probe.ranking.distance),
+            percent(probe.ranking.calibration_error),
         ]
         for name in names
         for m in measured
@@ -183,7 +181,7 @@ def _ranking_section(measured: Sequence[Measured]) -> Iterator[str]:
             "## By ranking\n\nThe same items, but the model chooses among the plausible answers by"
             " log-probability. *mass*: the probability that it gives to right ones. *distance*:"
             " total variation distance between its distribution and the kernel's. *calibration"
-            f" error*: of the probability of its choice.\n\n{_table(headers, rows)}\n"
+            f" error*: of the probability of its choice.\n\n{markdown(headers, rows)}\n"
         )
 
 
@@ -192,14 +190,14 @@ def _belief_section(measured: Sequence[Measured]) -> Iterator[str]:
         [
             f"`{name}`",
             m.name,
-            _percent(task.metrics["pass@1"].value),
+            percent(task.metrics["pass@1"].value),
             f"{belief.turns}",
-            _interval(belief.observation.exact),
-            _interval(belief.prediction.exact),
-            _percent(belief.ceiling),
-            _percent(belief.prediction.cell_accuracy),
-            _percent(belief.prediction.object_f1),
-            _interval(belief.gain, sign=True),
+            interval(belief.observation.exact),
+            interval(belief.prediction.exact),
+            percent(belief.ceiling),
+            percent(belief.prediction.cell_accuracy),
+            percent(belief.prediction.object_f1),
+            interval(belief.gain, sign=True),
         ]
         for name in (f"{world}_wm" for world in WORLDS)
         for m in measured
@@ -214,7 +212,7 @@ def _belief_section(measured: Sequence[Measured]) -> Iterator[str]:
             " `<prediction>`; *best* is what the best possible predictions of the same turns get,"
             " *cells* and *F1* are agreement of predictions to the cell and to the object, *gain*"
             " how much more often a turn with an exact prediction leads to success than one"
-            f" without.\n\n{_table(headers, rows)}\n"
+            f" without.\n\n{markdown(headers, rows)}\n"
         )
 
 
@@ -241,28 +239,12 @@ def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
         yield (
             "## Perplexity of states\n\n`spa-bench perplexity`: the text of starting states after"
             " the one word `State:`. *uniform*: symbols that a cell may hold, which is what"
-            f" guessing them uniformly gets.\n\n{_table(headers, rows)}\n"
+            f" guessing them uniformly gets.\n\n{markdown(headers, rows)}\n"
         )
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if math.isnan(known(value)) else f"{100 * known(value):.1f}"
-
-
-def _accuracy(interval: Interval, items: int) -> str:
-    return f"{_interval(interval)} of {items}"
-
-
-def _interval(interval: Interval, sign: bool = False) -> str:
-    value, low, high = (100 * known(x) for x in (interval.value, interval.low, interval.high))
-    if math.isnan(value):
-        return "-"
-    shown = f"{value:{'+' if sign else ''}.1f}"
-    return shown if math.isnan(low) else f"{shown} [{low:.1f}, {high:.1f}]"
+def _accuracy(found: Interval, items: int) -> str:
+    return f"{interval(found)} of {items}"
 
 
 # -- figures --------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def _entropy(lines: Sequence[Line]) -> str | None:
     found = values(lines, "entropy")
     if len(found) < 2 * _AVERAGED:
         return None
-    first, last = _mean(found[:_AVERAGED]), _mean(found[-_AVERAGED:])
+    first, last = _ends(found)
     if last >= 0.1 * first:
         return None
     return f"entropy fell from {first:.3f} to {last:.3f} nats a token: little is tried any more"
@@ -87,14 +87,10 @@ def _rambling(lines: Sequence[Line]) -> str | None:
     found, solved = values(lines, "reply_tokens"), values(lines, "success")
     if len(found) < 4 * _AVERAGED or len(solved) < len(found):
         return None
-    early, late = slice(_AVERAGED), slice(-_AVERAGED, None)
-    first, last = _mean(found[early]), _mean(found[late])
-    if last < 2 * first or _mean(solved[late]) > _mean(solved[early]) + 0.05:
+    (first, last), (before, now) = _ends(found), _ends(solved)
+    if last < 2 * first or now > before + 0.05:
         return None
-    return (
-        f"replies grew from {first:.0f} to {last:.0f} tokens, and no more is solved"
-        f" ({_mean(solved[late]):.0%})"
-    )
+    return f"replies grew from {first:.0f} to {last:.0f} tokens, and no more is solved ({now:.0%})"
 
 
 def _diversity(lines: Sequence[Line]) -> str | None:
@@ -132,6 +128,11 @@ def _gap(lines: Sequence[Line]) -> str | None:
     if gap <= 0.1:
         return None
     return f"a sampled token's log-probability and its recomputed one differ by {gap:.2f}"
+
+
+def _ends(found: Sequence[float]) -> tuple[float, float]:
+    """Returns the means of the first and of the last steps."""
+    return _mean(found[:_AVERAGED]), _mean(found[-_AVERAGED:])
 
 
 def _mean(some: Sequence[float]) -> float:
