@@ -1,6 +1,6 @@
 """Measures what models know of the worlds, and writes docs/world-model.md with its figures.
 
-    python -m benchmarks.world_model [MODEL ..] [--parts probes,ranking,belief,perplexity]
+    python -m benchmarks.world_model [MODEL ..] [--parts probes,ranking,belief,foresight,perplexity]
         [--probes world_model] [--worlds sokoban,frozenlake,sudoku] [--items 48]
         [--boards 32] [--repeats 4] [--output runs/world-model] [--write docs/world-model.md]
 
@@ -27,7 +27,7 @@ from spa_bench.models.ranking import can_rank
 from spa_bench.registry import Registry, make_model, resolve_model
 from spa_bench.task import Task
 
-PARTS = ("probes", "ranking", "belief", "perplexity")
+PARTS = ("probes", "ranking", "belief", "foresight", "perplexity")
 WORLD_MODEL_TASKS = "sokoban_wm,frozenlake_wm,frozenlake_slippery_wm,sudoku_wm"
 
 
@@ -53,7 +53,7 @@ def main() -> None:
         ranks = can_rank(make_model(options, provider))
         baseline = provider == "baseline"
         for part in parts:
-            if part in ("ranking", "perplexity") and (baseline or not ranks):
+            if part in ("ranking", "foresight", "perplexity") and (baseline or not ranks):
                 continue
             try:
                 _measure(part, name, folder, chosen, baseline)
@@ -65,17 +65,19 @@ def main() -> None:
 def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) -> None:
     print(f"{name}: {part} ..", flush=True)
     items = None if baseline else chosen.items
-    if part == "perplexity":
+    if part in ("perplexity", "foresight"):
         folder.mkdir(parents=True, exist_ok=True)
-        output = folder / "perplexity.json"
+        output = folder / f"{part}.json"
         if not output.exists():
-            command = ["perplexity", "--model", name, "--tasks", chosen.worlds]
-            command += ["--output", str(output)]
+            asked = chosen.worlds
+            if part == "foresight":
+                asked = ",".join(task.name for task in _tasks(WORLD_MODEL_TASKS, chosen.worlds))
+            command = [part, "--model", name, "--tasks", asked, "--output", str(output)]
             try:
                 spa_bench([*command, "--limit", str(chosen.boards)])
             except SystemExit as end:
                 if end.code:
-                    raise SpaBenchError("no perplexity") from None
+                    raise SpaBenchError(f"no {part}") from None
     elif part == "belief":
         boards = None if baseline else chosen.boards
         repeats = None if baseline else chosen.repeats

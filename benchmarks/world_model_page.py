@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +54,28 @@ still within reach. A probe with `_grid` shows the grid alone, the others the gr
 
 Models that have been trained on nothing but play, as nano, have never met such questions and answer
 them with moves: their 0 says that they did not answer, not what they know. *Belief inside episodes*
-asks them in their own format.
+and *Foresight* ask them in their own format. There is one nano for each world, so a name such as
+`nano-base` stands for three models, each asked about its own.
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """What is known of one model; `asked` says how it was asked, in words."""
+    """What is known of a model, or of one family: of models that were each made for a world.
+
+    Attributes:
+        tasks: results by task. perplexity, foresight: a task each, as the commands write them.
+    """
 
     name: str
-    tasks: Mapping[str, TaskResult]
-    perplexity: Mapping[str, Any] | None
+    tasks: dict[str, TaskResult] = field(default_factory=dict[str, TaskResult])
+    perplexity: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    foresight: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
 
 def write_page(runs: Path, page: Path) -> None:
     """Writes the page and its figures from all runs below a folder."""
-    measured = sorted(_read(runs), key=lambda m: (not m.name.startswith("baseline/"), m.name))
+    measured = sorted(_families(runs), key=lambda m: (not m.name.startswith("baseline/"), m.name))
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     parts = [_INTRODUCTION, *_probe_sections(measured), *_ranking_section(measured)]
@@ -77,25 +84,30 @@ def write_page(runs: Path, page: Path) -> None:
             "## Over the horizon\n\n"
             "![Accuracy of roll-outs over one to eight actions](figures/world-model-rollout.svg)\n"
         )
-    parts += [*_belief_section(measured), *_perplexity_section(measured)]
+    parts += [*_belief_section(measured), *_foresight_section(measured)]
+    parts += _perplexity_section(measured)
     if _draw_belief(measured, figures / "world-model-belief.svg"):
         parts.append("![Exact predictions over the turns](figures/world-model-belief.svg)\n")
     page.write_text("\n".join(parts), encoding="utf-8")
     print(f"wrote {page} from {len(measured)} models in {runs}")
 
 
-def _read(runs: Path) -> Iterator[Measured]:
+def _families(runs: Path) -> Iterator[Measured]:
+    """Yields what is measured of each model; `nano-base-sokoban` is of the family `nano-base`."""
+    families: dict[str, Measured] = {}
     for folder in sorted(path for path in runs.glob("*") if path.is_dir()):
-        found = [
-            Results.model_validate_json(path.read_bytes())
-            for path in sorted(folder.glob("*/results.json"))
-        ]
-        path = folder / "perplexity.json"
-        perplexity = json.loads(path.read_text()) if path.exists() else None
-        if found or perplexity:
-            tasks = {task.task: task for results in found for task in results.tasks}
-            name = found[0].model if found else str(perplexity["model"])
-            yield Measured(name, tasks, perplexity)
+        family = re.sub(r"-(sokoban|frozenlake|sudoku)$", "", folder.name)
+        measured = families.setdefault(family, Measured(family.replace("baseline-", "baseline/")))
+        for path in sorted(folder.glob("*/results.json")):
+            results = Results.model_validate_json(path.read_bytes())
+            measured.tasks |= {task.task: task for task in results.tasks}
+        measured.perplexity += _scored(folder / "perplexity.json")
+        measured.foresight += _scored(folder / "foresight.json")
+    yield from families.values()
+
+
+def _scored(path: Path) -> list[Mapping[str, Any]]:
+    return json.loads(path.read_text())["tasks"] if path.exists() else []
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -216,6 +228,37 @@ def _belief_section(measured: Sequence[Measured]) -> Iterator[str]:
         )
 
 
+def _foresight_section(measured: Sequence[Measured]) -> Iterator[str]:
+    rows = [
+        [
+            f"`{name}`",
+            m.name,
+            percent(task["all"]["chance"]),
+            _accuracy(Interval(**task["all"]["accuracy"]), task["all"]["items"]),
+            percent(task["all"]["mass"]),
+            *(
+                percent(task["strata"][stratum]["accuracy"]["value"])
+                if stratum in task["strata"]
+                else "-"
+                for stratum in ("changing", "blocked", "ending")
+            ),
+        ]
+        for name in (f"{world}_wm" for world in WORLDS)
+        for m in measured
+        for task in m.foresight
+        if task["task"] == name
+    ]
+    if rows:
+        headers = ["task", "model", "chance", "accuracy", "mass", "changing", "blocked", "ending"]
+        yield (
+            "## Foresight, the reply begun for them\n\n`spa-bench foresight`: the items of"
+            " *transition*, but in the words of the game. The reply begins with the true state and"
+            " the action, and the model's likeliest prediction among the plausible states is"
+            " taken. So models are measured, too, that have no habit of stating a prediction."
+            f"\n\n{markdown(headers, rows)}\n"
+        )
+
+
 def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
     rows = [
         [
@@ -230,8 +273,7 @@ def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
             ),
         ]
         for m in measured
-        if m.perplexity is not None
-        for task in m.perplexity["tasks"]
+        for task in m.perplexity
     ]
     if rows:
         headers = ["world", "model", "boards", "uniform", "grid, per token", "per character"]

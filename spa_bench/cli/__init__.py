@@ -15,6 +15,7 @@ import typer
 
 from spa_bench.cli.compare import compare
 from spa_bench.cli.evaluate import evaluate
+from spa_bench.cli.foresight import foresight
 from spa_bench.cli.instances import app as instances_app
 from spa_bench.cli.leaderboard import app as leaderboard_app
 from spa_bench.cli.list import app as list_app
@@ -73,7 +74,18 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     pass
 
 
-for _command in (evaluate, show, play, compare, merge, perplexity, view, train, validate):
+for _command in (
+    evaluate,
+    show,
+    play,
+    compare,
+    merge,
+    perplexity,
+    foresight,
+    view,
+    train,
+    validate,
+):
     app.command(context_settings=_CONTEXT)(_command)
 for _command in (lm_eval_path, lm_eval_export):
     app.command(context_settings=_CONTEXT)(_command)

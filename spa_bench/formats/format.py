@@ -6,6 +6,7 @@ Parsers never raise and run in linear time: whatever a model writes becomes a `P
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -68,6 +69,11 @@ class Format(Protocol):
 def split_actions(answer: str) -> list[str]:
     """Returns the actions named in an answer, stripped, empty ones left out."""
     return [piece for part in answer.split(SEPARATOR) if (piece := part.strip())]
+
+
+def numbered(actions: Sequence[str]) -> str:
+    """Returns a plan that names its actions in order, such as `1. Left 2. Up`."""
+    return " ".join(f"{number}. {action}" for number, action in enumerate(actions, start=1))
 
 
 def between(message: str, opening: str, closing: str, start: int = 0) -> Span | None:

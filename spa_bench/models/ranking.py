@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 
-from spa_bench.errors import ModelError
+from spa_bench.errors import InputError, ModelError
 from spa_bench.models.model import Model, Reply, Request, Scorer
 
 
@@ -18,10 +19,26 @@ def can_rank(model: Model) -> bool:
     return model.capabilities.privileged or isinstance(model, Scorer)
 
 
+def check_scores(model: Model, what: str) -> Scorer:
+    """Returns the model as one that scores texts; `what` needs it.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if not isinstance(model, Scorer):
+        raise InputError(
+            f"{what} needs the log-probabilities of a given text, which {model.name} does not"
+            " return: take a local checkpoint (hf/), or a server's completions that echo prompts"
+            " (openai/ with --model-args api=completions)"
+        )
+    return model
+
+
 async def likeliest(model: Model, request: Request) -> Reply:
     """Answers a request with the one of its `choices` that the model finds likeliest.
 
-    Of equally likely ones the first.
+    Of equally likely ones one by the request's seed, so that to find all of them equally likely is
+    to guess.
 
     Raises:
         ModelError: if the model cannot score, or not this.
@@ -41,7 +58,8 @@ async def likeliest(model: Model, request: Request) -> Reply:
     logprobs = [math.fsum(token.logprob for token in tokens) for tokens in scores]
     if not all(map(math.isfinite, logprobs)):
         raise ModelError("a log-probability is no finite number")
-    best = max(range(len(logprobs)), key=lambda i: logprobs[i])
+    most = max(logprobs)
+    best = random.Random(request.seed).choice([i for i, p in enumerate(logprobs) if p == most])
     return Reply(
         text=request.choices[best].removeprefix(request.prefill),
         stop_reason="stop",

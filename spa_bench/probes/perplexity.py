@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from spa_bench.environments.environment import AnyEnvironment
-from spa_bench.errors import InputError
-from spa_bench.models.model import Message, Model, Scorer
+from spa_bench.models.model import Message, Model
+from spa_bench.models.ranking import check_scores
 from spa_bench.probes.board import Board
 from spa_bench.task import Instance, Task
 
@@ -70,21 +70,6 @@ class Perplexity(BaseModel):
     styles: dict[str, StylePerplexity]
 
 
-def check_scores(model: Model) -> Scorer:
-    """Returns the model as one that scores texts.
-
-    Raises:
-        InputError: if it is none.
-    """
-    if not isinstance(model, Scorer):
-        raise InputError(
-            f"perplexity needs the log-probabilities of a given text, which {model.name} does not"
-            " return: take a local checkpoint (hf/), or a server's completions that echo prompts"
-            " (openai/ with --model-args api=completions)"
-        )
-    return model
-
-
 async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perplexity:
     """Measures the starting states of a task's boards, or of the first `limit` of them.
 
@@ -93,7 +78,7 @@ async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perp
         ModelError: if it cannot score one of these.
         ModelGoneError: if it can score nothing any more.
     """
-    scorer, boards = check_scores(model), task.first_boards(limit)[0]
+    scorer, boards = check_scores(model, "perplexity"), task.first_boards(limit)[0]
     in_flight = asyncio.Semaphore(max(1, model.concurrency))
 
     async def score(text: str) -> tuple[int, float]:

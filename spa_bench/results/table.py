@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
+from spa_bench.results.schema import Interval
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
@@ -70,10 +71,10 @@ def efficiency_line(efficiency: Efficiency) -> str:
     e = efficiency
     said = [
         (e.wall, f"{e.calls} calls in {_time(e.wall)}"),
-        (e.busy, f"model busy {_percent(e.busy)}% of {e.concurrency} at a time"),
+        (e.busy, f"model busy {percent(e.busy)}% of {e.concurrency} at a time"),
         (e.overhead, f"overhead {_time(e.overhead)} a call"),
         (e.tokens_per_second, f"{_number(e.tokens_per_second, 0)} tokens/s"),
-        (e.prefix_reuse, f"{_percent(e.prefix_reuse)}% of prompts cached"),
+        (e.prefix_reuse, f"{percent(e.prefix_reuse)}% of prompts cached"),
         (e.longest_episode, f"longest episode {_time(e.longest_episode)}"),
         (e.drain, f"{_time(e.drain)} after the last began"),
     ]
@@ -86,9 +87,9 @@ def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
     return [
         task.task,
         f"{task.boards} x {task.repeats}" + (f" (-{task.owed})" if task.owed else ""),
-        *[_with_interval(task.metrics.get(m)) for m in metrics],
+        *[with_interval(task.metrics.get(m)) for m in metrics],
         " / ".join(_floor(score) for score in scores) or "-",
-        " / ".join(_percent(score.ceiling) for score in scores) or "-",
+        " / ".join(percent(score.ceiling) for score in scores) or "-",
         _number(first.normalised if first else None, 3),
         *_knowledge(task),
         _failures(task),
@@ -101,11 +102,11 @@ def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
 def _knowledge(task: TaskResult) -> list[str]:
     probe, belief = task.probe, task.belief
     return [
-        _percent(probe and probe.copied),
-        _percent(probe and probe.cell_accuracy),
-        _percent(probe and probe.object_f1),
-        _percent(belief and belief.observation.exact.value),
-        _percent(belief and belief.prediction.exact.value),
+        percent(probe and probe.copied),
+        percent(probe and probe.cell_accuracy),
+        percent(probe and probe.object_f1),
+        percent(belief and belief.observation.exact.value),
+        percent(belief and belief.prediction.exact.value),
     ]
 
 
@@ -131,21 +132,23 @@ def _time(seconds: float | None) -> str:
     return f"{seconds:.3g} s" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Returns a share in per cent, such as `37.5`; a dash where there is none."""
     return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
-def _with_interval(score: Score | None) -> str:
+def with_interval(score: Score | Interval | None) -> str:
+    """Returns a share in per cent, with its interval where known: `37.5 [32.4, 42.9]`."""
     if score is None or _missing(score.value):
         return "-"
     if _missing(score.low):
-        return _percent(score.value)
-    return f"{_percent(score.value)} [{_percent(score.low)}, {_percent(score.high)}]"
+        return percent(score.value)
+    return f"{percent(score.value)} [{percent(score.low)}, {percent(score.high)}]"
 
 
 def _floor(score: Score) -> str:
     estimated = not _missing(score.floor_low)
-    return f"~{_percent(score.floor)}" if estimated else _percent(score.floor)
+    return f"~{percent(score.floor)}" if estimated else percent(score.floor)
 
 
 def _failures(task: TaskResult) -> str:

@@ -53,6 +53,18 @@ def test_the_likeliest_choice_is_the_reply() -> None:
     assert reply.choice_logprobs == (-2, -1)
 
 
+def test_who_finds_all_choices_equally_likely_guesses() -> None:
+    chosen = [
+        asyncio.run(likeliest(Scoring(lambda text: -1.0), replace(REQUEST, seed=seed))).text
+        for seed in range(400)
+    ]
+    assert chosen[:2] == [
+        asyncio.run(likeliest(Scoring(lambda text: -1.0), replace(REQUEST, seed=seed))).text
+        for seed in range(2)
+    ]
+    assert 160 < chosen.count("yes</answer>") < 240
+
+
 def test_what_is_prefilled_is_not_scored_again() -> None:
     model = Scoring(lambda text: 0.0)
     asyncio.run(likeliest(model, REQUEST))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from spa_bench.formats.format import SEPARATOR, Content
+from spa_bench.formats.format import SEPARATOR, Content, numbered
 from spa_bench.models.baselines import Baseline
 from spa_bench.models.model import Privileged, Reply, Request
 
@@ -44,14 +44,15 @@ class RandomPlayer(Baseline):
         actions = self.choose(seen, request.seed)
         named = list(map(seen.environment.format_action, actions))
         chosen = f" {SEPARATOR} ".join(named)
-        plan = " ".join(f"{number}. {action}" for number, action in enumerate(named, start=1))
         shown = seen.environment.observe(seen.state, seen.observation)
         expected = shown
         if self._expected is not None:
             one = random.Random(~request.seed).choice(self._expected[seen.environment])
             expected = seen.environment.observe(one, seen.observation)
         message = seen.compose(
-            Content(answer=chosen, reasoning=plan, observation=shown, prediction=expected)
+            Content(
+                answer=chosen, reasoning=numbered(named), observation=shown, prediction=expected
+            )
         )
         return Reply(text=message.removeprefix(request.prefill), stop_reason="stop", prefilled=True)
 
