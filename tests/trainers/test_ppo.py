@@ -159,13 +159,37 @@ def test_at_the_first_update_the_ratio_is_one(trajectories, tokenizer):
 
 
 def test_microbatches_give_the_gradients_of_the_whole(trajectories, tokenizer):
-    def weights(microbatch):
-        learner = _learner(tokenizer, _settings(microbatch=microbatch))
+    def weights(**changes):
+        learner = _learner(tokenizer, _settings(**changes))
         learner.update(collate(trajectories), 0)
         return [p.detach() for p in learner.model.parameters()]
 
-    for one, other in zip(weights(100), weights(1), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    whole = weights(microbatch=100)
+    for parts in (weights(microbatch=1), weights(microbatch=100, microbatch_tokens=400)):
+        for one, other in zip(whole, parts, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(("microbatch", "tokens"), [(4, 10**9), (100, 400), (4, 700), (3, 1)])
+def test_each_row_goes_forward_once_and_few_long_ones_at_a_time(
+    trajectories, tokenizer, count, microbatch, tokens
+):
+    batch = collate(trajectories)
+    lengths = batch.attention.sum(1)
+    assert lengths.min() < lengths.max(), "rows of different lengths, or this tests nothing"
+    settings = _settings(microbatch=microbatch, microbatch_tokens=tokens)
+    went, seen = [], []
+    for rank in range(count):
+        learner = _learner(tokenizer, settings, processes=Processes(rank, count))
+        parts = list(learner._microbatches(batch))
+        went.append(len(parts))
+        for rows, counts in parts:
+            assert len(rows) <= microbatch
+            assert len(rows) == 1 or len(rows) * int(lengths[rows].max()) <= tokens
+            seen += rows.tolist() if counts else []
+    assert len(set(went)) == 1, "every process goes forward equally often"
+    assert sorted(seen) == list(range(len(batch)))
 
 
 @MUON

@@ -81,8 +81,9 @@ def explained(settings: RlSettings) -> Generator[None]:
             raise
         raise TrainingError(
             f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
-            " a smaller `microbatch` (the gradients stay the same), `gradient_checkpointing:"
-            " true`, `dtype: bfloat16`, `lora`, or several GPUs (docs/training-rl.md)"
+            " a smaller `microbatch` (the gradients stay the same; so they do with PPO's"
+            " `microbatch_tokens`), `gradient_checkpointing: true`, `dtype: bfloat16`, `lora`, or"
+            " several GPUs (docs/training-rl.md)"
         ) from None
 
 

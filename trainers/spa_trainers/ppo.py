@@ -216,19 +216,29 @@ class Learner:
     def _microbatches(
         self, batch: Batch, rows: Tensor | None = None
     ) -> Iterator[tuple[Tensor, bool]]:
-        """Yields this process's row numbers, rows of like length together: little is padding.
+        """Yields this process's row numbers, rows of like length together: little is padding, and
+        few long rows go forward at a time.
 
         All processes go forward equally often, as a model that is spread over them needs. One
         that has no rows left goes through a row that does not count.
         """
-        size, among = self.settings.microbatch, self.processes
+        s, among = self.settings, self.processes
         rows = torch.arange(len(batch)) if rows is None else rows
         lengths = batch.attention.sum(1).cpu()[rows]
-        rows = rows[lengths.argsort(stable=True)]
-        mine = rows[among.rank :: among.count].split(size) if among.rank < len(rows) else ()
-        yield from ((index, True) for index in mine)
-        most = math.ceil(math.ceil(len(rows) / among.count) / size)
-        yield from ((rows[:1], False) for _ in range(most - len(mine)))
+        order = lengths.argsort(stable=True)
+        rows, longest = rows[order], lengths[order].tolist()
+        start = 0
+        while start < len(rows):
+            each = 1  # rows of every process
+            while each < s.microbatch and start + each * among.count < len(rows):
+                last = min(start + (each + 1) * among.count, len(rows)) - 1
+                if (each + 1) * longest[last] > s.microbatch_tokens:
+                    break
+                each += 1
+            part = rows[start : start + each * among.count]
+            mine = part[among.rank :: among.count]
+            yield (mine, True) if len(mine) else (part[:1], False)
+            start += each * among.count
 
     def _forward(self, part: Batch, model: ActorCritic | None = None) -> Evaluated:
         autocast = self.settings.dtype == "bfloat16"

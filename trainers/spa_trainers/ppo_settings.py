@@ -24,6 +24,8 @@ class PpoSettings(RlSettings):
         critic: `own`, a model beside the actor; `shared`, a value head on the actor's hidden
             states, which halves the cost of an update.
         value_weight: of the critic's loss beside the actor's.
+        microbatch_tokens: of one forward pass at most, padding included; a trajectory that is
+            longer goes alone.
         critic_warmup: steps in which only the critic learns.
     """
 
@@ -41,4 +43,5 @@ class PpoSettings(RlSettings):
     mask_context: bool = True
     critic: Literal["own", "shared"] = "own"
     value_weight: float = Field(1.0, gt=0)
+    microbatch_tokens: int = Field(65_536, ge=1)
     critic_warmup: int = Field(0, ge=0)
