@@ -127,17 +127,17 @@ def _below(cell: Cell) -> bool:
 def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
     """Draws Pass@1 on held-out boards over the steps of reinforcement, a panel a world."""
     curves: dict[str, list[tuple[str, list[tuple[float, float]]]]] = {}
-    for entry in sorted(entries, key=lambda entry: entry.submission.method):
+    for entry in sorted(entries, key=lambda e: (e.submission.method, e.submission.model)):
         for world in WORLDS:
             key = f"{world}/pass@1"
             points = [(step["step"], step[key]) for step in entry.training if key in step]
             if points:
-                curves.setdefault(world, []).append((entry.submission.method, points))
+                curves.setdefault(world, []).append((_label(entry), points))
     floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
     for axis, (world, lines) in zip(axes, curves.items(), strict=True):
-        for number, (method, points) in enumerate(lines):
-            draw_line(axis, points, method.replace("_", " "), number)
+        for number, (label, points) in enumerate(lines):
+            draw_line(axis, points, label, number)
         ends = [point[0] for _, points in lines for point in points]
         draw_line(
             axis,
@@ -150,6 +150,11 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
     save(figure, axes, path)
 
 
+def _label(entry: Entry) -> str:
+    seed = re.search(r"-seed-(\d+)$", entry.submission.model)
+    return f"{entry.submission.method.replace('_', ' ')}, seed {seed[1] if seed else 0}"
+
+
 # -- our rows --------------------------------------------------------------------------------------
 
 
@@ -159,11 +164,11 @@ def nano(found: Table) -> str:
     for world in WORLDS:
         rows = [row for row in found.rows if row.kind == "submission" and world in row.model]
         rows = [row for row in rows if row.method in METHODS]
-        for row in sorted(rows, key=lambda row: METHODS.index(row.method)):
+        for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
             one, eight = _cell(row, world, "pass@1"), _cell(row, world, "pass@8")
             belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
-            lines.append([world, row.method, *map(interval, (one, eight, *belief)), row.badge])
-    heads = ["world", "method", "Pass@1", "Pass@8", "observed", "predicted", "badge"]
+            lines.append([row.model, row.method, *map(interval, (one, eight, *belief)), row.badge])
+    heads = ["model", "method", "Pass@1", "Pass@8", "observed", "predicted", "badge"]
     return markdown(heads, lines)
 
 
