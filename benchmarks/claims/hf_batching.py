@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens through `hf`, alone and in batches, in float32.
 
-SmolLM2-135M-Instruct (dequantised from Q4_1) scores 32 completions of 8 to 24 tokens after prompts
-of 10 to 40, one at a time and all at once; then it writes 32 short replies together, each with a
+SmolLM2-135M-Instruct (dequantised from Q4_1) scores 32 completions of 20 to 24 tokens after prompts
+of 36 to 40 (of unlike lengths, but not so unlike that they are scored apart), one at a time and all at once; then it writes 32 short replies together, each with a
 seed of its own, and scores each alone. What shares a forward pass is watched, not assumed.
 """
 
@@ -60,7 +60,7 @@ async def _scored(model: Any, tokenizer: Any, rows: list[int]) -> tuple[float, i
     rng = random.Random(0)
     pairs: list[tuple[list[int], list[int]]] = []
     for _ in range(BATCH):
-        prompt, given = rng.randint(10, 40), rng.randint(8, 24)
+        prompt, given = rng.randint(36, 40), rng.randint(20, 24)
         start = rng.randrange(len(ids) - prompt - given)
         pairs.append((ids[start : start + prompt], ids[start + prompt : start + prompt + given]))
     served = of_live("smollm2", model, tokenizer, batch_size=BATCH)
