@@ -38,13 +38,16 @@ def styled() -> Any:
 def panels(count: int) -> tuple[Any, Any]:
     """Returns a figure and its axes, side by side."""
     figure, axes = styled().subplots(
-        1, count, figsize=(2.7 * count + 0.6, 3.0), sharey=True, squeeze=False
+        1, count, figsize=(max(2.7 * count + 0.6, 4.8), 3.0), sharey=True, squeeze=False
     )
     return figure, axes[0]
 
 
 def draw_line(axis: Any, points: Sequence[tuple[float, Any]], name: str, number: int) -> None:
-    """Draws (x, share or interval) as a line in per cent, an interval as a band."""
+    """Draws (x, share or interval) as a line in per cent, an interval as a band.
+
+    Lines of one number look the same.
+    """
     marker, style = _LOOKS[number % len(_LOOKS)]
     xs = [x for x, _ in points]
     intervals = [p if isinstance(p, Interval) else None for _, p in points]
@@ -54,6 +57,7 @@ def draw_line(axis: Any, points: Sequence[tuple[float, Any]], name: str, number:
         percents(values),
         marker=marker,
         linestyle=style,
+        color=f"C{number % 10}",
         markersize=4,
         linewidth=1.3,
         label=name,
@@ -76,7 +80,7 @@ def save(figure: Any, axes: Any, path: Path) -> None:
         axis.grid(axis="y", linewidth=0.4, alpha=0.5)
         shown, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, shown, strict=True))
-    columns = min(len(handles), 4)
+    columns = min(len(handles), 3 if len(axes) == 1 else 4)
     figure.legend(
         handles.values(), handles, loc="lower center", ncols=columns, frameon=False, fontsize=8
     )

@@ -132,27 +132,18 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
             key = f"{world}/pass@1"
             points = [(step["step"], step[key]) for step in entry.training if key in step]
             if points:
-                curves.setdefault(world, []).append((_label(entry), points))
+                curves.setdefault(world, []).append((entry.submission.method, points))
     floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
     for axis, (world, lines) in zip(axes, curves.items(), strict=True):
-        for number, (label, points) in enumerate(lines):
-            draw_line(axis, points, label, number)
-        ends = [point[0] for _, points in lines for point in points]
-        draw_line(
-            axis,
-            [(x, _cell(floor, world, "pass@1").value) for x in (min(ends), max(ends))],
-            "chance on the paper's boards",
-            len(lines),
-        )
+        methods = sorted({method for method, _ in lines}, key=METHODS.index)
+        for method, points in lines:  # all seeds of a method look the same
+            draw_line(axis, points, method.replace("_", " "), methods.index(method))
+        chance = 100 * (_cell(floor, world, "pass@1").value or 0.0)
+        axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.1, label="chance")
         axis.set(title=world, xlabel="steps of reinforcement, 256 episodes each")
     axes[0].set_ylabel("Pass@1 on held-out boards, %")
     save(figure, axes, path)
-
-
-def _label(entry: Entry) -> str:
-    seed = re.search(r"-seed-(\d+)$", entry.submission.model)
-    return f"{entry.submission.method.replace('_', ' ')}, seed {seed[1] if seed else 0}"
 
 
 # -- our rows --------------------------------------------------------------------------------------

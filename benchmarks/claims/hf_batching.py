@@ -1,8 +1,9 @@
 """Log-probabilities of given tokens through `hf`, alone and in batches, in float32.
 
 SmolLM2-135M-Instruct (dequantised from Q4_1) scores 32 completions of 20 to 24 tokens after prompts
-of 36 to 40 (of unlike lengths, but not so unlike that they are scored apart), one at a time and all at once; then it writes 32 short replies together, each with a
-seed of its own, and scores each alone. What shares a forward pass is watched, not assumed.
+of 36 to 40, one at a time and all at once (of lengths more unlike it would score some apart); then
+it writes 32 short replies together, each with a seed of its own, and scores each alone. What shares
+a forward pass is watched, not assumed.
 """
 
 from __future__ import annotations
