@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.figures import draw_line, panels, save
-from benchmarks.tables import interval, markdown, percent
+from benchmarks.tables import markdown
 from spa_bench.metrics.success import normalised
+from spa_bench.results.shown import percent, with_interval
 from spa_bench.site.entries import Entry, measured_tasks, read_entries, read_reported
 from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 
@@ -158,7 +159,9 @@ def nano(found: Table) -> str:
         for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
             one, eight = _cell(row, world, "pass@1"), _cell(row, world, "pass@8")
             belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
-            lines.append([row.model, row.method, *map(interval, (one, eight, *belief)), row.badge])
+            lines.append(
+                [row.model, row.method, *map(with_interval, (one, eight, *belief)), row.badge]
+            )
     heads = ["model", "method", "Pass@1", "Pass@8", "observed", "predicted", "badge"]
     return markdown(heads, lines)
 

@@ -16,11 +16,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.tables import interval, markdown
+from benchmarks.tables import markdown
 from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import Score, TaskResult
+from spa_bench.results.shown import with_interval
 from spa_bench.task import Task
 
 # Tasks that differ only in what is shown or asked for have the bounds of their base task.
@@ -98,9 +99,9 @@ def _row(task: Task, repeats: int, wrong: list[str]) -> list[object]:
         len(boards),
         len({board.board_key for board in boards}),
         mark + _both(random, "floor"),
-        interval(first),
+        with_interval(first),
         _both(random, "ceiling"),
-        interval(oracle.metrics["pass@1"]),
+        with_interval(oracle.metrics["pass@1"]),
         _both(random, "closed_loop"),
         f"{seconds:.2f}",
     ]

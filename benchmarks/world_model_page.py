@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import draw_line, panels, percents, save
-from benchmarks.tables import interval, markdown, percent
+from benchmarks.tables import markdown
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Interval
+from spa_bench.results.shown import percent, with_interval
 
 WORLDS = {
     "sokoban": "Sokoban",
@@ -204,12 +205,12 @@ def _belief_section(measured: Sequence[Measured]) -> Iterator[str]:
             m.name,
             percent(task.metrics["pass@1"].value),
             f"{belief.turns}",
-            interval(belief.observation.exact),
-            interval(belief.prediction.exact),
+            with_interval(belief.observation.exact),
+            with_interval(belief.prediction.exact),
             percent(belief.ceiling),
             percent(belief.prediction.cell_accuracy),
             percent(belief.prediction.object_f1),
-            interval(belief.gain, sign=True),
+            with_interval(belief.gain, sign=True),
         ]
         for name in (f"{world}_wm" for world in WORLDS)
         for m in measured
@@ -286,7 +287,7 @@ def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
 
 
 def _accuracy(found: Interval, items: int) -> str:
-    return f"{interval(found)} of {items}"
+    return f"{with_interval(found)} of {items}"
 
 
 # -- figures --------------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from spa_bench.errors import InputError, ModelError
+from spa_bench.errors import InputError
 from spa_bench.formats.format import Content, numbered
 from spa_bench.metrics.interval import clustered
-from spa_bench.models.model import Message, Model, Scorer
-from spa_bench.models.ranking import check_scores
+from spa_bench.models.model import Message, Model
+from spa_bench.models.ranking import check_scores, total_logprobs
 from spa_bench.probes.board import Board
 from spa_bench.probes.probe import Item, View
 from spa_bench.probes.transition import TransitionProbe
@@ -91,11 +91,8 @@ async def foresight(model: Model, task: Task, limit: int | None = None) -> Fores
 
     async def row(board: str, item: Item) -> _Row:
         messages, begun, ends = _reply(task, item)
-        scores = await asyncio.gather(
-            *(_score(scorer, in_flight, messages, begun, end) for end in ends)
-        )
-        if not all(map(math.isfinite, scores)):
-            raise ModelError("a log-probability is no finite number")
+        async with in_flight:
+            scores = await total_logprobs(scorer, messages, begun, ends)
         best, right = max(scores), scores[: len(item.right)]
         weights = [math.exp(score - best) for score in scores]
         return _Row(
@@ -161,18 +158,6 @@ def _reply(task: Task, item: Item) -> tuple[tuple[Message, ...], str, list[str]]
         begun = message[: said.start]
         ends.append(message[said.start : said.end])
     return conversation.messages(), begun, ends
-
-
-async def _score(
-    scorer: Scorer,
-    in_flight: asyncio.Semaphore,
-    messages: tuple[Message, ...],
-    begun: str,
-    end: str,
-) -> float:
-    async with in_flight:
-        tokens = await scorer.score_text(messages, begun, end)
-    return math.fsum(token.logprob for token in tokens)
 
 
 def _over(rows: Sequence[_Row]) -> Foreseen:

@@ -4,60 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from spa_bench.cli.scoring import (
-    BaseUrlOption,
-    BatchSizeOption,
-    DeviceOption,
-    DtypeOption,
-    IncludePathOption,
-    LimitOption,
-    ModelArgsOption,
-    ModelOption,
-    OutputOption,
-    Scoring,
-    TasksOption,
-)
+from spa_bench.cli.scoring import command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spa_bench.cli.scoring import Measure
     from spa_bench.probes.perplexity import Perplexity
-
-
-def perplexity(
-    model: ModelOption,
-    tasks: TasksOption = "sokoban,frozenlake,sudoku",
-    limit: LimitOption = None,
-    model_args: ModelArgsOption = "",
-    base_url: BaseUrlOption = None,
-    batch_size: BatchSizeOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
-    include_path: IncludePathOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Measure the perplexity of states: the grid alone, and the grid with coordinates.
-
-    Per token and per character, over the starting states of the tasks' boards. `symbols` is what
-    guessing uniformly gets for each cell of the grid.
-    """
-    from spa_bench.probes.perplexity import perplexity as measure
-
-    scoring = Scoring(
-        model,
-        tasks,
-        limit,
-        model_args,
-        tuple(base_url or ()),
-        batch_size,
-        device,
-        dtype,
-        include_path or (),
-        output,
-    )
-    typer.echo(_table(scoring.measured(measure, "perplexity")))
 
 
 def _table(measured: Sequence[Perplexity]) -> str:
@@ -73,3 +26,19 @@ def _table(measured: Sequence[Perplexity]) -> str:
         for p in measured
     ]
     return tabulate(rows, headers=headers, disable_numparse=True)
+
+
+def _measure() -> Measure[Perplexity]:
+    from spa_bench.probes.perplexity import perplexity
+
+    return perplexity
+
+
+_ABOUT = """\
+Measure the perplexity of states: the grid alone, and the grid with coordinates.
+
+Per token and per character, over the starting states of the tasks' boards. `symbols` is what
+guessing uniformly gets for each cell of the grid.
+"""
+
+perplexity = command("perplexity", "sokoban,frozenlake,sudoku", _ABOUT, _measure, _table)

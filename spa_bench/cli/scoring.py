@@ -1,11 +1,10 @@
-"""What the commands share that have a model score texts: their options, and the way through."""
+"""What the commands have in common that have a model score texts: all but what and the table."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
@@ -15,54 +14,55 @@ if TYPE_CHECKING:
     from spa_bench.models.model import Model
     from spa_bench.task import Task
 
-ModelOption = Annotated[
-    str, typer.Option(help="A model that scores texts: hf/NAME, ./DIR, or completions.")
-]
-TasksOption = Annotated[str, typer.Option(help="Whose boards; comma-separated.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Only the first so many boards.")]
-ModelArgsOption = Annotated[
-    str, typer.Option(help="Settings of the model, as key=value,key=value.")
-]
-BaseUrlOption = Annotated[
-    list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
-]
-BatchSizeOption = Annotated[int | None, typer.Option(min=1, help="Largest batch of a local model.")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")]
-DtypeOption = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
-IncludePathOption = Annotated[
-    list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-]
-OutputOption = Annotated[Path | None, typer.Option(help="A file for the numbers, as JSON.")]
-
 Found = TypeVar("Found", bound="BaseModel")
+Measure: TypeAlias = "Callable[[Model, Task, int | None], Awaitable[Found]]"
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """Which model scores the texts of which tasks, as the command line says it."""
+def command(
+    what: str,
+    default_tasks: str,
+    about: str,
+    measure: Callable[[], Measure[Found]],
+    table: Callable[[Sequence[Found]], str],
+    check: Callable[[Task], None] = lambda task: None,
+) -> Callable[..., None]:
+    """Returns a command that measures tasks with a model and prints a table.
 
-    model: str
-    tasks: str
-    limit: int | None
-    model_args: str
-    base_urls: tuple[str, ...]
-    batch_size: int | None
-    device: str | None
-    dtype: str | None
-    include_path: Sequence[Path]
-    output: Path | None
+    Args:
+        what: its name; the file it writes has the schema `spa-bench/WHAT/1`.
+        about: its help.
+        measure: imports what measures a task, with so many boards, when it is needed.
+        check: raises InputError for a task that cannot be measured.
+    """
 
-    def measured(
-        self,
-        measure: Callable[[Model, Task, int | None], Awaitable[Found]],
-        what: str,
-        check: Callable[[Task], None] = lambda task: None,
-    ) -> list[Found]:
-        """Measures every task, and writes what came of it to `output`, as `spa-bench/WHAT/1`.
-
-        Raises:
-            InputError: if model, tasks or `output` do not do, before anything is measured.
-        """
+    def run(
+        model: Annotated[
+            str, typer.Option(help="A model that scores texts: hf/NAME, ./DIR, or completions.")
+        ],
+        tasks: Annotated[str, typer.Option(help="Whose boards; comma-separated.")] = default_tasks,
+        limit: Annotated[
+            int | None, typer.Option(min=1, help="Only the first so many boards.")
+        ] = None,
+        model_args: Annotated[
+            str, typer.Option(help="Settings of the model, as key=value,key=value.")
+        ] = "",
+        base_url: Annotated[
+            list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
+        ] = None,
+        batch_size: Annotated[
+            int | None, typer.Option(min=1, help="Largest batch of a local model.")
+        ] = None,
+        device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")] = None,
+        dtype: Annotated[
+            str | None, typer.Option(help="float32, bfloat16, float16 or auto.")
+        ] = None,
+        include_path: Annotated[
+            list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
+        ] = None,
+        output: Annotated[
+            Path | None, typer.Option(help="A file for the numbers, as JSON.")
+        ] = None,
+    ) -> None:
         import asyncio
 
         from spa_bench.cli.evaluate import key_values
@@ -70,34 +70,37 @@ class Scoring:
         from spa_bench.models.ranking import check_scores
         from spa_bench.registry import Registry, make_model, resolve_model
 
-        if self.output is not None and not self.output.parent.is_dir():
-            raise InputError(f"--output {self.output}: no folder {self.output.parent}")
-        names = [part.strip() for part in self.tasks.split(",") if part.strip()]
-        found = Registry.with_paths(self.include_path).resolve(names)
+        if output is not None and not output.parent.is_dir():
+            raise InputError(f"--output {output}: no folder {output.parent}")
+        names = [part.strip() for part in tasks.split(",") if part.strip()]
+        found = Registry.with_paths(include_path or ()).resolve(names)
         for task in found:
             check(task)
         provider, options = resolve_model(
-            self.model,
-            args=key_values(self.model_args, "--model-args"),
-            base_urls=self.base_urls,
-            batch_size=self.batch_size,
-            device=self.device,
-            dtype=self.dtype,
+            model,
+            args=key_values(model_args, "--model-args"),
+            base_urls=tuple(base_url or ()),
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
         )
-        made = make_model(options, provider)
+        made, one = make_model(options, provider), measure()
         check_scores(made, what)
 
         async def all_of_them() -> list[Found]:
             try:
                 await made.start()
-                return [await measure(made, task, self.limit) for task in found]
+                return [await one(made, task, limit) for task in found]
             finally:
                 await made.close()
 
         measured = asyncio.run(all_of_them())
-        if self.output is not None:
-            _write(self.output, what, made.name, measured)
-        return measured
+        if output is not None:
+            _write(output, what, made.name, measured)
+        typer.echo(table(measured))
+
+    run.__name__, run.__doc__ = what, about
+    return run
 
 
 def _write(path: Path, what: str, model: str, measured: Sequence[BaseModel]) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections.abc import Sequence
 
 from spa_bench.errors import InputError, ModelError
-from spa_bench.models.model import Model, Reply, Request, Scorer
+from spa_bench.models.model import Message, Model, Reply, Request, Scorer
 
 
 def can_rank(model: Model) -> bool:
@@ -34,6 +35,23 @@ def check_scores(model: Model, what: str) -> Scorer:
     return model
 
 
+async def total_logprobs(
+    scorer: Scorer, messages: Sequence[Message], prefill: str, endings: Sequence[str]
+) -> list[float]:
+    """Returns the log-probability of each of several endings of one reply, all asked for at once.
+
+    Raises:
+        ModelError: if one cannot be scored, or its score is no finite number.
+        ModelGoneError: if nothing can be scored any more.
+    """
+    # a task group would wrap the first error; gather raises it as it is, and the rest may end
+    scores = await asyncio.gather(*(scorer.score_text(messages, prefill, e) for e in endings))
+    logprobs = [math.fsum(token.logprob for token in tokens) for tokens in scores]
+    if not all(map(math.isfinite, logprobs)):
+        raise ModelError("a log-probability is no finite number")
+    return logprobs
+
+
 async def likeliest(model: Model, request: Request) -> Reply:
     """Answers a request with the one of its `choices` that the model finds likeliest.
 
@@ -46,22 +64,12 @@ async def likeliest(model: Model, request: Request) -> Reply:
     """
     if not isinstance(model, Scorer):
         raise ModelError(f"{model.name} returns no log-probabilities of a given text")
-    # a task group would wrap the first error; gather raises it as it is, and the rest may end
-    scores = await asyncio.gather(
-        *(
-            model.score_text(
-                request.messages, request.prefill, choice.removeprefix(request.prefill)
-            )
-            for choice in request.choices
-        )
-    )
-    logprobs = [math.fsum(token.logprob for token in tokens) for tokens in scores]
-    if not all(map(math.isfinite, logprobs)):
-        raise ModelError("a log-probability is no finite number")
+    endings = [choice.removeprefix(request.prefill) for choice in request.choices]
+    logprobs = await total_logprobs(model, request.messages, request.prefill, endings)
     most = max(logprobs)
     best = random.Random(request.seed).choice([i for i, p in enumerate(logprobs) if p == most])
     return Reply(
-        text=request.choices[best].removeprefix(request.prefill),
+        text=endings[best],
         stop_reason="stop",
         prefilled=request.choices[best].startswith(request.prefill),
         choice_logprobs=tuple(round(logprob, 6) for logprob in logprobs),

@@ -5,7 +5,6 @@ Besides scores, what the turns of the world-model format believed, and how succe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from spa_bench.metrics.paired import Paired, paired
 from spa_bench.metrics.success import pass_at_k, pass_hat_k
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally, belief_tally
 from spa_bench.results.probe import ACCURACY
-from spa_bench.results.schema import Interval
+from spa_bench.results.shown import percent, with_interval
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
 from spa_bench.runner.plan import Done
 from spa_bench.runner.rebuild import rebuild
@@ -229,9 +228,9 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
             c.task,
             c.metric,
             c.result.boards,
-            _percent(c.first_score),
-            _percent(c.second_score),
-            _percent(c.result.difference, sign=True),
+            with_interval(c.first_score),
+            with_interval(c.second_score),
+            with_interval(c.result.difference, sign=True),
             "-" if c.result.p_value != c.result.p_value else f"{c.result.p_value:.4f}",
         ]
         for c in comparisons
@@ -261,11 +260,11 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
             comparison.task,
             model,
             belief.turns,
-            _of_interval(belief.prediction.exact),
-            _of_interval(belief.ceiling),
-            _of_interval(belief.success_if_right),
-            _of_interval(belief.success_if_wrong),
-            _of_interval(belief.gain, sign=True),
+            with_interval(belief.prediction.exact),
+            percent(belief.ceiling),
+            with_interval(belief.success_if_right),
+            with_interval(belief.success_if_wrong),
+            with_interval(belief.gain, sign=True),
         ]
         for comparison in comparisons
         for model, belief in zip(
@@ -273,18 +272,3 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
         )
     ]
     return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
-
-
-def _of_interval(found: Interval | float | None, sign: bool = False) -> str:
-    if not isinstance(found, Interval):
-        found = Interval(value=found, low=None, high=None)
-    numbers = [math.nan if x is None else x for x in (found.value, found.low, found.high)]
-    return _percent(Estimate(*numbers), sign)
-
-
-def _percent(estimate: Estimate, sign: bool = False) -> str:
-    value = f"{100 * estimate.value:{'+' if sign else ''}.1f}"
-    if estimate.low != estimate.low:
-        return "-" if estimate.value != estimate.value else value
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{value} [{low:.1f}, {high:.1f}]"

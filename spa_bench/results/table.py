@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
-from spa_bench.results.schema import Interval
+from spa_bench.results.shown import missing, percent, with_interval
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
@@ -78,7 +78,7 @@ def efficiency_line(efficiency: Efficiency) -> str:
         (e.longest_episode, f"longest episode {_time(e.longest_episode)}"),
         (e.drain, f"{_time(e.drain)} after the last began"),
     ]
-    return ", ".join(text for value, text in said if not _missing(value))
+    return ", ".join(text for value, text in said if not missing(value))
 
 
 def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
@@ -114,10 +114,6 @@ def _metric_name(metric: str) -> str:
     return metric[:1].upper() + metric[1:]
 
 
-def _missing(value: float | None) -> bool:
-    return value is None or math.isnan(value)
-
-
 def _number(value: float | None, digits: int, least: float = -math.inf) -> str:
     return "-" if value is None or math.isnan(value) or value < least else f"{value:.{digits}f}"
 
@@ -132,22 +128,8 @@ def _time(seconds: float | None) -> str:
     return f"{seconds:.3g} s" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"
 
 
-def percent(value: float | None) -> str:
-    """Returns a share in per cent, such as `37.5`; a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
-
-
-def with_interval(score: Score | Interval | None) -> str:
-    """Returns a share in per cent, with its interval where known: `37.5 [32.4, 42.9]`."""
-    if score is None or _missing(score.value):
-        return "-"
-    if _missing(score.low):
-        return percent(score.value)
-    return f"{percent(score.value)} [{percent(score.low)}, {percent(score.high)}]"
-
-
 def _floor(score: Score) -> str:
-    estimated = not _missing(score.floor_low)
+    estimated = not missing(score.floor_low)
     return f"~{percent(score.floor)}" if estimated else percent(score.floor)
 
 
