@@ -40,11 +40,12 @@ def main() -> int:
         cells = [(claim.topic, claim.name, claim.says, claim.aim) for claim in wanted]
         print(tabulate(cells, headers=["topic", "claim", "says", "aim"]))
         return 0
+    print(f"on {report.machine()}", flush=True)
     rows: list[Row] = []
     for claim in wanted:
         rows.append(measure(claim))
         print(report.line(rows[-1]), flush=True)
-    print(f"\n{report.table(rows)}\n\n{report.summary(rows)} on {report.machine()}")
+    print(f"\n{report.table(rows)}\n\n{report.summary(rows)}")
     if chosen.json:
         found = {"machine": report.machine(), "claims": [asdict(row) for row in rows]}
         chosen.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
