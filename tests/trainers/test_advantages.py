@@ -42,9 +42,9 @@ def test_all_reward_can_be_put_on_the_last_token():
 
 def test_turn_gae_worked_out_by_hand():
     # two turns of two tokens; V = 1, 2 | 3, 4; r_0 = 1, r_1 = 10; turn gamma 1, turn lambda .5
-    # turns: delta_1 = 10 - 3 = 7, A_1 = 7; delta_0 = 1 + 3 - 1 = 3, A_0 = 3 + .5*7 = 6.5
-    # tokens (gamma 1, lambda .5): last of turn 1: 7; before it: 4 - 3 + .5*7 = 4.5
-    #                              last of turn 0: 6.5; before it: 2 - 1 + .5*6.5 = 4.25
+    # turns: delta_1 = 10 - 4 = 6, A_1 = 6; delta_0 = 1 + 4 - 2 = 3, A_0 = 3 + .5*6 = 6
+    # tokens (gamma 1, lambda .5): last of turn 1: 6; before it: 4 - 3 + .5*6 = 4
+    #                              last of turn 0: 6; before it: 2 - 1 + .5*6 = 4
     found, returns = turn_gae(
         _t([0, 1, 0, 10]),
         _t([1, 2, 3, 4]),
@@ -55,8 +55,8 @@ def test_turn_gae_worked_out_by_hand():
         turn_gamma=1.0,
         turn_lam=0.5,
     )
-    assert found.tolist() == [[4.25, 6.5, 4.5, 7.0]]
-    assert returns.tolist() == [[5.25, 8.5, 7.5, 11.0]]
+    assert found.tolist() == [[4.0, 6.0, 4.0, 6.0]]
+    assert returns.tolist() == [[5.0, 8.0, 7.0, 10.0]]
 
 
 def test_turns_may_be_counted_from_any_number():
@@ -67,6 +67,23 @@ def test_turns_may_be_counted_from_any_number():
     for first in (1, 2):
         found, _ = turn_gae(rewards, values, mask, turn + first, **more)
         assert found.equal(expected)
+
+
+def test_two_levels_without_discounts_are_one():
+    g = torch.Generator().manual_seed(0)
+    rewards, values = (torch.randn(3, 6, generator=g, dtype=torch.float64) for _ in range(2))
+    turn = torch.tensor([[0, 0, 1, 1, 1, 2], [0, 1, 2, 2, 2, 2], [0, 0, 0, 0, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0]]).bool()
+    ends = mask & ~torch.cat(
+        [mask[:, 1:] & (turn[:, 1:] == turn[:, :-1]), torch.zeros(3, 1, dtype=torch.bool)], 1
+    )
+    ones = {"gamma": 1.0, "lam": 1.0, "turn_gamma": 1.0, "turn_lam": 1.0}
+    for found, expected in zip(
+        turn_gae(rewards * ends, values, mask, turn, **ones),
+        gae(rewards * ends, values, mask, 1.0, 1.0),
+        strict=True,
+    ):
+        assert found.flatten().tolist() == pytest.approx(expected.flatten().tolist())
 
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 2**31))
@@ -136,8 +153,8 @@ def test_turn_gae_equals_its_definition(lengths):
         r, v = rewards[row].tolist(), values[row].tolist()
         expected, ahead, after = [0.0] * width, 0.0, 0.0
         for start, end in reversed(list(zip(starts, ends, strict=True))):
-            ahead = sum(r[start:end]) + 0.7 * after - v[start] + 0.7 * 0.6 * ahead
-            after = v[start]
+            ahead = sum(r[start:end]) + 0.7 * after - v[end - 1] + 0.7 * 0.6 * ahead
+            after = v[end - 1]
             expected[end - 1] = ahead
             for j in range(end - 2, start - 1, -1):
                 expected[j] = 0.9 * v[j + 1] - v[j] + 0.9 * 0.8 * expected[j + 1]

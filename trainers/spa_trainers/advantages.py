@@ -61,13 +61,14 @@ def turn_gae(
 ) -> tuple[Tensor, Tensor]:
     """Advantages in two levels, as VAGEN's bi-level GAE (Wang et al. 2025, section 3.3).
 
-    Between turns, with V^k the value at the first token of turn k and r_k the turn's reward:
+    Between turns, with V^k the value at the last token of turn k, where the action is known but
+    for its end, and r_k the turn's reward:
 
         delta_k = r_k + turn_gamma V^{k+1} - V^k
         A_k = delta_k + turn_gamma turn_lam A_{k+1}
 
-    Within a turn the last token has A_k, and an earlier one
-    A_j = gamma V_{j+1} - V_j + gamma lam A_{j+1}.
+    Within a turn the last token has A_k, as in the public code, and an earlier one
+    A_j = gamma V_{j+1} - V_j + gamma lam A_{j+1}. With all discounts 1 that is `gae` with them.
 
     Args:
         turn: int64 (B, M), the number of each token's turn, rising by at most 1.
@@ -75,26 +76,21 @@ def turn_gae(
     rows, width = values.shape
     on = mask.to(values.dtype)
     values, rewards = values * on, rewards * on
+    goes_on = torch.zeros_like(mask)  # does the turn go on after this token?
+    goes_on[:, :-1] = mask[:, 1:] & (turn[:, 1:] == turn[:, :-1])
+    last = mask & ~goes_on
     turns = int(turn.max()) + 1
-    start = torch.zeros(rows, turns + 1, dtype=values.dtype, device=values.device)
-    gained = torch.zeros_like(start)
+    gained = torch.zeros(rows, turns + 1, dtype=values.dtype, device=values.device)
     gained.scatter_add_(1, turn, rewards)
-    first = mask & (torch.cat([torch.full_like(turn[:, :1], -1), turn[:, :-1]], 1) != turn)
-    start.scatter_add_(1, turn, values * first)
-    ahead = torch.zeros(rows, dtype=values.dtype, device=values.device)
-    level = torch.zeros_like(start)
+    worth = torch.zeros_like(gained).scatter_add_(1, turn, values * last)
+    level = torch.zeros_like(gained)
     for k in range(turns - 1, -1, -1):
-        delta = gained[:, k] + turn_gamma * start[:, k + 1] - start[:, k]
-        ahead = delta + turn_gamma * turn_lam * ahead
-        level[:, k] = ahead
-    advantages = torch.zeros_like(values)
-    for j in range(width - 1, -1, -1):
-        closing = level.gather(1, turn[:, j : j + 1]).squeeze(1)
-        if j + 1 < width:
-            inside = mask[:, j + 1] & (turn[:, j + 1] == turn[:, j])
-            carried = gamma * values[:, j + 1] - values[:, j] + gamma * lam * advantages[:, j + 1]
-            closing = torch.where(inside, carried, closing)
-        advantages[:, j] = closing * on[:, j]
+        delta = gained[:, k] + turn_gamma * worth[:, k + 1] - worth[:, k]
+        level[:, k] = delta + turn_gamma * turn_lam * level[:, k + 1]
+    advantages = level.gather(1, turn) * last
+    for j in range(width - 2, -1, -1):
+        carried = gamma * values[:, j + 1] - values[:, j] + gamma * lam * advantages[:, j + 1]
+        advantages[:, j] = torch.where(goes_on[:, j], carried, advantages[:, j])
     return advantages, (advantages + values) * on
 
 
