@@ -14,7 +14,7 @@ import pydantic
 
 from spa_bench.errors import InputError, nearest
 from spa_bench.models.model import Model
-from spa_bench.registry import Registry, make_model, resolve_model
+from spa_bench.registry import Registry, make_model, resolve_model, task_names
 from spa_bench.results.results import Results
 from spa_bench.run import Evaluation, Progress, Silent, each_once, run
 from spa_bench.runner.log import Price
@@ -67,7 +67,7 @@ async def evaluate_async(
     loaded: list[Task] = []
     for task in named:
         if isinstance(task, str):
-            loaded += registry.resolve([part.strip() for part in task.split(",") if part.strip()])
+            loaded += registry.resolve(task_names(task))
         else:
             loaded.append(task)
     if not loaded:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
@@ -86,18 +86,27 @@ def _contents(task: Task) -> dict[str, Any]:
     return {"boards": [[board.id, board.board_key] for board in boards]}
 
 
-def write_manifests(manifests: Sequence[Manifest], folder: Path) -> None:
-    """Writes manifests, and removes those of boards that no task plays any more."""
+def write_manifests(manifests: Sequence[Manifest], folder: Path, *, complete: bool) -> None:
+    """Writes manifests into a folder.
+
+    Args:
+        complete: whether these are the manifests of all tasks. Then those of boards that no task
+            plays any more are removed; files that are no manifests never are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for manifest in manifests:
         write_atomically(folder / manifest.name, manifest.to_json())
-    for path in folder.glob("*.json"):
-        if path.name not in {manifest.name for manifest in manifests}:
+    if complete:
+        for path in _strays(manifests, folder):
             path.unlink()
 
 
-def check_manifests(manifests: Sequence[Manifest], folder: Path) -> list[str]:
+def check_manifests(manifests: Sequence[Manifest], folder: Path, *, complete: bool) -> list[str]:
     """Compares manifests just made with those in a folder; returns what differs, [] if nothing.
+
+    Args:
+        complete: whether these are the manifests of all tasks. Then those of boards that no task
+            plays are told, too.
 
     Raises:
         InputError: if there is no such folder.
@@ -111,9 +120,23 @@ def check_manifests(manifests: Sequence[Manifest], folder: Path) -> list[str]:
             problems.append(f"{path}: missing")
         elif path.read_bytes() != manifest.to_json():
             problems.append(f"{path}: {_first_difference(path, manifest)}")
+    strays = _strays(manifests, folder) if complete else []
+    return problems + [f"{path}: no task plays these boards" for path in strays]
+
+
+def _strays(manifests: Sequence[Manifest], folder: Path) -> list[Path]:
+    """Returns the manifests in a folder that are none of these."""
     names = {manifest.name for manifest in manifests}
-    stray = sorted(path for path in folder.glob("*.json") if path.name not in names)
-    return problems + [f"{path}: no task plays these boards" for path in stray]
+    others = (path for path in sorted(folder.glob("*.json")) if path.name not in names)
+    return [path for path in others if _is_manifest(path)]
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError):
+        return False
+    return isinstance(content, dict) and cast(Any, content).get("schema") == MANIFEST_SCHEMA
 
 
 def _first_difference(path: Path, manifest: Manifest) -> str:

@@ -56,6 +56,11 @@ def load_plugin(kind: str, name: str) -> Any:
         ) from None
 
 
+def task_names(text: str) -> list[str]:
+    """Returns the names in a comma-separated list of tasks, without the blanks around them."""
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
 def make_model(options: ModelOptions, provider: str) -> Model:
     """Builds the model of a provider, without contacting it yet."""
     return cast(Model, load_plugin("models", provider)(options))

@@ -17,34 +17,47 @@ app = typer.Typer(
 )
 
 _Folder = Annotated[Path, typer.Option(help="The folder of the manifests.")]
-_Tasks = Annotated[str, typer.Option(help="Tasks, comma-separated; default: all.")]
+_Tasks = Annotated[
+    str,
+    typer.Option(
+        help="Tasks, comma-separated; default: all, and only then are manifests of boards that no"
+        " task plays removed by make and told by check."
+    ),
+]
 _IncludePath = Annotated[
     list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
 ]
 _DEFAULT = Path("leaderboard/instances")
+_ALL = "*"
 
 
 @app.command("make")
 def make(
-    folder: _Folder = _DEFAULT, tasks: _Tasks = "*", include_path: _IncludePath = None
+    folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: _IncludePath = None
 ) -> None:
-    """Make the boards of tasks and write their manifests."""
+    """Make the boards of tasks and write their manifests.
+
+    Of all tasks, the folder's manifests of other boards are removed; no other file ever is.
+    """
     from spa_bench.instances import write_manifests
 
-    manifests = _made(tasks, include_path)
-    write_manifests(manifests, folder)
+    manifests, complete = _made(tasks, include_path)
+    write_manifests(manifests, folder, complete=complete)
     typer.echo(f"{len(manifests)} manifests in {folder}")
 
 
 @app.command("check")
 def check(
-    folder: _Folder = _DEFAULT, tasks: _Tasks = "*", include_path: _IncludePath = None
+    folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: _IncludePath = None
 ) -> None:
-    """Make the boards again and compare them with the manifests."""
+    """Make the boards again and compare them with the manifests.
+
+    Of all tasks, manifests of boards that none of them plays are told, too.
+    """
     from spa_bench.instances import check_manifests
 
-    manifests = _made(tasks, include_path)
-    problems = check_manifests(manifests, folder)
+    manifests, complete = _made(tasks, include_path)
+    problems = check_manifests(manifests, folder, complete=complete)
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     boards = sum(len(manifest.content["boards"]) for manifest in manifests)
@@ -53,8 +66,14 @@ def check(
         raise typer.Exit(2)
 
 
-def _made(tasks: str, include_path: list[Path] | None) -> list[Manifest]:
+def _made(tasks: str, include_path: list[Path] | None) -> tuple[list[Manifest], bool]:
+    """Returns the manifests of tasks, and whether these are all tasks."""
+    from spa_bench.errors import InputError
     from spa_bench.instances import make_manifests
-    from spa_bench.registry import Registry
+    from spa_bench.registry import Registry, task_names
 
-    return make_manifests(Registry.with_paths(include_path or ()).resolve(tasks.split(",")))
+    names = task_names(tasks)
+    if not names:
+        raise InputError(f"--tasks {tasks!r} names no task")
+    manifests = make_manifests(Registry.with_paths(include_path or ()).resolve(names))
+    return manifests, _ALL in names

@@ -9,9 +9,9 @@ import pytest
 from spa_bench.cli import main
 
 
-def spa(*arguments: str) -> int:
+def spa(*arguments: str, tasks: str = " frozenlake, frozenlake_grid") -> int:
     with pytest.raises(SystemExit) as exited:
-        main(["instances", *arguments, "--tasks", "frozenlake,frozenlake_grid"])
+        main(["instances", *arguments, "--tasks", tasks])
     assert isinstance(exited.value.code, int)
     return exited.value.code
 
@@ -37,3 +37,22 @@ def test_a_manifest_that_is_wrong_exits_with_2_and_says_where(
     said = capsys.readouterr()
     assert said.err.startswith(f"error: {path}: board frozenlake/4x4/ragen/123 is d5:")
     assert said.out == "1 manifests, 128 boards, 1 problems\n"
+
+
+def test_some_tasks_neither_remove_nor_miss_what_others_play(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spa("make", "--folder", str(tmp_path), tasks="sokoban")
+    (tmp_path / "package.json").write_text("{}")
+    assert spa("make", "--folder", str(tmp_path)) == 0
+    assert len(list(tmp_path.iterdir())) == 3
+    assert spa("check", "--folder", str(tmp_path)) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", ["make", "check"])
+def test_no_tasks_are_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa(command, "--folder", str(tmp_path), tasks=" ,") == 2
+    assert capsys.readouterr().err == "error: --tasks ' ,' names no task\n"
