@@ -18,7 +18,6 @@ from spa_bench.results.results import Results
 from spa_bench.run import check_folder, write_results
 from spa_bench.runner.log import BadLine, EpisodeWriter, RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
-from spa_bench.runner.rebuild import rebuild
 from spa_bench.runner.record import Episode, to_line
 from spa_bench.runner.resume import Difference, differences, shortened
 from spa_bench.runner.shard import Shard
@@ -61,17 +60,16 @@ def merge(
         raise InputError(f"--output {target.path}: the folder is not empty; choose another")
     parts = _parts(runs)
     first = min((part.info for part in parts), key=lambda info: info.created)
-    tasks = [rebuild(task) for task in first.tasks]
     info = _whole(first, parts)
+    plan = Plan.of(info)
     if len({frozenset(part.info.versions.items()) for part in parts}) > 1:
         note("the runs were played with different versions of spa-bench, Python or libraries")
-    plan = Plan(tasks, [task.repeats for task in info.tasks], info.salt, info.limit)
     target.path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.path.parent, prefix=f".{target.path.name}."))
     try:
         folder = RunFolder(work)
         with folder.writer() as writer:
-            _merge_logs(parts, frozenset(task.hash for task in tasks), writer, note)
+            _merge_logs(parts, frozenset(task.hash for task in plan.tasks), writer, note)
         folder.write_info(info)
         results = write_results(folder, plan, info.model.name, info.price)
         work.chmod(0o755)

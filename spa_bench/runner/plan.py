@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from spa_bench.errors import InputError
 from spa_bench.runner.episode import EpisodeSpec
+from spa_bench.runner.log import RunInfo, RunTask
+from spa_bench.runner.rebuild import rebuild
 from spa_bench.runner.record import Episode
 from spa_bench.runner.shard import Shard
 from spa_bench.task import Instance, Task
@@ -29,6 +32,38 @@ class Plan:
     limit: int | None = None
     log_tokens: bool = False
     shard: Shard | None = None
+
+    @classmethod
+    def of(cls, info: RunInfo, left_out: Callable[[RunTask, str], None] | None = None) -> Plan:
+        """Returns the plan that a run's `run.json` tells of.
+
+        Args:
+            left_out: told of each task that cannot be made again here, and why; the plan does
+                without it. None: every task is needed.
+
+        Raises:
+            InputError: for a task that is needed and cannot be made again, and for a shard that
+                is none.
+        """
+        shard = None if info.shard is None else Shard.parse(info.shard)
+        tasks: dict[str, tuple[Task, int]] = {}
+        lost: RunTask | None = None
+        for logged in info.tasks:
+            try:
+                task = _rebuilt(logged, dealt_after=None if shard is None else lost)
+                tasks[logged.hash] = task, logged.repeats
+            except InputError as error:
+                if left_out is None:
+                    raise
+                lost = lost or logged
+                left_out(logged, str(error))
+        return cls(
+            [task for task, _ in tasks.values()],
+            [repeats for _, repeats in tasks.values()],
+            info.salt,
+            info.limit,
+            shard=shard,
+        )
 
     def boards(self, task: Task) -> tuple[Instance, ...]:
         """Returns the boards of a task that this run plays."""
@@ -63,6 +98,23 @@ class Plan:
                 for repeat in range(repeats):
                     if not done.has(task.hash, instance.id, repeat):
                         yield EpisodeSpec(task, instance, repeat, self.salt, self.log_tokens)
+
+
+def _rebuilt(logged: RunTask, dealt_after: RunTask | None) -> Task:
+    """Returns a task as it was played.
+
+    Args:
+        dealt_after: a task that is lost, and with it which boards of this one a shard was dealt.
+
+    Raises:
+        InputError: if it cannot be made again here, or nobody can say which boards are meant.
+    """
+    if dealt_after is not None:
+        raise InputError(
+            f"task {logged.task!r}: its boards were dealt out after those of {dealt_after.task!r},"
+            " which cannot be made again here"
+        )
+    return rebuild(logged)
 
 
 @dataclass

@@ -13,9 +13,7 @@ from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
 from spa_bench.site.episodes import Group, shown
 from spa_bench.site.pages import alone, joined, render, static
-from spa_bench.site.rebuilt import rebuilt
 from spa_bench.site.world_model import world_model
-from spa_bench.task import Task
 
 _SCRIPTS = ("board.js", "viewer.js")
 
@@ -34,21 +32,27 @@ def run_page(path: Path, most: int | None = None) -> str:
     info = folder.read_info()
     bad: list[BadLine] = []
     episodes = list(folder.episodes(bad.append))
-    tasks = [(logged, rebuilt(logged)) for logged in info.tasks]
-    results = _results(info, [task for _, task in tasks if task is not None], episodes)
+    notes: list[str] = []
+    plan = Plan.of(
+        info,
+        lambda _, reason: notes.append(
+            f"{reason}; its episodes are shown as logged and it has no results here."
+        ),
+    )
+    results = _results(info, plan, episodes)
+    tasks = {task.hash: task for task in plan.tasks}
     view = shown(
         [
-            Group(logged.task, task, info.salt, [e for e in episodes if e.task_hash == logged.hash])
-            for logged, task in tasks
+            Group(
+                logged.task,
+                tasks.get(logged.hash),
+                info.salt,
+                [e for e in episodes if e.task_hash == logged.hash],
+            )
+            for logged in info.tasks
         ],
         most,
     )
-    notes = [
-        f"{logged.task}: this installation plays another task by that name, or lacks its"
-        " environment; its episodes are shown as logged and it has no results here."
-        for logged, task in tasks
-        if task is None
-    ]
     if bad:
         notes.append(
             f"{len(bad)} lines of the log are no episodes and were skipped;"
@@ -71,10 +75,8 @@ def run_page(path: Path, most: int | None = None) -> str:
     )
 
 
-def _results(info: RunInfo, tasks: list[Task], episodes: list[Episode]) -> Results:
+def _results(info: RunInfo, plan: Plan, episodes: list[Episode]) -> Results:
     """Computes the results anew: those in the folder may be older than the log."""
-    repeats = {logged.hash: logged.repeats for logged in info.tasks}
-    plan = Plan(tasks, [repeats[task.hash] for task in tasks], info.salt, info.limit)
     found = compute(plan, info.model.name, episodes, info.price)
     # as the file would hold them: null where there is nothing to say
     return Results.model_validate_json(found.model_dump_json(by_alias=True))

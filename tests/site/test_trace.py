@@ -12,8 +12,8 @@ import pytest
 import spa_bench
 from spa_bench.models.baselines import RandomBaseline
 from spa_bench.runner.log import RunFolder
+from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
-from spa_bench.site.rebuilt import rebuilt
 from spa_bench.site.trace import Trace, trace
 from spa_bench.task import Instance, Task
 
@@ -21,11 +21,10 @@ from spa_bench.task import Instance, Task
 @pytest.fixture(scope="module")
 def played(run: Path) -> list[tuple[Task, Instance, Episode]]:
     folder = RunFolder(run)
-    tasks = {task.hash: rebuilt(task) for task in folder.read_info().tasks}
+    tasks = {task.hash: task for task in Plan.of(folder.read_info()).tasks}
     found = []
     for episode in folder.episodes():
         task = tasks[episode.task_hash]
-        assert task is not None
         boards = {board.id: board for board in task.boards[0]}
         found.append((task, boards[episode.instance], episode))
     return found
@@ -145,8 +144,7 @@ def test_actions_after_the_end_stop_no_page(tmp_path: Path, lake: str, world: st
     task = lake if world == "gymnasium" else "sokoban_rollout"
     spa_bench.evaluate(RandomBaseline("r"), task, limit=1, repeats=1, output=tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
-    made_again = rebuilt(folder.read_info().tasks[0])
-    assert made_again is not None
+    (made_again,) = Plan.of(folder.read_info()).tasks
     (episode,) = folder.episodes()
     actions = episode.turns[0].actions * 20
     forged = replace(

@@ -105,7 +105,8 @@ def test_a_run_whose_task_means_something_else_here_is_shown_as_logged(
     info["tasks"][0]["config"]["environment"]["name"] = "not_installed"
     path.write_text(json.dumps(info))
     page = run_page(tmp_path / "run")
-    assert "sokoban_wm: this installation plays another task by that name" in page
+    assert "cannot be made again here" in page
+    assert "its episodes are shown as logged and it has no results here" in page
     assert len(index_of(page)["episodes"]) == 18
 
 
@@ -114,6 +115,38 @@ def test_lines_that_are_no_episodes_are_told(run: Path, tmp_path: Path) -> None:
     with (tmp_path / "run" / "episodes.jsonl").open("a") as log:
         log.write('{"schema": "<b>"}\n')
     assert "1 lines of the log are no episodes" in run_page(tmp_path / "run")
+
+
+def test_a_shard_owes_nothing_of_the_others_and_has_its_own_bounds(tmp_path: Path) -> None:
+    spa_bench.evaluate(
+        "baseline/random",
+        "frozenlake,sudoku_answer",
+        limit=5,
+        repeats=2,
+        shard="1/2",
+        output=tmp_path,
+    )
+    results = Results.model_validate_json((tmp_path / "results.json").read_bytes())
+    page = run_page(tmp_path)
+    assert results.owed == 0
+    assert "still to be played" not in page
+    assert " owed<" not in page
+    for task in results.tasks:
+        assert f"{100 * (task.metrics['pass@1'].floor or 0):.1f}" in page
+
+
+def test_a_shard_without_the_task_before_has_no_results_that_would_be_guessed(
+    tmp_path: Path,
+) -> None:
+    tasks = "sokoban_answer,sudoku_answer,frozenlake"
+    spa_bench.evaluate("baseline/random", tasks, limit=3, repeats=1, shard="1/2", output=tmp_path)
+    path = tmp_path / "run.json"
+    info = json.loads(path.read_text())
+    info["tasks"][1]["config"]["environment"]["name"] = "not_installed"
+    path.write_text(json.dumps(info))
+    page = run_page(tmp_path)
+    assert page.count("it has no results here") == 2
+    assert "dealt out after those of" in page
 
 
 def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
