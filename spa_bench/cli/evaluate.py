@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from spa_bench.cli.options import IncludePath, path_option
+
 if TYPE_CHECKING:
     from spa_bench.results.table import OutputFormat
 
@@ -35,7 +37,7 @@ def evaluate(
         typer.Option(help="i/n: only the i-th of n parts of the boards; `merge` joins the parts."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The run's folder; default: a new one below runs/.")
+        Path | None, path_option("The run's folder; default: a new one below runs/.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --output: play what it owes.")
@@ -62,9 +64,7 @@ def evaluate(
         ),
     ] = "",
     seed: Annotated[str, typer.Option(help="Keys every stream of chance.")] = "0",
-    include_path: Annotated[
-        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-    ] = None,
+    include_path: IncludePath = None,
     adapter: Annotated[str | None, typer.Option(help="A LoRA adapter for a local model.")] = None,
     log_tokens: Annotated[
         bool, typer.Option("--log-tokens", help="Keep token ids and log-probabilities in the log.")

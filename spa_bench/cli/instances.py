@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spa_bench.cli.options import IncludePath, path_option
+
 if TYPE_CHECKING:
     from spa_bench.instances import Manifest
 
@@ -16,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_Folder = Annotated[Path, typer.Option(help="The folder of the manifests.")]
+_Folder = Annotated[Path, path_option("The folder of the manifests.")]
 _Tasks = Annotated[
     str,
     typer.Option(
@@ -24,16 +26,13 @@ _Tasks = Annotated[
         " task plays removed by make and told by check."
     ),
 ]
-_IncludePath = Annotated[
-    list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-]
 _DEFAULT = Path("leaderboard/instances")
 _ALL = "*"
 
 
 @app.command("make")
 def make(
-    folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: _IncludePath = None
+    folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: IncludePath = None
 ) -> None:
     """Make the boards of tasks and write their manifests.
 
@@ -48,7 +47,7 @@ def make(
 
 @app.command("check")
 def check(
-    folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: _IncludePath = None
+    folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: IncludePath = None
 ) -> None:
     """Make the boards again and compare them with the manifests.
 

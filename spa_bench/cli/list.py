@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from spa_bench.cli.options import IncludePath
 from spa_bench.cli.train import list_recipes
 
 app = typer.Typer(
@@ -19,9 +19,7 @@ app = typer.Typer(
 
 @app.command("tasks")
 def list_tasks(
-    include_path: Annotated[
-        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-    ] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """List tasks, groups and tags."""
     from tabulate import tabulate

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spa_bench.cli.options import path_option
+
 
 def lm_eval_path() -> None:
     """Print the folder of our task files for lm-eval's --include_path."""
@@ -17,7 +19,7 @@ def lm_eval_path() -> None:
 
 def lm_eval_export(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    output: Annotated[Path, typer.Option(help="Where to write; a folder of the model's name.")],
+    output: Annotated[Path, path_option("Where to write; a folder of the model's name.")],
 ) -> None:
     """Write a run's results and samples as lm-eval writes its own."""
     from spa_bench.interop.lm_eval_export import export

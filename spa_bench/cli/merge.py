@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from spa_bench.cli.options import path_option
+
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(help="Run folders: all shards of one run.")],
-    output: Annotated[Path, typer.Option(help="The merged run's folder; a new one.")],
+    output: Annotated[Path, path_option("The merged run's folder; a new one.")],
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
     """Put the shards of a run together, and print the table of the whole.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spa_bench.cli.options import IncludePath
 from spa_bench.terminal import printable, unfiltered
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def play(
         int | None, typer.Option(help="The seed of a board; default: the task's first.")
     ] = None,
     seed: Annotated[str, typer.Option(help="Keys the luck, as in evaluate.")] = "0",
-    include_path: Annotated[
-        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-    ] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """Play a task yourself, under the rules a model plays by.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
+from spa_bench.cli.options import IncludePath, path_option
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -56,12 +58,8 @@ def command(
         dtype: Annotated[
             str | None, typer.Option(help="float32, bfloat16, float16 or auto.")
         ] = None,
-        include_path: Annotated[
-            list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-        ] = None,
-        output: Annotated[
-            Path | None, typer.Option(help="A file for the numbers, as JSON.")
-        ] = None,
+        include_path: IncludePath = None,
+        output: Annotated[Path | None, path_option("A file for the numbers, as JSON.")] = None,
     ) -> None:
         import asyncio
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spa_bench.cli.options import IncludePath
+
 if TYPE_CHECKING:
     from spa_bench.task import Instance, Task
 
@@ -17,9 +19,7 @@ def show(
     instance: Annotated[
         int | None, typer.Option(help="The seed of a board; default: the task's first.")
     ] = None,
-    include_path: Annotated[
-        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-    ] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """Show exactly what a model will see, and the bounds of the board."""
     from spa_bench.results.bounds import board_bounds

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from spa_bench.cli.options import IncludePath
+
 
 def validate(
     tasks: Annotated[list[str], typer.Argument(help="Task files, folders of them, or task names.")],
-    include_path: Annotated[
-        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-    ] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """Check task files: keys, includes, placeholders, seeds, names, solvable boards."""
     from spa_bench.validate import validate_all

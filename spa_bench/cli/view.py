@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from spa_bench.cli.options import path_option
+
 
 def view(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     output: Annotated[
-        Path | None, typer.Option(help="The file to write; default: view.html in the run folder.")
+        Path | None, path_option("The file to write; default: view.html in the run folder.")
     ] = None,
     episodes: Annotated[
         int | None, typer.Option(min=1, help="Show at most so many episodes a task.")

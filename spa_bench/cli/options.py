@@ -1,0 +1,29 @@
+"""What several commands ask for alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def path(text: str) -> Path:
+    """Reads a path; an empty one, such as of a variable that is not set, is no folder's name.
+
+    Raises:
+        typer.BadParameter: if it is empty.
+    """
+    if not str(text):
+        raise typer.BadParameter("the path is empty; name one (the current folder is .)")
+    return Path(text)
+
+
+def path_option(help_: str) -> Any:
+    """Returns an option that takes a path."""
+    return typer.Option(help=help_, parser=path, metavar="PATH")
+
+
+IncludePath = Annotated[
+    list[Path] | None, path_option("A folder with more tasks; may be given again.")
+]
