@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,12 @@ def _result(change: Callable[[Json], object]) -> Callable[[Json], object]:
 
 def _score(**values: float) -> Callable[[Json], object]:
     return _result(lambda task: next(iter(task["metrics"].values())).update(values))
+
+
+def _better_twice(results: Json) -> None:
+    better = deepcopy(results["tasks"][0])
+    next(iter(better["metrics"].values())).update(value=0.93, low=0.9, high=0.95)
+    results["tasks"] = [better, *results["tasks"][:-1]]
 
 
 # -- edits of the folder ---------------------------------------------------------------------------
@@ -419,6 +426,21 @@ TAMPERINGS = (
         "a figure that nothing yields",
         _json("results.json", _result(lambda task: task["failures"].update(bad_luck=1))),
         "follows from nothing",
+    ),
+    Tampering(
+        "a task's figures twice, better ones first",
+        _json("results.json", _better_twice),
+        "results.json: tasks: are",
+    ),
+    Tampering(
+        "a task's figures left out",
+        _json("results.json", lambda results: results["tasks"].pop()),
+        "results.json: tasks: are",
+    ),
+    Tampering(
+        "a score left out",
+        _json("results.json", _result(lambda task: task["metrics"].popitem())),
+        "was left out",
     ),
     Tampering("a forged verification beside doctored episodes", _forge, "reward is"),
     Tampering(

@@ -8,7 +8,7 @@ only a backend can know: stop reasons, tokens, seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -185,37 +185,43 @@ def _task(stated: SubmittedTask, registry: Registry, found: Differences) -> Task
 
 
 def _compare_results(stated: Results, made: Results, found: Differences) -> None:
-    """Compares every figure that the submission states with the one that follows from its log."""
-    said = stated.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    is_so = made.model_dump(mode="json", by_alias=True)
-    missing = object()
-    leaves = _leaves(is_so)
-    for key, value in _leaves(said).items():
-        actual = leaves.get(key, missing)
-        if actual is missing:
-            found.add(f"results.json: {key}", f"is {value!r:.80}, which follows from nothing")
-        elif actual != value:
-            found.add(f"results.json: {key}", f"is {actual!r:.80}, not {value!r:.80}")
+    """Compares every figure with the one that follows from the log; one left out reads as null."""
+    tasks, own = ([task.task for task in results.tasks] for results in (made, stated))
+    if tasks != own:
+        found.add("results.json: tasks", f"are {', '.join(tasks)}, not {', '.join(own)}")
+        return
+    for where, what in _unequal(_by_task(stated), _by_task(made)):
+        found.add(f"results.json: {where}", what)
 
 
-def _leaves(value: Any, key: str = "") -> dict[str, Any]:
-    """Returns the leaves of nested JSON by path; items that say their task are named by it."""
-    if isinstance(value, dict):
-        pairs = [(str(k), v) for k, v in cast(dict[str, Any], value).items()]
-    elif isinstance(value, list):
-        items = cast(list[Any], value)
-        pairs = [(_name_of(item, i), item) for i, item in enumerate(items)]
-    else:
-        return {key: value}
-    leaves: dict[str, Any] = {f"{key} length": len(pairs)} if isinstance(value, list) else {}
-    for name, item in pairs:
-        leaves |= _leaves(item, f"{key}.{name}" if key else name)
-    return leaves
+def _by_task(results: Results) -> dict[str, Any]:
+    """Returns results as plain data, the tasks by their names, which are all different."""
+    plain = results.model_dump(mode="json", by_alias=True)
+    return {**plain, "tasks": {task["task"]: task for task in plain["tasks"]}}
 
 
-def _name_of(item: Any, index: int) -> str:
-    named = cast(dict[str, Any], item).get("task") if isinstance(item, dict) else None
-    return named if isinstance(named, str) else str(index)
+def _unequal(said: Any, made: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yields where plain data differs from what it must be, and how."""
+    stated, actual = _parts(said), _parts(made)
+    if stated is None or actual is None:
+        if said != made:
+            yield where, f"is {made!r:.80}, not {said!r:.80}"
+        return
+    for key in actual | stated:
+        here = f"{where}.{key}" if where else str(key)
+        if key not in actual:
+            yield here, f"is {stated[key]!r:.80}, which follows from nothing"
+        elif key not in stated:
+            yield here, f"is {actual[key]!r:.80}, and was left out"
+        else:
+            yield from _unequal(stated[key], actual[key], here)
+
+
+def _parts(value: Any) -> dict[Any, Any] | None:
+    """Returns what plain data holds, by key or by number; None where it has no parts."""
+    if isinstance(value, list):
+        return dict(enumerate(cast(list[Any], value)))
+    return cast(dict[Any, Any], value) if isinstance(value, dict) else None
 
 
 def _shares(
