@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import TextIOWrapper
 from typing import Any, cast
 
@@ -101,7 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(stdout, TextIOWrapper):
         stdout.reconfigure(errors="replace")  # a board's symbols on a Latin-1 terminal
     try:
-        with redirect_stdout(cast(Any, Plain(sys.stdout))):
+        with (
+            redirect_stdout(cast(Any, Plain(sys.stdout))),
+            redirect_stderr(cast(Any, Plain(sys.stderr))),
+        ):
             code = typer.main.get_command(app).main(
                 # not list(..): in this package `list` is the subcommand's module
                 [*arguments] if arguments is not None else None,

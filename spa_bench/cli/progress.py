@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spa_bench.run import Progress as Watching
 from spa_bench.runner.record import Episode
-from spa_bench.terminal import printable
+from spa_bench.terminal import printable, unfiltered
 
 _SECONDS_BETWEEN_LINES = 15
 
@@ -47,7 +47,7 @@ class _Bar:
     """A bar with rate and remaining time."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(file=unfiltered(sys.stderr))
         self._counts = _Counts()
         self._bar = Progress(
             TextColumn("playing"),
@@ -57,6 +57,8 @@ class _Bar:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
+            redirect_stdout=False,  # rich would write past the filter
+            redirect_stderr=False,
         )
         self._task = self._bar.add_task("episodes", total=None, state="")
 

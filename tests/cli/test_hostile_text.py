@@ -105,6 +105,36 @@ def test_bad_yaml_is_quoted(shown: Show, tasks: Path) -> None:
     assert r"\x07" in shown("validate", str(tasks))  # as Python quotes it
 
 
+def test_a_reply_format_of_no_format(shown: Show, tmp_path: Path, tasks: Path) -> None:
+    path = tasks / "hostile.yaml"
+    path.write_text(path.read_text().replace("{think:", f"{{{YAML}: 1, think:"))
+    assert r"\u0007" in shown("validate", str(path))
+
+
+def test_a_manifest_of_somebody_else(shown: Show, tmp_path: Path) -> None:
+    chosen = ("--tasks", "frozenlake", "--folder", str(tmp_path / "made"))
+    shown("instances", "make", *chosen)
+    (path,) = (tmp_path / "made").iterdir()
+    manifest = json.loads(path.read_text())
+    manifest["boards"][0][1] = ORDERS
+    path.write_text(json.dumps(manifest))
+    assert r"\u0007" in shown("instances", "check", *chosen)
+
+
+def test_a_log_with_a_key_of_orders_is_merged(shown: Show, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    info = json.loads((folder / "run.json").read_text())
+    info["model"]["name"], info["versions"] = "baseline/random", {}
+    (folder / "run.json").write_text(json.dumps(info))
+    log = folder / "episodes.jsonl"
+    first, *others = log.read_text().splitlines()
+    episode = json.loads(first)
+    episode["turns"][0]["facts_observed"] = {ORDERS: [[[0, 0], ORDERS]]}
+    log.write_text("\n".join([json.dumps(episode), *others]) + "\n")
+    shown()
+    assert r"\u0007" in shown("merge", str(folder), "--output", "merged")
+
+
 def test_a_server_that_refuses_in_colour(shown: Show) -> None:
     with in_thread(FaultServer(default=status(400, f"you may not {ORDERS}"))) as server:
         said = shown(

@@ -11,6 +11,7 @@ import pytest
 
 from spa_bench.cli import progress
 from spa_bench.runner.record import EPISODE_SCHEMA, Episode
+from spa_bench.terminal import Plain
 
 WON = Episode(
     schema=EPISODE_SCHEMA,
@@ -83,6 +84,22 @@ def test_a_terminal_gets_a_bar_and_keeps_the_notes(monkeypatch: pytest.MonkeyPat
     watching.note("[red]done[/red] 100%")
     assert terminal.getvalue().splitlines()[-1].endswith("[red]done[/red] 100%")
     assert "solved" in terminal.getvalue()
+
+
+def test_a_bar_has_colours_where_all_others_are_kept_from_giving_orders(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Plain(terminal))
+    watching = progress.watch()
+    watching.start(2, 0)
+    print("\x1b[2J", file=sys.stderr)  # a library, meanwhile
+    watching.update(WON)
+    watching.stop()
+    assert "\x1b[" in terminal.getvalue()
+    assert "\x1b[2J" not in terminal.getvalue()
+    assert r"\u001b[2J" in terminal.getvalue()
 
 
 def test_a_bar_may_be_stopped_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
