@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,10 @@ def verify(
     replies: Annotated[
         int, typer.Option(min=8, help="For --model: how many replies are scored.")
     ] = 64,
+    nonce: Annotated[
+        str | None,
+        typer.Option(help="For --model: of an earlier check's verification.json, to repeat it."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="For --model: cpu, cuda, ..")] = None,
     dtype: Annotated[str | None, typer.Option(help="For --model: float32, bfloat16, ..")] = None,
     dry_run: Annotated[
@@ -39,9 +44,12 @@ def verify(
     from spa_bench.errors import InputError
     from spa_bench.registry import Registry
     from spa_bench.submission.folder import SubmissionFolder
+    from spa_bench.submission.schema import NONCE
     from spa_bench.submission.verify import samples_beside, write_verification
     from spa_bench.submission.verify import verify as verify_submission
 
+    if nonce is not None and not re.fullmatch(NONCE, nonce):
+        raise InputError(f"--nonce {nonce!r}: not 32 hexadecimal digits, as verification.json says")
     registry = Registry()
     worst = 0
     for path in submissions:
@@ -59,7 +67,7 @@ def verify(
         if verification is None:
             worst = max(worst, 1)
         elif model is not None:
-            verification = _by_weights(folder, report, model, replies, device, dtype)
+            verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
         if verification is not None:
             _print_verification(verification)
         if not dry_run:
@@ -73,6 +81,7 @@ def _by_weights(
     report: Report,
     path: Path,
     replies: int,
+    nonce: str | None,
     device: str | None,
     dtype: str | None,
 ) -> Verification:
@@ -82,7 +91,8 @@ def _by_weights(
     from spa_bench.submission.authorship import authored, says
 
     provider, options = resolve_model(str(path.absolute()), device=device, dtype=dtype)
-    found = asyncio.run(authored(folder, report, make_model(options, provider), path, replies))
+    scorer = make_model(options, provider)
+    found = asyncio.run(authored(folder, report, scorer, path, replies, nonce))
     if found.authorship is not None:
         typer.echo(f"  {says(found.authorship)}")
     return found

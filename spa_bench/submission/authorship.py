@@ -5,29 +5,25 @@ to each of the same prompts, sampled as the task samples. Had the weights writte
 two would differ by chance alone. Text by somebody else, or of a solver, is less likely; text that
 was drawn colder than claimed is more likely.
 
-The sample is drawn by the hash of the submission, so whoever made it could not choose it.
+The sample is drawn by a nonce that is chosen only now; `sample` says how.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
+import secrets
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import student_t
-from spa_bench.models.model import Message, Model, Request, Sampling, Scorer
+from spa_bench.models.model import Model, Request, Scorer
 from spa_bench.runner.plan import Plan
-from spa_bench.runner.record import Turn
-from spa_bench.runner.rollout import Answer, EpisodeSpec, Rollout
 from spa_bench.submission.folder import SubmissionFolder
-from spa_bench.submission.order import Order
+from spa_bench.submission.sample import Recorded, sample
 from spa_bench.submission.schema import Authorship, Flag, Verification
 from spa_bench.submission.verify import Report
 from spa_bench.submission.weights import hash_weights
@@ -44,19 +40,13 @@ RESOLUTION = 0.5
 """Nats a token: a larger difference must show, or too little was scored to say anything."""
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded reply, less the prefill, and what it answers."""
-
-    messages: tuple[Message, ...]
-    prefill: str
-    text: str
-    sampling: Sampling
-    seed: int
-
-
 async def authored(
-    folder: SubmissionFolder, report: Report, model: Model, weights: Path, replies: int = REPLIES
+    folder: SubmissionFolder,
+    report: Report,
+    model: Model,
+    weights: Path,
+    replies: int = REPLIES,
+    nonce: str | None = None,
 ) -> Verification:
     """Returns the verification of a replayed submission with what the weights say to it.
 
@@ -64,7 +54,8 @@ async def authored(
         report: of the submission's replay, without a difference.
         model: with the weights; started and closed here.
         weights: their folder.
-        replies: to score, at most.
+        replies: to score, about.
+        nonce: of an earlier check, to repeat it; None for a new one.
 
     Raises:
         InputError: for a model that cannot score, too few replies, or a folder without weights.
@@ -74,7 +65,8 @@ async def authored(
         raise InputError(f"{folder.path} was not replayed; nothing is known of its replies")
     digest = hash_weights(weights)
     prefills = report.submission.run.capabilities.get("prefill", False)
-    found = await authorship(folder, plan, prefills, model, digest, replies)
+    nonce = nonce or secrets.token_hex(16)
+    found = await authorship(folder, plan, prefills, model, digest, nonce, replies)
     if plausible(found):
         return verification.model_copy(update={"badge": "authored", "authorship": found})
     flags = [*verification.flags, Flag(kind="unlike_weights", says=says(found))]
@@ -107,7 +99,8 @@ async def authorship(
     prefills: bool,
     model: Model,
     weights: str,
-    most: int = REPLIES,
+    nonce: str,
+    count: int = REPLIES,
 ) -> Authorship:
     """Scores a sample of a submission's replies, and as many fresh ones.
 
@@ -116,7 +109,8 @@ async def authorship(
         prefills: whether the backend of the run could begin the assistant's messages.
         model: with the claimed weights; started and closed here.
         weights: their hash.
-        most: replies to score.
+        nonce: decides which replies.
+        count: of replies to score.
 
     Raises:
         InputError: for a model that cannot score a given text, or a submission with too few
@@ -124,7 +118,7 @@ async def authorship(
     """
     if not isinstance(model, Scorer):
         raise InputError(f"{model.name} cannot score a given text; load the weights with hf/")
-    replies = sample(folder, plan, prefills, most)
+    replies = sample(folder, plan, prefills, count, nonce)
     if len(replies) < _FEWEST:
         raise InputError(f"{folder.path}: {len(replies)} replies to score are too few")
     gate = asyncio.Semaphore(max(1, model.concurrency))
@@ -140,7 +134,7 @@ async def authorship(
         pairs = await asyncio.gather(*map(pair, replies))
     finally:
         await model.close()
-    return _compared(pairs, weights)
+    return _compared(pairs, weights, nonce)
 
 
 class _Scored(NamedTuple):
@@ -155,7 +149,7 @@ async def _scored(scorer: Scorer, reply: Recorded, text: str) -> _Scored:
     return _Scored(math.fsum(token.logprob for token in tokens), len(tokens))
 
 
-def _compared(pairs: Sequence[tuple[_Scored, _Scored]], weights: str) -> Authorship:
+def _compared(pairs: Sequence[tuple[_Scored, _Scored]], weights: str, nonce: str) -> Authorship:
     """Compares the means over all tokens, paired by prompt.
 
     Each is a ratio of sums over replies, and the standard error that of its linearisation (Cochran
@@ -177,6 +171,7 @@ def _compared(pairs: Sequence[tuple[_Scored, _Scored]], weights: str) -> Authors
         difference=round(difference, 6),
         low=round(difference - half, 6),
         high=round(difference + half, 6),
+        nonce=nonce,
     )
 
 
@@ -187,52 +182,3 @@ def _mean(texts: Sequence[_Scored]) -> float:
 def _residuals(texts: Sequence[_Scored], mean: float) -> list[float]:
     each = max(1, sum(text.tokens for text in texts)) / len(texts)
     return [(text.logprob - mean * text.tokens) / each for text in texts]
-
-
-def sample(folder: SubmissionFolder, plan: Plan, prefills: bool, count: int) -> list[Recorded]:
-    """Returns recorded replies of at most `count` episodes, one of each, drawn by the digest."""
-    digest = folder.digest()
-    drawn = (
-        (int(sha256_hex([digest, number])[:16], 16), number) for number, _ in folder.episodes()
-    )
-    wanted = {number: draw for draw, number in heapq.nsmallest(count, drawn)}
-    return list(_chosen(folder, Order(plan), prefills, wanted))
-
-
-def _chosen(
-    folder: SubmissionFolder, order: Order, prefills: bool, wanted: dict[int, int]
-) -> Iterator[Recorded]:
-    for number, logged in folder.episodes():
-        planned = order.place(logged) if number in wanted else None
-        if planned is None or not logged.turns:
-            continue
-        _, spec = planned
-        last = wanted[number] % len(logged.turns)
-        found = _recorded(spec, prefills, logged.turns[: last + 1], wanted[number])
-        if found is not None:
-            yield found
-
-
-def _recorded(
-    spec: EpisodeSpec, prefills: bool, turns: Sequence[Turn], seed: int
-) -> Recorded | None:
-    """Returns the last of some turns as it was asked; None where nothing was written."""
-    config = spec.task.config
-    prefill = spec.task.format.prefill if prefills else ""
-    rollout = Rollout(spec, prefill)
-    messages: tuple[Message, ...] = ()
-    for turn in turns:
-        messages = rollout.ask()
-        rollout.answer(Answer.of(turn))
-    last = turns[-1]
-    if last.choice_logprobs is not None or not last.reply.removeprefix(prefill):
-        return None
-    begun = prefill if last.reply.startswith(prefill) else ""
-    sampling = config.sampling
-    return Recorded(
-        messages=messages,
-        prefill=begun,
-        text=last.reply.removeprefix(begun),
-        sampling=Sampling(sampling.temperature, sampling.top_p, config.limits.new_tokens),
-        seed=seed >> 1,
-    )

@@ -23,6 +23,7 @@ computed anew and is the same. authored: besides, the replies are plausible unde
 weights."""
 
 SHA256 = r"^[0-9a-f]{64}$"
+NONCE = r"^[0-9a-f]{32}$"
 
 
 def _printable(text: str) -> str:
@@ -50,6 +51,9 @@ Slug: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-
 """The name of a submission and of its folder."""
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=SHA256)]
+
+Nonce: TypeAlias = Annotated[str, StringConstraints(pattern=NONCE)]
+"""A number that nobody knew before."""
 
 
 class _Strict(BaseModel):
@@ -152,6 +156,7 @@ class Authorship(_Strict):
         replies: how many prompts: of each the recorded and a fresh reply were scored.
         recorded, own: their means.
         difference, low, high: the first less the second, with its 95% interval.
+        nonce: drew the replies; null in older files, where the submission's hash did.
     """
 
     weights: Sha256
@@ -161,6 +166,7 @@ class Authorship(_Strict):
     difference: float
     low: float
     high: float
+    nonce: Nonce | None = None
 
 
 class Verification(_Strict):
