@@ -36,7 +36,7 @@ async def evaluate_async(
     resume: bool = False,
     concurrency: int | None = None,
     log_tokens: bool = False,
-    include_paths: Sequence[str | Path] = (),
+    include_paths: str | Path | Sequence[str | Path] = (),
     gen_kwargs: Mapping[str, str] | None = None,
     price: tuple[float, float] | None = None,
     max_cost: float | None = None,
@@ -62,16 +62,7 @@ async def evaluate_async(
         InputError: for anything that cannot be; before any episode is played.
         ModelGoneError: if the model stops answering for good; the run can be resumed.
     """
-    registry = Registry.with_paths([Path(path) for path in include_paths])
-    named = [tasks] if isinstance(tasks, str) else list(tasks)
-    loaded: list[Task] = []
-    for task in named:
-        if isinstance(task, str):
-            loaded += registry.resolve(task_names(task))
-        else:
-            loaded.append(task)
-    if not loaded:
-        raise InputError("no tasks to evaluate")
+    loaded = chosen_tasks(tasks, include_paths)
     chosen = each_once([with_overrides(task, gen_kwargs or {}) for task in loaded])
     if not isinstance(model, str):
         if model_options:
@@ -106,6 +97,28 @@ def evaluate(
 ) -> Results:
     """Does what `evaluate_async` does, and returns when it is done; works in a notebook too."""
     return _blocking(evaluate_async(model, tasks, **options))
+
+
+def chosen_tasks(
+    tasks: str | Sequence[str | Task], include_paths: str | Path | Sequence[str | Path] = ()
+) -> list[Task]:
+    """Returns the tasks that names, groups, tags, patterns or paths stand for, each once.
+
+    Args:
+        tasks: comma-separated; or a list of these, and of `Task` objects.
+        include_paths: a folder with more tasks, or several.
+
+    Raises:
+        InputError: if there is no such task or folder, or no task at all.
+    """
+    folders = [include_paths] if isinstance(include_paths, str | Path) else include_paths
+    registry = Registry.with_paths([Path(folder) for folder in folders])
+    loaded: list[Task] = []
+    for task in [tasks] if isinstance(tasks, str) else tasks:
+        loaded += registry.resolve(task_names(task)) if isinstance(task, str) else [task]
+    if not loaded:
+        raise InputError("no tasks to evaluate")
+    return each_once(loaded)
 
 
 def with_overrides(task: Task, gen_kwargs: Mapping[str, str]) -> Task:

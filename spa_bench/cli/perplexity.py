@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from spa_bench.cli.scoring import Measure
     from spa_bench.probes.perplexity import Perplexity
+    from spa_bench.task import Task
 
 
 def _table(measured: Sequence[Perplexity]) -> str:
@@ -34,6 +35,12 @@ def _measure() -> Measure[Perplexity]:
     return perplexity
 
 
+def _check(task: Task) -> None:
+    from spa_bench.probes.perplexity import check_states
+
+    check_states(task)
+
+
 _ABOUT = """\
 Measure the perplexity of states: the grid alone, and the grid with coordinates.
 
@@ -41,4 +48,4 @@ Per token and per character, over the starting states of the tasks' boards. `sym
 guessing uniformly gets for each cell of the grid.
 """
 
-perplexity = command("perplexity", "sokoban,frozenlake,sudoku", _ABOUT, _measure, _table)
+perplexity = command("perplexity", "sokoban,frozenlake,sudoku", _ABOUT, _measure, _table, _check)

@@ -64,16 +64,16 @@ def command(
         import asyncio
 
         from spa_bench.cli.evaluate import key_values
-        from spa_bench.errors import InputError
+        from spa_bench.evaluation import chosen_tasks
         from spa_bench.models.ranking import check_scores
-        from spa_bench.registry import Registry, make_model, resolve_model
+        from spa_bench.registry import make_model, resolve_model
 
-        if output is not None and not output.parent.is_dir():
-            raise InputError(f"--output {output}: no folder {output.parent}")
-        names = [part.strip() for part in tasks.split(",") if part.strip()]
-        found = Registry.with_paths(include_path or ()).resolve(names)
+        if output is not None:
+            _check_file(output)
+        found = chosen_tasks(tasks, include_path or ())
         for task in found:
             check(task)
+            _check_boards(task, limit)
         provider, options = resolve_model(
             model,
             args=key_values(model_args, "--model-args"),
@@ -84,26 +84,53 @@ def command(
         )
         made, one = make_model(options, provider), measure()
         check_scores(made, what)
+        measured: list[Found] = []
 
-        async def all_of_them() -> list[Found]:
+        async def all_of_them() -> None:
             try:
                 await made.start()
-                return [await one(made, task, limit) for task in found]
+                for task in found:
+                    measured.append(await one(made, task, limit))
+                    if output is not None:  # now, so that no later task can lose it
+                        _write(output, what, made.name, measured)
             finally:
                 await made.close()
 
-        measured = asyncio.run(all_of_them())
-        if output is not None:
-            _write(output, what, made.name, measured)
-        typer.echo(table(measured))
+        try:
+            asyncio.run(all_of_them())
+        finally:
+            if measured:
+                typer.echo(table(measured))
 
     run.__name__, run.__doc__ = what, about
     return run
 
 
+def _check_file(path: Path) -> None:
+    """Refuses what cannot be written, before the numbers cost anything."""
+    import os
+
+    from spa_bench.errors import InputError
+
+    if path.is_dir():
+        raise InputError(f"--output {path}: is a folder; name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"--output {path}: no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--output {path}: no permission to write in {path.parent}")
+
+
+def _check_boards(task: Task, limit: int | None) -> None:
+    from spa_bench.errors import InputError
+
+    if not task.first_boards(limit)[0]:
+        raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+
+
 def _write(path: Path, what: str, model: str, measured: Sequence[BaseModel]) -> None:
     import json
 
+    from spa_bench.errors import ModelError
     from spa_bench.runner.log import write_atomically
 
     content = {
@@ -111,4 +138,10 @@ def _write(path: Path, what: str, model: str, measured: Sequence[BaseModel]) -> 
         "model": model,
         "tasks": [one.model_dump(mode="json") for one in measured],
     }
-    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError:
+        raise ModelError(
+            f"{what}: {model} gives figures that are no finite numbers; not written to {path}"
+        ) from None
+    write_atomically(path, text.encode() + b"\n")

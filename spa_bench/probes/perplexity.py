@@ -17,9 +17,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.errors import InputError, ModelError
 from spa_bench.models.model import Message, Model
 from spa_bench.models.ranking import check_scores
 from spa_bench.probes.board import Board
+from spa_bench.probes.world import ProbeWorld
 from spa_bench.task import Instance, Task
 
 STYLES = ("grid", "grid+coordinates")
@@ -70,21 +72,38 @@ class Perplexity(BaseModel):
     styles: dict[str, StylePerplexity]
 
 
+def check_states(task: Task) -> None:
+    """Checks that a task's boards are states of a world.
+
+    Raises:
+        InputError: for a probe, whose boards are questions.
+    """
+    if isinstance(task.environment, ProbeWorld):
+        raise InputError(
+            f"perplexity: {task.name} is a probe, whose boards are questions and not states;"
+            " take a task that is played, such as frozenlake"
+        )
+
+
 async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perplexity:
     """Measures the starting states of a task's boards, or of the first `limit` of them.
 
     Raises:
-        InputError: if the model cannot score a text.
-        ModelError: if it cannot score one of these.
+        InputError: if the model cannot score a text, or the task is a probe.
+        ModelError: if it cannot score one of these, or finds one impossible.
         ModelGoneError: if it can score nothing any more.
     """
+    check_states(task)
     scorer, boards = check_scores(model, "perplexity"), task.first_boards(limit)[0]
     in_flight = asyncio.Semaphore(max(1, model.concurrency))
 
     async def score(text: str) -> tuple[int, float]:
         async with in_flight:
             tokens = await scorer.score_text(_CONTEXT, "", text)
-        return len(tokens), math.fsum(token.logprob for token in tokens)
+        logprob = math.fsum(token.logprob for token in tokens)
+        if not (tokens and math.isfinite(logprob)):
+            raise ModelError("a log-probability is no finite number")
+        return len(tokens), logprob
 
     styles: dict[str, StylePerplexity] = {}
     for style in STYLES:

@@ -67,6 +67,11 @@ def test_a_model_that_cannot_score_is_refused_with_what_can() -> None:
         asyncio.run(perplexity(Scripted(["x"]), TASK))
 
 
+def test_a_probe_has_no_states() -> None:
+    with pytest.raises(InputError, match="frozenlake_transition is a probe"):
+        asyncio.run(perplexity(Guessing(), Registry().load("frozenlake_transition"), 1))
+
+
 def test_a_text_that_cannot_be_scored_is_no_number() -> None:
     class Broken(Guessing):
         async def score_text(
