@@ -16,7 +16,7 @@ from pathlib import Path
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.run import check_folder, write_results
-from spa_bench.runner.log import BadLine, EpisodeWriter, RunFolder, RunInfo
+from spa_bench.runner.log import BadLines, EpisodeWriter, RunFolder, RunInfo
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode, to_line
 from spa_bench.runner.resume import Difference, differences, shortened
@@ -165,9 +165,9 @@ def _merge_logs(
     """
     told: dict[tuple[str, str, int], tuple[bytes, Path]] = {}
     for part in parts:
-        bad: list[BadLine] = []
+        bad = BadLines()
         own: set[tuple[str, str, int]] = set()
-        for episode in part.folder.episodes(bad.append):
+        for episode in part.folder.episodes(bad):
             if episode.task_hash not in tasks:
                 continue  # of an earlier plan of that folder: no part of this run
             if episode.status == "complete":
@@ -185,11 +185,8 @@ def _merge_logs(
                         " them"
                     )
             writer.write(episode)
-        if bad:
-            note(
-                f"{part.folder.episodes_path}: skipped {len(bad)} line(s) that are no episodes;"
-                f" the first is line {bad[0].number}: {bad[0].reason}"
-            )
+        if (told_of_bad := bad.told(part.folder.episodes_path)) is not None:
+            note(told_of_bad)
 
 
 def _digest(episode: Episode) -> bytes:

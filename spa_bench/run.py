@@ -19,7 +19,7 @@ from spa_bench.models.model import Model, Trained
 from spa_bench.models.ranking import can_rank
 from spa_bench.results.results import Results, compute
 from spa_bench.runner.log import (
-    BadLine,
+    BadLines,
     Price,
     RunFolder,
     RunInfo,
@@ -148,14 +148,15 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                         f" of these {task.boards} boards"
                     )
             done = Done()
-            bad = _BadLines(progress, folder.episodes_path)
+            bad = BadLines()
             hashes = {task.hash for task in plan.tasks}
             for episode in folder.episodes(bad):
                 if episode.task_hash in hashes:
                     done.add(episode)
                 if meter is not None:
                     meter.spend(_spent(episode))
-            bad.report()
+            if (told_of_bad := bad.told(folder.episodes_path)) is not None:
+                progress.note(told_of_bad)
             owed = plan.owed(done)
             progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
 
@@ -224,32 +225,12 @@ def _spent(episode: Episode) -> Spending:
 
 def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
     """Computes the results of a run folder from its log and writes `results.json`."""
-    bad: list[BadLine] = []
-    results = compute(plan, model, folder.episodes(bad.append), price)
-    results.foreign_lines += len(bad)
+    bad = BadLines()
+    results = compute(plan, model, folder.episodes(bad), price)
+    results.foreign_lines += bad.count
     content = results.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
     write_atomically(folder.results_path, content)
     return results
-
-
-class _BadLines:
-    """Collects lines of the log that are no episodes, and reports them once."""
-
-    def __init__(self, progress: Progress, path: Path) -> None:
-        self._progress, self._path = progress, path
-        self._first: BadLine | None = None
-        self._count = 0
-
-    def __call__(self, line: BadLine) -> None:
-        self._first = self._first or line
-        self._count += 1
-
-    def report(self) -> None:
-        if self._first is not None:
-            self._progress.note(
-                f"{self._path}: skipped {self._count} line(s) that are no episodes;"
-                f" the first is line {self._first.number}: {self._first.reason}"
-            )
 
 
 def each_once(tasks: Sequence[Task]) -> list[Task]:

@@ -20,7 +20,7 @@ def compare(
     between their tasks is printed.
     """
     from spa_bench.errors import InputError
-    from spa_bench.results.compare import LoggedRun, format_comparisons
+    from spa_bench.results.compare import LoggedRun, format_comparisons, notes
     from spa_bench.results.compare import compare as compare_runs
 
     styles = {"table": "simple", "markdown": "github"}
@@ -34,3 +34,5 @@ def compare(
         typer.echo(f"first  {first.path} ({first.info.model.name})")
         typer.echo(f"second {other.path} ({other.info.model.name})\n")
         typer.echo(format_comparisons(comparisons, styles[output_format]) + "\n")
+        if told := notes(first, other):
+            typer.echo("\n".join(told) + "\n")

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spa_bench.metrics.success import metric_of
 from spa_bench.results.probe import ACCURACY
 from spa_bench.results.results import Results, Score, TaskResult
 from spa_bench.results.schema import Interval
 
-_OF_EPISODES = {
-    "pass@": "probability that at least one of {k} episodes on a board succeeds, mean over boards",
-    "pass^": "probability that all of {k} episodes on a board succeed, mean over boards",
-}
+_ANY = "probability that at least one of {k} episodes on a board succeeds, mean over boards"
+_ALL = "probability that all of {k} episodes on a board succeed, mean over boards"
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,9 @@ def _score(task: TaskResult, metric: str, score: Score) -> Iterator[Figure]:
     if metric == ACCURACY:
         family, k, says = metric, None, "share of a probe's items that are answered rightly"
     else:
-        start, k = metric[:5], int(metric[5:])
-        family = "pass_at_k" if start == "pass@" else "pass_hat_k"
-        says = _OF_EPISODES[start].format(k=k)
+        of = metric_of(metric)
+        family, text = ("pass_hat_k", _ALL) if of.all_of_them else ("pass_at_k", _ANY)
+        k, says = of.k, text.format(k=of.k)
     yield Figure(
         task=task,
         metric=metric,

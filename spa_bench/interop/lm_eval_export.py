@@ -8,7 +8,7 @@ of the 95% interval divided by 1.96.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +20,37 @@ from spa_bench.interop.figures import figures_of
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Number
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask, write_atomically
-from spa_bench.runner.plan import Done
 from spa_bench.runner.record import Episode
+from spa_bench.runner.run_log import RunLog
 
 _FILTER = "none"
 _WIDTH = 2 * 1.959963984540054
 """Of a 95% interval, in standard errors."""
 
 
-def export(run: Path, output: Path) -> list[Path]:
+def export(
+    run: Path, output: Path, note: Callable[[str], None] = lambda message: None
+) -> list[Path]:
     """Writes the files into a folder below `output` named by the model; returns their paths.
 
+    Args:
+        note: told what a person should know.
+
     Raises:
-        InputError: if `run` holds no run with results.
+        InputError: if `run` holds no run with results, or its results are not those of its log.
     """
     folder = RunFolder(run)
-    info, results = folder.read_info(), _results(folder)
+    log, results = RunLog(folder), _results(folder)
+    info, samples = log.info, _samples(log)
+    if (bad := log.bad.told(folder.episodes_path)) is not None:
+        note(bad)
+    _check_counts(folder, info, results, samples)
     target = output / "".join(c if c.isalnum() or c in "-_." else "_" for c in info.model.name)
     target.mkdir(parents=True, exist_ok=True)
     date = info.created.removesuffix("Z").replace(":", "-")
     written = [target / f"results_{date}.json"]
     text = json.dumps(_aggregated(info, results), indent=2, ensure_ascii=False)
     write_atomically(written[0], f"{text}\n".encode())
-    samples: dict[str, list[str]] = {task.hash: [] for task in info.tasks}
-    done = Done()
-    metric = {task.hash: _first_metric(task) for task in info.tasks}
-    for episode in folder.episodes():
-        lines = samples.get(episode.task_hash)
-        if lines is not None and done.add(episode):
-            sample = _sample(episode, len(lines), metric[episode.task_hash])
-            lines.append(json.dumps(sample, ensure_ascii=False) + "\n")
     for task in info.tasks:
         written.append(target / f"samples_{task.task}_{date}.jsonl")
         write_atomically(written[-1], "".join(samples[task.hash]).encode())
@@ -60,10 +61,44 @@ def _results(folder: RunFolder) -> Results:
     try:
         return Results.model_validate_json(folder.results_path.read_bytes())
     except (OSError, ValidationError):
-        raise InputError(
-            f"{folder.results_path}: no results that this version reads;"
-            f" evaluate .. --resume --output {folder.path} makes them"
-        ) from None
+        raise _without_results(folder, "no results that this version reads") from None
+
+
+def _samples(log: RunLog) -> dict[str, list[str]]:
+    """Returns the lines of the samples by the hash of their task."""
+    samples: dict[str, list[str]] = {task.hash: [] for task in log.info.tasks}
+    metric = {task.hash: _first_metric(task) for task in log.info.tasks}
+    for episode, scored in log.episodes():
+        if scored:
+            lines = samples[episode.task_hash]
+            sample = _sample(episode, len(lines), metric[episode.task_hash])
+            lines.append(json.dumps(sample, ensure_ascii=False) + "\n")
+    return samples
+
+
+def _check_counts(
+    folder: RunFolder, info: RunInfo, results: Results, samples: Mapping[str, Sequence[str]]
+) -> None:
+    """Makes sure that results and log tell of the same episodes.
+
+    Raises:
+        InputError: if they do not, as where a run was killed while it was continued.
+    """
+    told = {result.task_hash: result.episodes for result in results.tasks}
+    for task in info.tasks:
+        in_log, in_results = len(samples[task.hash]), told.get(task.hash, 0)
+        if in_log != in_results:
+            raise _without_results(
+                folder,
+                f"not the results of this log: of {task.task} it has {in_log} episodes that"
+                f" count, they have {in_results}",
+            )
+
+
+def _without_results(folder: RunFolder, why: str) -> InputError:
+    return InputError(
+        f"{folder.results_path}: {why}; evaluate .. --resume --output {folder.path} makes them"
+    )
 
 
 def _aggregated(info: RunInfo, results: Results) -> dict[str, Any]:

@@ -3,6 +3,44 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
+
+from spa_bench.errors import InputError
+
+_NAME = re.compile(r"pass([@^])([1-9]\d{0,4})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessMetric:
+    """pass@k or pass^k.
+
+    Attributes:
+        all_of_them: whether all k samples must succeed (pass^k), or one (pass@k).
+    """
+
+    k: int
+    all_of_them: bool
+
+    def of_samples(self, n: int, c: int) -> float:
+        """Returns its unbiased estimate from c successes in n samples; NaN where n < k."""
+        return (pass_hat_k if self.all_of_them else pass_at_k)(n, c, self.k)
+
+    def of_policy(self, p: float) -> float:
+        """Returns what a policy gets whose every sample succeeds with probability `p`."""
+        return (pass_hat_k_of if self.all_of_them else pass_at_k_of)(p, self.k)
+
+
+def metric_of(name: str) -> SuccessMetric:
+    """Returns the metric that a task calls `pass@K` or `pass^K`.
+
+    Raises:
+        InputError: for any other name.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InputError(f"no such metric: {name!r}; there are pass@K and pass^K, such as pass@8")
+    return SuccessMetric(int(match[2]), all_of_them=match[1] == "^")
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,12 +19,7 @@ from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
 from spa_bench.errors import plugin_code
 from spa_bench.metrics.interval import Estimate, clustered
-from spa_bench.metrics.success import (
-    pass_at_k,
-    pass_at_k_of,
-    pass_hat_k,
-    pass_hat_k_of,
-)
+from spa_bench.metrics.success import metric_of
 from spa_bench.task import Instance, Task
 
 RANDOM_EPISODES = 50
@@ -123,12 +118,12 @@ def floor_of(metric: str, bounds: Sequence[BoardBounds]) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan)
     if all(bound.exact for bound in bounds):
         return Estimate(_mean(metric, [b.floor for b in bounds]), math.nan, math.nan)
-    k = int(metric[5:])
-    of = pass_at_k if metric.startswith("pass@") else pass_hat_k
+    of = metric_of(metric)
+    estimated = replace(of, k=min(of.k, RANDOM_EPISODES))
     values = [
-        _of_policy(metric)(bound.floor)
+        of.of_policy(bound.floor)
         if bound.random_successes is None
-        else of(RANDOM_EPISODES, bound.random_successes, min(k, RANDOM_EPISODES))
+        else estimated.of_samples(RANDOM_EPISODES, bound.random_successes)
         for bound in bounds
     ]
     return clustered(values, RANDOM_EPISODES * len(bounds))
@@ -145,11 +140,5 @@ def closed_loop_of(metric: str, bounds: Sequence[BoardBounds]) -> float:
 
 
 def _mean(metric: str, probabilities: Sequence[float]) -> float:
-    of = _of_policy(metric)
+    of = metric_of(metric).of_policy
     return math.fsum(map(of, probabilities)) / len(probabilities) if probabilities else math.nan
-
-
-def _of_policy(metric: str) -> Callable[[float], float]:
-    k = int(metric[5:])
-    of = pass_at_k_of if metric.startswith("pass@") else pass_hat_k_of
-    return lambda p: of(p, k)

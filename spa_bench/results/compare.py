@@ -1,4 +1,4 @@
-"""Two runs side by side, paired by board: the same boards, with the same luck.
+"""Two runs side by side, paired by board: the same boards and, under one seed, the same luck.
 
 Besides scores, what the turns of the world-model format believed, and how success goes with it.
 """
@@ -13,13 +13,12 @@ from typing import Any, TypeAlias
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.paired import Paired, paired
-from spa_bench.metrics.success import pass_at_k, pass_hat_k
+from spa_bench.metrics.success import metric_of
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally, belief_tally
 from spa_bench.results.probe import ACCURACY
 from spa_bench.results.shown import percent, with_interval
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
-from spa_bench.runner.plan import Done
-from spa_bench.runner.rebuild import rebuild
+from spa_bench.runner.run_log import RunLog
 from spa_bench.yaml_file import flatten
 
 Counts = Mapping[str, tuple[int, int]]
@@ -34,6 +33,7 @@ class LoggedRun:
         counts: by task hash. boards: the board key of each instance; the items of a probe share
             those of their boards.
         beliefs: by task hash, of the tasks that ask for them and can be made again here.
+        notes: what a reader of its scores should know.
     """
 
     path: Path
@@ -41,37 +41,68 @@ class LoggedRun:
     counts: Mapping[str, Counts]
     boards: Mapping[str, str]
     beliefs: Mapping[str, BeliefTally]
+    notes: Sequence[str]
 
     @classmethod
     def read(cls, path: Path) -> LoggedRun:
         """Reads a run folder.
 
         Raises:
-            InputError: if it holds none.
+            InputError: if it holds none, or its tasks have metrics that there are not.
         """
         folder = RunFolder(path)
-        info = folder.read_info()
-        tallies: dict[str, dict[str, tuple[int, int]]] = {task.hash: {} for task in info.tasks}
-        beliefs = {task.hash: tally for task in info.tasks if (tally := _belief(task))}
+        log = RunLog(folder)
+        for task in log.info.tasks:
+            _check_metrics(folder, task)
+        tallies: dict[str, dict[str, tuple[int, int]]] = {task.hash: {} for task in log.info.tasks}
+        beliefs = {
+            task.hash: tally
+            for task in log.plan.tasks
+            if (tally := belief_tally(task, log.plan.boards(task)))
+        }
         keys: dict[str, str] = {}
-        done = Done()
-        for episode in folder.episodes():
-            boards = tallies.get(episode.task_hash)
-            if boards is not None and done.add(episode):
+        for episode, scored in log.episodes():
+            if scored:
+                boards = tallies[episode.task_hash]
                 n, c = boards.get(episode.instance, (0, 0))
                 boards[episode.instance] = (n + 1, c + episode.success)
                 keys[episode.instance] = episode.board_key
                 if episode.task_hash in beliefs:
                     beliefs[episode.task_hash].add(episode)
-        return cls(path, info, tallies, keys, beliefs)
+        return cls(path, log.info, tallies, keys, beliefs, tuple(_notes(folder, log)))
 
 
-def _belief(logged: RunTask) -> BeliefTally | None:
+def _check_metrics(folder: RunFolder, task: RunTask) -> None:
+    """Makes sure that there are the metrics that `run.json` gives a task.
+
+    Raises:
+        InputError: if not.
+    """
     try:
-        task = rebuild(logged)
-    except InputError:  # a world that is not installed here, or means something else by now
-        return None
-    return belief_tally(task, task.boards[0])
+        for metric in _metrics(task):
+            if metric not in (BELIEF, ACCURACY):
+                metric_of(metric)
+    except InputError as error:
+        raise InputError(f"{folder.path / 'run.json'}: task {task.task!r}: {error}") from None
+
+
+def _metrics(task: RunTask) -> list[str]:
+    """Returns the metrics that `run.json` gives a task; whatever stands there, as text."""
+    names: Any = task.config.get("metrics", [])
+    return list(map(str, names if isinstance(names, list) else [names]))
+
+
+def _notes(folder: RunFolder, log: RunLog) -> Iterator[str]:
+    """Yields what a reader should know of a run whose log was read."""
+    for _, why in log.lost:
+        yield f"{why}; all boards that its log has of it count"
+    if (bad := log.bad.told(folder.episodes_path)) is not None:
+        yield bad
+    if log.owed:
+        yield (
+            f"{log.owed} of {log.total} episodes are owed and not in these figures;"
+            f" evaluate with --resume --output {folder.path}"
+        )
 
 
 @dataclass(frozen=True)
@@ -132,7 +163,7 @@ def _compare_tasks(
 ) -> Iterator[Comparison]:
     name = one.task if one.task == other.task else f"{one.task} : {other.task}"
     differences = tuple(_differences(one.config, other.config))
-    for metric in one.config.get("metrics", []):
+    for metric in _metrics(one):
         beliefs = None
         if metric == BELIEF:
             tallies = first.beliefs.get(one.hash), second.beliefs.get(other.hash)
@@ -156,6 +187,22 @@ def _compare_tasks(
             )
 
 
+def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
+    """Returns what a reader of the comparison of two runs should know, a line each."""
+    told = [
+        f"{name}: {note}"
+        for name, run in (("first", first), ("second", second))
+        for note in run.notes
+    ]
+    seeds = first.info.salt, second.info.salt
+    if seeds[0] != seeds[1]:
+        told.append(
+            f"the seeds differ, {seeds[0]!r} and {seeds[1]!r}: the boards are the same,"
+            " the luck on them is not"
+        )
+    return told
+
+
 _Values: TypeAlias = tuple[tuple[list[float], list[float]], tuple[int, int]]
 """For both runs: a value for each common board, and how many samples those are."""
 
@@ -174,17 +221,16 @@ def _scores(
 ) -> _Values:
     if metric == ACCURACY:
         return _accuracies(first, first.counts[one.hash], second.counts[other.hash])
-    k = int(metric[5:])
-    of = pass_at_k if metric.startswith("pass@") else pass_hat_k
+    of = metric_of(metric)
     one_counts, other_counts = first.counts[one.hash], second.counts[other.hash]
     boards = [
         board
         for board, (n, _) in one_counts.items()
-        if n >= k and other_counts.get(board, (0, 0))[0] >= k
+        if n >= of.k and other_counts.get(board, (0, 0))[0] >= of.k
     ]
     both = one_counts, other_counts
     values, samples = (
-        [[of(*counts[board], k) for board in boards] for counts in both],
+        [[of.of_samples(*counts[board]) for board in boards] for counts in both],
         [sum(counts[board][0] for board in boards) for counts in both],
     )
     return (values[0], values[1]), (samples[0], samples[1])

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from spa_bench.metrics.interval import Estimate, clustered
-from spa_bench.metrics.success import normalised, pass_at_k, pass_hat_k
+from spa_bench.metrics.success import metric_of, normalised
 from spa_bench.probes.world import ProbeWorld
 from spa_bench.results.belief import Belief, BeliefTally, belief_tally
 from spa_bench.results.bounds import (
@@ -25,8 +25,9 @@ from spa_bench.results.efficiency import Efficiency, EfficiencyTally
 from spa_bench.results.probe import ACCURACY, ProbeResult, ProbeTally
 from spa_bench.results.schema import Number, ResultModel
 from spa_bench.runner.log import Price
-from spa_bench.runner.plan import Done, Plan
+from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
+from spa_bench.runner.run_log import Selection
 from spa_bench.task import Task
 
 RESULTS_SCHEMA: Final = "spa-bench/results/1"
@@ -179,27 +180,18 @@ def compute(
         task.hash: _Tally(belief_tally(task, plan.boards(task)), _probe_tally(plan, task))
         for task in plan.tasks
     }
-    planned = {
-        task.hash: (frozenset(board.id for board in plan.boards(task)), repeats)
-        for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
-    }
-    done, foreign, efficiency = Done(), 0, EfficiencyTally()
-    for episode in episodes:
-        boards, repeats = planned.get(episode.task_hash, (frozenset[str](), 0))
-        if episode.task_hash not in planned:
-            foreign += 1
-        elif episode.instance in boards and episode.repeat < repeats:
-            scored = done.add(episode)
-            efficiency.add(episode, scored=scored)
-            if episode.status == "infrastructure":
-                tallies[episode.task_hash].infrastructure += 1
-            elif scored:
-                tallies[episode.task_hash].add(episode)
+    selection, efficiency = Selection(plan), EfficiencyTally()
+    for episode, scored in selection.of(episodes):
+        efficiency.add(episode, scored=scored)
+        if episode.status == "infrastructure":
+            tallies[episode.task_hash].infrastructure += 1
+        elif scored:
+            tallies[episode.task_hash].add(episode)
     return Results(
         model=model,
         salt=plan.salt,
         partial=plan.partial,
-        foreign_lines=foreign,
+        foreign_lines=selection.foreign,
         tasks=[
             _task_result(plan, task, repeats, tallies[task.hash], price)
             for task, repeats in zip(plan.tasks, plan.repeats, strict=True)
@@ -286,12 +278,11 @@ def _accuracy(tally: ProbeTally) -> Score:
 
 
 def _score(metric: str, tally: _Tally, bounds: list[BoardBounds]) -> Score:
-    k = int(metric[5:])
-    estimator = pass_at_k if metric.startswith("pass@") else pass_hat_k
+    of = metric_of(metric)
     values = [
-        estimator(board.episodes, board.successes, k)
+        of.of_samples(board.episodes, board.successes)
         for board in tally.boards.values()
-        if board.episodes >= k
+        if board.episodes >= of.k
     ]
     samples = sum(board.episodes for board in tally.boards.values())
     estimate: Estimate = clustered(values, samples)

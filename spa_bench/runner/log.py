@@ -88,6 +88,27 @@ class BadLine:
     reason: str
 
 
+@dataclass
+class BadLines:
+    """Counts the lines of a log that are no episodes."""
+
+    count: int = 0
+    first: BadLine | None = None
+
+    def __call__(self, line: BadLine) -> None:
+        self.first = self.first or line
+        self.count += 1
+
+    def told(self, log: Path | str) -> str | None:
+        """Returns one line about them, for people; None if there are none."""
+        if self.first is None:
+            return None
+        return (
+            f"{log}: skipped {self.count} line(s) that are no episodes;"
+            f" the first is line {self.first.number}: {self.first.reason}"
+        )
+
+
 class RunFolder:
     """The files of one run."""
 

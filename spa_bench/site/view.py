@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from markupsafe import Markup
 
 import spa_bench
 from spa_bench.results.results import Results, compute
-from spa_bench.runner.log import BadLine, RunFolder, RunInfo
-from spa_bench.runner.plan import Plan
+from spa_bench.runner.log import RunFolder
 from spa_bench.runner.record import Episode
+from spa_bench.runner.run_log import RunLog
 from spa_bench.site.episodes import Group, shown
 from spa_bench.site.pages import alone, joined, render, static
 from spa_bench.site.world_model import world_model
@@ -28,42 +29,34 @@ def run_page(path: Path, most: int | None = None) -> str:
     Raises:
         InputError: if the folder holds no run.
     """
-    folder = RunFolder(path)
-    info = folder.read_info()
-    bad: list[BadLine] = []
-    episodes = list(folder.episodes(bad.append))
-    notes: list[str] = []
-    plan = Plan.of(
-        info,
-        lambda _, reason: notes.append(
-            f"{reason}; its episodes are shown as logged and it has no results here."
-        ),
-    )
-    results = _results(info, plan, episodes)
-    tasks = {task.hash: task for task in plan.tasks}
+    log = RunLog(RunFolder(path))
+    episodes = [episode for episode, _ in log.episodes()]
+    results = _results(log, episodes)
+    tasks = {task.hash: task for task in log.plan.tasks}
     view = shown(
         [
             Group(
                 logged.task,
                 tasks.get(logged.hash),
-                info.salt,
+                log.info.salt,
                 [e for e in episodes if e.task_hash == logged.hash],
             )
-            for logged in info.tasks
+            for logged in log.info.tasks
         ],
         most,
     )
-    if bad:
-        notes.append(
-            f"{len(bad)} lines of the log are no episodes and were skipped;"
-            f" the first is line {bad[0].number}: {bad[0].reason}"
-        )
+    notes = [
+        f"{reason}; its episodes are shown as logged and it has no results here."
+        for _, reason in log.lost
+    ]
+    if (bad := log.bad.told("episodes.jsonl")) is not None:
+        notes.append(bad)
     script, style = joined(*_SCRIPTS), static("style.css")
     return render(
         "view.html",
         policy=alone(script, style),
         script=Markup(script),
-        info=info,
+        info=log.info,
         **world_model(results.tasks),
         episodes=sum(task.episodes for task in results.tasks) or len(episodes),
         owed=results.owed,
@@ -75,8 +68,8 @@ def run_page(path: Path, most: int | None = None) -> str:
     )
 
 
-def _results(info: RunInfo, plan: Plan, episodes: list[Episode]) -> Results:
+def _results(log: RunLog, episodes: Iterable[Episode]) -> Results:
     """Computes the results anew: those in the folder may be older than the log."""
-    found = compute(plan, info.model.name, episodes, info.price)
+    found = compute(log.plan, log.info.model.name, episodes, log.info.price)
     # as the file would hold them: null where there is nothing to say
     return Results.model_validate_json(found.model_dump_json(by_alias=True))

@@ -173,6 +173,31 @@ def test_a_broken_run_is_exported_as_far_as_it_goes(tmp_path: Path) -> None:
         export(run, tmp_path / "out")
 
 
+def test_a_run_continued_with_fewer_repeats_has_as_many_samples_as_its_results(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    evaluate("baseline/random", "frozenlake", limit=4, repeats=3, output=run)
+    evaluate("baseline/random", "frozenlake", limit=2, repeats=2, output=run, resume=True)
+    first, samples = export(run, tmp_path / "out")
+    numbers = json.loads(first.read_text())["results"]["frozenlake"]
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert len(lines) == numbers["sample_len"] == 4
+    assert sum(line["pass@1"] for line in lines) / 4 == numbers["pass@1,none"]
+
+
+def test_results_that_are_not_of_the_log_are_told(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    evaluate("baseline/random", "frozenlake", limit=2, repeats=2, output=run)
+    log = run / "episodes.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:3]) + b"{torn")
+    notes: list[str] = []
+    with pytest.raises(InputError, match=r"it has 3 episodes that count, they have 4; .*--resume"):
+        export(run, tmp_path / "out", notes.append)
+    assert "skipped 1 line(s)" in notes[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         export(tmp_path, tmp_path / "out")

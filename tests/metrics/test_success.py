@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spa_bench.errors import InputError
 from spa_bench.metrics.success import (
+    metric_of,
     normalised,
     pass_at_k,
     pass_at_k_of,
@@ -144,3 +146,23 @@ def test_an_unknown_number_makes_an_unknown_score(position: int) -> None:
     numbers = [0.5, 0.0, 1.0]
     numbers[position] = math.nan
     assert math.isnan(normalised(*numbers))
+
+
+def test_a_metric_is_read_from_its_name() -> None:
+    any_of, all_of = metric_of("pass@3"), metric_of("pass^2")
+    assert (any_of.k, any_of.of_samples(5, 2), any_of.of_policy(0.5)) == (
+        3,
+        pass_at_k(5, 2, 3),
+        pass_at_k_of(0.5, 3),
+    )
+    assert (all_of.k, all_of.of_samples(5, 3), all_of.of_policy(0.5)) == (
+        2,
+        pass_hat_k(5, 3, 2),
+        pass_hat_k_of(0.5, 2),
+    )
+
+
+@pytest.mark.parametrize("name", ["pass@x", "pass@", "pass@0", "pass@-1", "pass", "passes@1", ""])
+def test_what_is_no_metric_is_said(name: str) -> None:
+    with pytest.raises(InputError, match="no such metric"):
+        metric_of(name)

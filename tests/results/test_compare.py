@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spa_bench.errors import InputError
 from spa_bench.evaluation import evaluate
-from spa_bench.results.compare import LoggedRun, compare, format_comparisons
+from spa_bench.results.compare import LoggedRun, compare, format_comparisons, notes
 
 
 @pytest.fixture
@@ -103,3 +105,70 @@ def test_probes_are_compared_board_by_board(tmp_path: Path) -> None:
     first, second = (LoggedRun.read(tmp_path / name) for name in ("random", "oracle"))
     (found,) = compare(first, second)
     assert (found.metric, found.second_score.value, found.result.boards) == ("accuracy", 1, 4)
+
+
+# -- what a log holds beyond the plan, or lacks ----------------------------------------------------
+
+
+def lake(folder: Path, tasks: str = "frozenlake", **options: Any) -> LoggedRun:
+    asked = {"limit": 8, "repeats": 8, "output": folder, **options}
+    evaluate("baseline/random", tasks, **asked)
+    return LoggedRun.read(folder)
+
+
+def test_a_run_continued_with_fewer_boards_and_repeats_has_the_score_of_its_table(
+    tmp_path: Path,
+) -> None:
+    whole = lake(tmp_path / "whole")
+    lake(tmp_path / "run")
+    options: dict[str, Any] = {"limit": 4, "repeats": 2, "resume": True}
+    table = evaluate("baseline/random", "frozenlake", output=tmp_path / "run", **options)
+    (found,) = compare(LoggedRun.read(tmp_path / "run"), whole)
+    assert found.result.boards == 4
+    assert found.first_score.value == table.tasks[0].metrics["pass@1"].value
+    assert found.first_score.value != found.second_score.value
+
+
+def test_a_board_that_the_task_does_not_have_is_not_compared(tmp_path: Path) -> None:
+    lake(tmp_path, "frozenlake_wm", limit=2, repeats=1)
+    log = tmp_path / "episodes.jsonl"
+    first, second = log.read_text().splitlines(keepends=True)
+    instance = json.loads(second)["instance"]
+    other = instance.rpartition("/")[0] + "/99999"
+    log.write_text(first + second.replace(instance, other))
+    run = LoggedRun.read(tmp_path)
+    assert [len(counts) for counts in run.counts.values()] == [1]
+    assert "1 of 2 episodes are owed" in run.notes[0]
+
+
+@pytest.mark.parametrize("metrics", [["pass@x"], ["pass@1", 7], "pass", ["pass@0"]])
+def test_a_metric_that_there_is_not_is_said_and_where(tmp_path: Path, metrics: Any) -> None:
+    lake(tmp_path, limit=1, repeats=1)
+    path = tmp_path / "run.json"
+    info = json.loads(path.read_text())
+    info["tasks"][0]["config"]["metrics"] = metrics
+    path.write_text(json.dumps(info))
+    with pytest.raises(InputError, match=r"run\.json: task 'frozenlake': no such metric: "):
+        LoggedRun.read(tmp_path)
+
+
+def test_what_is_owed_what_cannot_be_read_and_other_luck_are_told(tmp_path: Path) -> None:
+    first = lake(tmp_path / "first", limit=2, repeats=4)
+    assert notes(first, first) == []
+    lake(tmp_path / "second", limit=2, repeats=4, salt="7")
+    log = tmp_path / "second" / "episodes.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:7]) + b"{torn")
+    second = LoggedRun.read(tmp_path / "second")
+    bad, owed, luck = notes(first, second)
+    assert bad.startswith("second: ")
+    assert "skipped 1 line(s) that are no episodes; the first is line 8" in bad
+    assert "1 of 8 episodes are owed" in owed
+    assert luck.startswith("the seeds differ, '0' and '7'")
+
+
+def test_a_run_whose_world_is_unknown_says_so(tmp_path: Path) -> None:
+    lake(tmp_path, limit=1, repeats=2)
+    info = tmp_path / "run.json"
+    info.write_text(info.read_text().replace('"name": "frozenlake"', '"name": "frozenlace"'))
+    (note,) = LoggedRun.read(tmp_path).notes
+    assert "cannot be made again here" in note

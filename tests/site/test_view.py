@@ -114,7 +114,15 @@ def test_lines_that_are_no_episodes_are_told(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     with (tmp_path / "run" / "episodes.jsonl").open("a") as log:
         log.write('{"schema": "<b>"}\n')
-    assert "1 lines of the log are no episodes" in run_page(tmp_path / "run")
+    assert "skipped 1 line(s) that are no episodes" in run_page(tmp_path / "run")
+
+
+def test_a_run_continued_with_fewer_repeats_shows_what_is_scored(tmp_path: Path) -> None:
+    spa_bench.evaluate("baseline/random", "frozenlake", limit=3, repeats=3, output=tmp_path)
+    spa_bench.evaluate(
+        "baseline/random", "frozenlake", limit=2, repeats=1, output=tmp_path, resume=True
+    )
+    assert len(index_of(run_page(tmp_path))["episodes"]) == 2
 
 
 def test_a_shard_owes_nothing_of_the_others_and_has_its_own_bounds(tmp_path: Path) -> None:
