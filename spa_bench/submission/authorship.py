@@ -3,7 +3,8 @@
 A sample of the recorded replies is scored token by token under the weights, and so is a fresh reply
 to each of the same prompts, sampled as the task samples. Had the weights written the record, the
 two would differ by chance alone. Text by somebody else, or of a solver, is less likely; text that
-was drawn colder than claimed is more likely.
+was drawn colder than claimed is more likely. Where the model ranked given replies, the recorded
+log-probabilities are set beside those that the weights give to the same replies.
 
 The sample is drawn by a nonce that is chosen only now; `sample` says how.
 """
@@ -24,7 +25,7 @@ from spa_bench.models.model import Model, Request, Scorer
 from spa_bench.runner.plan import Plan
 from spa_bench.submission.folder import SubmissionFolder
 from spa_bench.submission.sample import Recorded, sample
-from spa_bench.submission.schema import Authorship, Flag, Verification
+from spa_bench.submission.schema import Authorship, Flag, RankedItems, Verification
 from spa_bench.submission.verify import Report
 from spa_bench.submission.weights import hash_weights
 
@@ -78,18 +79,28 @@ def plausible(found: Authorship) -> bool:
 
     That is so if the 95% interval reaches into the tolerance, and is narrow enough to have told a
     difference that matters. One in twenty honest records misses it by chance; more replies tell.
+    Log-probabilities of ranked replies may be off by the tolerance, and in no item by a difference
+    that matters.
     """
-    half = (found.high - found.low) / 2
+    half, ranked = (found.high - found.low) / 2, found.ranked
+    if ranked is not None and (ranked.difference > TOLERANCE or ranked.largest > RESOLUTION):
+        return False
     return half <= RESOLUTION and found.low <= TOLERANCE and found.high >= -TOLERANCE
 
 
 def says(found: Authorship) -> str:
     """Returns the finding in words."""
-    more = "less" if found.difference < 0 else "more"
-    return (
+    more, ranked = "less" if found.difference < 0 else "more", found.ranked
+    written = (
         f"over {found.replies} replies, a recorded token is {abs(found.difference):.2f} nats {more}"
         f" likely under the given weights than one of their own"
         f" (95%: {found.low:+.2f} to {found.high:+.2f})"
+    )
+    if ranked is None:
+        return written
+    return (
+        f"{written}; over {ranked.items} ranked items, log-probabilities are off by"
+        f" {ranked.difference:.2f} nats a token, by {ranked.largest:.2f} in the worst"
     )
 
 
@@ -119,8 +130,13 @@ async def authorship(
     if not isinstance(model, Scorer):
         raise InputError(f"{model.name} cannot score a given text; load the weights with hf/")
     replies = sample(folder, plan, prefills, count, nonce)
-    if len(replies) < _FEWEST:
-        raise InputError(f"{folder.path}: {len(replies)} replies to score are too few")
+    written = [reply for reply in replies if not reply.choices]
+    ranked = [reply for reply in replies if reply.choices]
+    if len(written) < _FEWEST:
+        raise InputError(
+            f"{folder.path}: {len(written)} written replies to score are too few; more --replies"
+            " may help"
+        )
     gate = asyncio.Semaphore(max(1, model.concurrency))
 
     async def pair(reply: Recorded) -> tuple[_Scored, _Scored]:
@@ -129,12 +145,17 @@ async def authorship(
             fresh = (await model.generate(request)).text
             return await _scored(model, reply, reply.text), await _scored(model, reply, fresh)
 
+    async def off(reply: Recorded) -> float:
+        async with gate:
+            return await _off(model, reply)
+
     try:
         await model.start()
-        pairs = await asyncio.gather(*map(pair, replies))
+        pairs = await asyncio.gather(*map(pair, written))
+        offs = await asyncio.gather(*map(off, ranked))
     finally:
         await model.close()
-    return _compared(pairs, weights, nonce)
+    return _compared(pairs, weights, nonce, _ranking(offs))
 
 
 class _Scored(NamedTuple):
@@ -149,7 +170,24 @@ async def _scored(scorer: Scorer, reply: Recorded, text: str) -> _Scored:
     return _Scored(math.fsum(token.logprob for token in tokens), len(tokens))
 
 
-def _compared(pairs: Sequence[tuple[_Scored, _Scored]], weights: str, nonce: str) -> Authorship:
+async def _off(scorer: Scorer, reply: Recorded) -> float:
+    """Returns how far the recorded log-probabilities of choices are off, in nats a token."""
+    own = await asyncio.gather(*(_scored(scorer, reply, text) for text, _ in reply.choices))
+    recorded = (logprob for _, logprob in reply.choices)
+    apart = math.fsum(abs(a.logprob - b) for a, b in zip(own, recorded, strict=True))
+    return apart / max(1, sum(text.tokens for text in own))
+
+
+def _ranking(offs: Sequence[float]) -> RankedItems | None:
+    if not offs:
+        return None
+    mean = math.fsum(offs) / len(offs)
+    return RankedItems(items=len(offs), difference=round(mean, 6), largest=round(max(offs), 6))
+
+
+def _compared(
+    pairs: Sequence[tuple[_Scored, _Scored]], weights: str, nonce: str, ranked: RankedItems | None
+) -> Authorship:
     """Compares the means over all tokens, paired by prompt.
 
     Each is a ratio of sums over replies, and the standard error that of its linearisation (Cochran
@@ -171,6 +209,7 @@ def _compared(pairs: Sequence[tuple[_Scored, _Scored]], weights: str, nonce: str
         difference=round(difference, 6),
         low=round(difference - half, 6),
         high=round(difference + half, 6),
+        ranked=ranked,
         nonce=nonce,
     )
 

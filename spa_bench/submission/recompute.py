@@ -22,6 +22,9 @@ _STOP_REASONS = get_args(StopReason)
 _ROUNDING = 2e-6
 """Log-probabilities of choices are rounded to six digits in the log."""
 
+_LEAST = -1e6
+"""No model finds a reply less likely."""
+
 
 def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode, list[str]]:
     """Plays an episode again with the replies of the log.
@@ -80,6 +83,8 @@ def _unfit(turn: Turn, choices: tuple[str, ...]) -> Iterator[str]:
         yield "reply is none of the choices"
     elif logprobs[choices.index(turn.reply)] < max(logprobs) - _ROUNDING:
         yield "reply is not the choice with the highest of choice_logprobs"
+    elif not _LEAST <= min(logprobs) <= max(logprobs) <= _ROUNDING:
+        yield "choice_logprobs are not logarithms of probabilities"
 
 
 def _step(name: str, said: Any, is_so: Any) -> str:

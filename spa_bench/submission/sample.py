@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spa_bench.canonical import sha256_hex
+from spa_bench.errors import InputError
 from spa_bench.models.model import Message, Sampling
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Turn
@@ -21,13 +22,19 @@ from spa_bench.submission.order import Order
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recorded reply, less the prefill, and what it answers."""
+    """A recorded reply, less the prefill, and what it answers.
+
+    Attributes:
+        choices: where the model ranked given replies and wrote none: each of them, less the
+            prefill, with its recorded log-probability.
+    """
 
     messages: tuple[Message, ...]
     prefill: str
     text: str
     sampling: Sampling
     seed: int
+    choices: tuple[tuple[str, float], ...] = ()
 
 
 def sample(
@@ -39,6 +46,9 @@ def sample(
         folder: of a submission that has been replayed.
         prefills: whether the backend of the run could begin the assistant's messages.
         nonce: decides which.
+
+    Raises:
+        InputError: for a ranked reply without log-probabilities: nothing of it can be scored.
     """
     return list(_chosen(folder, Order(plan), prefills, drawn(plan, count, nonce)))
 
@@ -82,14 +92,14 @@ def _recorded(
     config = spec.task.config
     prefill = spec.task.format.prefill if prefills else ""
     rollout = Rollout(spec, prefill)
-    messages: tuple[Message, ...] = ()
-    for turn in turns:
-        messages = rollout.ask()
+    messages, choices = rollout.ask(), rollout.choices()
+    for turn in turns[:-1]:
         rollout.answer(Answer.of(turn))
+        messages, choices = rollout.ask(), rollout.choices()
     last = turns[-1]
-    if last.choice_logprobs is not None or not last.reply.removeprefix(prefill):
+    if not last.reply.removeprefix(prefill):
         return None
-    begun = prefill if last.reply.startswith(prefill) else ""
+    begun = prefill if choices or last.reply.startswith(prefill) else ""
     sampling = config.sampling
     return Recorded(
         messages=messages,
@@ -97,4 +107,15 @@ def _recorded(
         text=last.reply.removeprefix(begun),
         sampling=Sampling(sampling.temperature, sampling.top_p, config.limits.new_tokens),
         seed=seed >> 1,
+        choices=_ranked(spec, begun, choices, last.choice_logprobs) if choices else (),
     )
+
+
+def _ranked(
+    spec: EpisodeSpec, prefill: str, choices: Sequence[str], logprobs: Sequence[float] | None
+) -> tuple[tuple[str, float], ...]:
+    if logprobs is None:
+        where = f"{spec.task.name} {spec.instance.id}"
+        raise InputError(f"{where}: ranked, and without log-probabilities: nothing can be scored")
+    endings = (choice.removeprefix(prefill) for choice in choices)
+    return tuple(zip(endings, logprobs, strict=True))

@@ -146,6 +146,19 @@ class Flag(_Strict):
     says: str
 
 
+class RankedItems(_Strict):
+    """How far recorded log-probabilities of given replies are from those under some weights.
+
+    Attributes:
+        items: how many were scored, with all of their replies.
+        difference, largest: mean over the items and the worst of them, absolute, in nats a token.
+    """
+
+    items: int
+    difference: float
+    largest: float
+
+
 class Authorship(_Strict):
     """How likely the recorded replies are under some weights, beside what these write themselves.
 
@@ -153,9 +166,11 @@ class Authorship(_Strict):
 
     Attributes:
         weights: SHA-256 over the names and contents of the weight files.
-        replies: how many prompts: of each the recorded and a fresh reply were scored.
+        replies: how many prompts of written replies: of each the recorded one and a fresh one were
+            scored.
         recorded, own: their means.
         difference, low, high: the first less the second, with its 95% interval.
+        ranked: of replies that were ranked and not written; null where there are none.
         nonce: drew the replies; null in older files, where the submission's hash did.
     """
 
@@ -166,6 +181,7 @@ class Authorship(_Strict):
     difference: float
     low: float
     high: float
+    ranked: RankedItems | None = None
     nonce: Nonce | None = None
 
 

@@ -89,6 +89,18 @@ def test_a_choice_that_was_not_the_likeliest_is_told(ranked: tuple[EpisodeSpec, 
     assert difference == "turn 1: reply is not the choice with the highest of choice_logprobs"
 
 
+@pytest.mark.parametrize("shift", [1e9, -1e300])
+def test_what_is_no_logarithm_of_a_probability_is_told(
+    ranked: tuple[EpisodeSpec, Episode], shift: float
+) -> None:
+    spec, episode = ranked
+    (turn,) = episode.turns
+    assert turn.choice_logprobs is not None
+    lied = replace(turn, choice_logprobs=tuple(p + shift for p in turn.choice_logprobs))
+    _, (difference,) = recompute(spec, replace(episode, turns=(lied,)), "")
+    assert difference == "turn 1: choice_logprobs are not logarithms of probabilities"
+
+
 def test_log_probabilities_of_other_choices_are_told(ranked: tuple[EpisodeSpec, Episode]) -> None:
     spec, episode = ranked
     lied = replace(episode.turns[0], choice_logprobs=(-1.0,))
