@@ -3,7 +3,7 @@
     hf_settings   what the user asked            hf_template   conversation <-> token ids
     hf_files      where the files are            hf_batcher    many coroutines, one thread
     hf_load       config, tokenizer, weights     hf_engine     prompts and next tokens, batched
-                                                 hf_attention  of one token, on a CPU
+    hf_texts      texts in a thread of their own hf_attention  of one token, on a CPU
                                                  hf_cache      keys and values of a batch
                                                  hf_parked     those of earlier turns
                                                  hf_sampling   draws
@@ -19,24 +19,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from spa_bench.checkpoint import read_boards
-from spa_bench.errors import InputError, ModelError, ModelGoneError
+from spa_bench.errors import InputError, ModelError
 from spa_bench.models import hf_load
 from spa_bench.models.hf_batcher import Batcher, Job
 from spa_bench.models.hf_files import find
 from spa_bench.models.hf_settings import Settings
 from spa_bench.models.hf_template import Template, end_ids
+from spa_bench.models.hf_texts import LocalModel
 from spa_bench.models.model import (
     Capabilities,
-    Message,
     ModelOptions,
     Reply,
     Request,
-    ScoredToken,
     Usage,
 )
 from spa_bench.models.stop_strings import cut
@@ -113,7 +111,7 @@ def of_live(
     )
 
 
-class HFModel:
+class HFModel(LocalModel):
     """A local model. Replies to concurrent requests are written together, each at its own pace.
 
     Args:
@@ -142,26 +140,24 @@ class HFModel:
     ) -> None:
         if batch_size < 1:
             raise InputError(f"--batch-size {batch_size}: at least 1")
+        super().__init__(template)
         self.name = name
         self.trained_boards = trained_boards or {}
         self.capabilities = Capabilities(
             prefill=True, seed=True, logprobs=True, tokens=True, append_only=template.append_only
         )
         self.concurrency = concurrency or batch_size + max(1, batch_size // 4)
-        self._template = template
         self._make_model = make_model
         self._identity = dict(identity)
         self._context = context
         self._batch_size = batch_size
         self._batcher: Batcher | None = None
-        # One thread: transformers' tokenizers must not be used by two at a time, and a long
-        # prompt must not stop the event loop.
-        self._text = ThreadPoolExecutor(1, thread_name_prefix="spa-bench-text")
 
     def identity(self) -> Mapping[str, Any]:
         return dict(self._identity)
 
     async def start(self) -> None:
+        self._start_text()
         if self._batcher is None:
             engine = await asyncio.to_thread(self._make_engine)
             self._batcher = Batcher(engine)
@@ -169,7 +165,7 @@ class HFModel:
     async def generate(self, request: Request) -> Reply:
         sampling = request.sampling
         prompt = await self._in_text_thread(
-            self._template.encode, request.messages, request.prefill, request.token_prefix
+            lambda: self._template.encode(request.messages, request.prefill, request.token_prefix)
         )
         stops = (*sampling.stop, *self._template.stops)
         job = Job(
@@ -183,7 +179,7 @@ class HFModel:
         )
         if job.new_tokens > 0:
             await self._running().submit(job)
-        text = await self._in_text_thread(self._template.text, prompt, job.completion)
+        text = await self._in_text_thread(lambda: self._template.text(prompt, job.completion))
         return Reply(
             text=cut(text, stops),
             stop_reason=job.stop_reason or "length",
@@ -222,21 +218,11 @@ class HFModel:
         job = Job(prompt=tuple(prompt_ids), given=tuple(completion_ids))
         return tuple((await self._running().submit(job)).logprobs)
 
-    async def score_text(
-        self, messages: Sequence[Message], prefill: str, text: str
-    ) -> tuple[ScoredToken, ...]:
-        prompt, ids = await self._in_text_thread(
-            self._template.continuation, messages, prefill, text
-        )
-        logprobs = await self.score(prompt, ids)
-        pieces = await self._in_text_thread(lambda: [self._template.piece(i) for i in ids])
-        return tuple(map(ScoredToken, pieces, logprobs))
-
     async def close(self) -> None:
         if self._batcher is not None:
             await self._batcher.close()
             self._batcher = None
-        self._text.shutdown(wait=False)
+        self._end_text()
 
     def _make_engine(self) -> Any:
         from spa_bench.models.hf_engine import HFEngine
@@ -252,11 +238,8 @@ class HFModel:
 
     def _running(self) -> Batcher:
         if self._batcher is None:
-            raise ModelGoneError(f"{self.name} is not running: `start` it first")
+            raise self._not_running()
         return self._batcher
-
-    async def _in_text_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
 
 
 def _parked_bytes(device: Any) -> int:

@@ -63,7 +63,7 @@ class LMEvalModel:
         self.capabilities = Capabilities(prefill=options.args.get("prefill", "true") == "true")
         self._options = options
         self._lm: Any = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spa-bench-lm-eval")
+        self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[_Waiting] = []
         self._answering: asyncio.Task[None] | None = None
 
@@ -85,6 +85,7 @@ class LMEvalModel:
         return own | {key: value for key, value in said.items() if value is not None}
 
     async def start(self) -> None:
+        self._thread = self._thread or ThreadPoolExecutor(1, "spa-bench-lm-eval")
         self._lm = await asyncio.get_running_loop().run_in_executor(self._thread, self._make)
 
     def _make(self) -> Any:
@@ -119,7 +120,11 @@ class LMEvalModel:
     async def close(self) -> None:
         if self._answering is not None:
             self._answering.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+            self._answering = None
+        self._waiting = []
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False, cancel_futures=True)
 
     async def _answer(self) -> None:
         """Answers what waits, in lists of equal sampling, until nothing waits."""

@@ -2,6 +2,7 @@
 
     vllm_settings   what the user asked        vllm_start   the engine's processes, its errors
     hf_files        where the files are        hf_template  conversation <-> token ids
+    hf_texts        texts in a thread of their own
 
 vLLM batches, and keeps the keys and values of past turns; here a request becomes token ids and
 sampling parameters, and its tokens become a reply. Tokens are rendered and continued exactly as
@@ -13,23 +14,22 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from spa_bench.checkpoint import read_boards
-from spa_bench.errors import ModelError, ModelGoneError
+from spa_bench.errors import ModelError
 from spa_bench.models import hf_load, vllm_start
 from spa_bench.models.hf_files import Source, find
 from spa_bench.models.hf_template import Template
+from spa_bench.models.hf_texts import LocalModel
 from spa_bench.models.model import (
     Capabilities,
-    Message,
     ModelOptions,
     Reply,
     Request,
-    ScoredToken,
     Usage,
 )
 from spa_bench.models.stop_strings import cut
@@ -52,7 +52,7 @@ def load(options: ModelOptions) -> VLLMModel:
     return VLLMModel(options, settings, source, adapter)
 
 
-class VLLMModel:
+class VLLMModel(LocalModel):
     """A model in vLLM's engine. Every request joins the engine's batch as soon as it is made.
 
     Args:
@@ -65,11 +65,11 @@ class VLLMModel:
     def __init__(
         self, options: ModelOptions, settings: Settings, source: Source, adapter: Source | None
     ) -> None:
+        tokenizer = hf_load.load_tokenizer(source)
+        super().__init__(Template(tokenizer, settings.chat_template, settings.add_bos))
         self.name = options.label
         folder = Path(source.place)
         self.trained_boards = read_boards(folder) if folder.is_dir() else {}
-        tokenizer = hf_load.load_tokenizer(source)
-        self._template = Template(tokenizer, settings.chat_template, settings.add_bos)
         self.capabilities = Capabilities(
             prefill=True,
             seed=True,
@@ -82,11 +82,7 @@ class VLLMModel:
         )
         self._settings, self._source, self._adapter = settings, source, adapter
         self._engine: Engine | None = None
-        # vLLM imports and starts here, so that `close` can wait for a start that was cut short.
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="spa-bench-vllm")
-        # One thread: transformers' tokenizers must not be used by two at a time, and a long
-        # prompt must not stop the event loop.
-        self._text = ThreadPoolExecutor(1, thread_name_prefix="spa-bench-text")
+        self._starter: ThreadPoolExecutor | None = None
 
     def identity(self) -> Mapping[str, Any]:
         dtype = self._settings.dtype if self._engine is None else self._engine.dtype
@@ -102,13 +98,16 @@ class VLLMModel:
         return found
 
     async def start(self) -> None:
+        self._start_text()
         if self._engine is None:
+            # vLLM imports and starts here, so that `close` can wait for a start that was cut short
+            self._starter = self._starter or ThreadPoolExecutor(1, "spa-bench-vllm")
             await asyncio.get_running_loop().run_in_executor(self._starter, self._start)
 
     async def generate(self, request: Request) -> Reply:
         engine, sampling = self._running(), request.sampling
         prompt = await self._in_text_thread(
-            self._template.encode, request.messages, request.prefill, request.token_prefix
+            lambda: self._template.encode(request.messages, request.prefill, request.token_prefix)
         )
         stops = tuple(stop for stop in (*sampling.stop, *self._template.stops) if stop)
         new_tokens = min(sampling.new_tokens, engine.context - len(prompt))
@@ -130,7 +129,7 @@ class VLLMModel:
         ids, logprobs = tuple(completion.token_ids), tuple(completion.logprobs.logprobs)
         if not all(map(math.isfinite, logprobs)):
             raise ModelError("the model's logits are not numbers; try --dtype float32")
-        text = await self._in_text_thread(self._template.text, prompt, ids)
+        text = await self._in_text_thread(lambda: self._template.text(prompt, ids))
         return Reply(
             text=cut(text, stops),
             stop_reason=completion.finish_reason,
@@ -172,22 +171,14 @@ class VLLMModel:
             raise ModelError("vLLM scored other tokens than it was given")
         return tuple(scored.logprobs[-count:])
 
-    async def score_text(
-        self, messages: Sequence[Message], prefill: str, text: str
-    ) -> tuple[ScoredToken, ...]:
-        prompt, ids = await self._in_text_thread(
-            self._template.continuation, messages, prefill, text
-        )
-        logprobs = await self.score(prompt, ids)
-        pieces = await self._in_text_thread(lambda: [self._template.piece(i) for i in ids])
-        return tuple(map(ScoredToken, pieces, logprobs))
-
     async def close(self) -> None:
-        await asyncio.to_thread(self._starter.shutdown)
+        starter, self._starter = self._starter, None
+        if starter is not None:
+            await asyncio.to_thread(starter.shutdown)
         engine, self._engine = self._engine, None
         if engine is not None:
             await asyncio.to_thread(engine.stop)
-        self._text.shutdown(wait=False)
+        self._end_text()
 
     def _start(self) -> None:
         arguments = self._settings.engine_arguments()
@@ -195,16 +186,13 @@ class VLLMModel:
 
     def _running(self) -> Engine:
         if self._engine is None:
-            raise ModelGoneError(f"{self.name} is not running: `start` it first")
+            raise self._not_running()
         return self._engine
 
     @staticmethod
     def _copy_for(episode: str, copies: int) -> int | None:
         """Returns the copy of the model that has the earlier turns of an episode in its cache."""
         return zlib.crc32(episode.encode()) % copies if episode and copies > 1 else None
-
-    async def _in_text_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._text, function, *arguments)
 
 
 def _wanted(batch_size: int) -> int:

@@ -10,6 +10,7 @@ import torch
 from hf_tiny import CHATML, END, forced_logprobs, model, save, tokenizer
 from worlds import LINE, drawn
 
+import spa_bench
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.models import hf
 from spa_bench.models.hf import HFModel
@@ -232,6 +233,17 @@ def test_closing_twice_is_fine() -> None:
         await one.close()
 
     used(live(), twice)
+
+
+def test_one_model_is_evaluated_twice_alike(tmp_path: Path) -> None:
+    nano = Path(__file__).parents[2] / "checkpoints" / "nano-base-frozenlake"
+    one = hf.load(ModelOptions(model=str(nano), label="nano", device="cpu"))
+    found = [
+        spa_bench.evaluate(one, "frozenlake", limit=1, repeats=1, output=tmp_path / str(i)).tasks[0]
+        for i in range(2)
+    ]
+    assert [(task.episodes, task.infrastructure) for task in found] == [(1, 0), (1, 0)]
+    assert found[0].metrics["pass@1"] == found[1].metrics["pass@1"]
 
 
 def test_a_live_model_answers_with_its_present_weights() -> None:

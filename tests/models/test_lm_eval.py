@@ -149,3 +149,16 @@ def test_a_class_without_chats_is_shown_the_plain_layout(
         assert settings["until"] == ["STOP", "\n### User:", "\n### System:"]
 
     asyncio.run(scenario())
+
+
+def test_a_model_is_used_again_after_it_was_closed(registered: str) -> None:
+    model = load(ModelOptions(registered, "lm_eval/hf"))
+
+    async def ask() -> str:
+        await model.start()
+        try:
+            return (await model.generate(_request())).text
+        finally:
+            await model.close()
+
+    assert [asyncio.run(ask()) for _ in range(2)] == ["<0>", "<0>"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
@@ -19,7 +21,7 @@ from huggingface_hub import constants
 from spa_bench.errors import InputError
 from spa_bench.models import vllm, vllm_output, vllm_start
 from spa_bench.models.hf_files import Source
-from spa_bench.models.model import ModelOptions
+from spa_bench.models.model import Message, ModelOptions, Reply, Request, Sampling
 from spa_bench.models.vllm_settings import Settings
 
 
@@ -243,3 +245,22 @@ def test_a_model_of_the_hub_is_read_from_the_copy_here(
     assert vllm_start.local_folder(Source("some/model", pinned, {})) == str(folder)
     with pytest.raises(InputError, match="not to be had"):
         vllm_start.local_folder(Source("some/other", pinned, {}))
+
+
+def test_a_model_is_used_again_after_it_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    nano = Path(__file__).parents[2] / "checkpoints" / "nano-base-sokoban"
+    engine = mock.Mock(context=1)
+    monkeypatch.setattr(vllm_start, "start", lambda *_: engine)
+    source = Source(str(nano), {}, {})
+    one = vllm.VLLMModel(ModelOptions(str(nano), "nano"), settings(), source, None)
+
+    async def ask() -> Reply:
+        await one.start()
+        try:
+            sampling = Sampling(1.0, 1.0, 5)
+            return await one.generate(Request((Message("user", "too long"),), "", sampling, 0))
+        finally:
+            await one.close()
+
+    assert [asyncio.run(ask()).stop_reason for _ in range(2)] == ["length"] * 2
+    assert engine.stop.call_count == 2
