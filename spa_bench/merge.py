@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.run import check_folder, write_results
-from spa_bench.runner.log import BadLines, EpisodeWriter, RunFolder, RunInfo
+from spa_bench.runner.log import BadLines, RunFolder, RunInfo, UnwrittenError
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode, to_line
 from spa_bench.runner.resume import Difference, differences, shortened
@@ -42,42 +44,84 @@ def merge(
 ) -> Results:
     """Writes the run that all `runs` are parts of, and returns its results.
 
-    `output` appears when it is complete, or not at all.
+    Where `output` holds that run already, from an earlier merge, what it lacks is appended to its
+    log. A new folder appears when it is complete, or not at all.
 
     Args:
         runs: folders; the shards of one run, or runs of one and the same plan. Their order does
             not matter.
-        output: a folder that does not exist yet, or is empty.
+        output: a folder that does not exist yet, is empty, or holds the same run.
         note: told what a person should know.
 
     Raises:
-        InputError: if they are not parts of one run, a shard is missing, or two of them tell
-            one episode differently.
+        InputError: if they are not parts of one run, a shard is missing, two of them tell one
+            episode differently, or `output` holds something else.
+        UnwrittenError: if it cannot be written.
     """
     target = RunFolder(Path(output))
-    check_folder(target, resume=False)
-    if target.path.is_dir() and any(target.path.iterdir()):
-        raise InputError(f"--output {target.path}: the folder is not empty; choose another")
+    check_folder(target, resume=True)
     parts = _parts(runs)
-    first = min((part.info for part in parts), key=lambda info: info.created)
-    info = _whole(first, parts)
+    earlier = _earlier(target, parts) if target.exists() else None
+    if earlier is None and target.path.is_dir() and any(target.path.iterdir()):
+        raise InputError(f"--output {target.path}: the folder is not empty; choose another")
+    info = earlier.info if earlier else _whole(parts)
     plan = Plan.of(info)
     if len({frozenset(part.info.versions.items()) for part in parts}) > 1:
         note("the runs were played with different versions of spa-bench, Python or libraries")
-    target.path.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=target.path.parent, prefix=f".{target.path.name}."))
-    try:
-        folder = RunFolder(work)
-        with folder.writer() as writer:
-            _merge_logs(parts, frozenset(task.hash for task in plan.tasks), writer, note)
-        folder.write_info(info)
-        results = write_results(folder, plan, info.model.name, info.price)
-        work.chmod(0o755)
-        work.replace(target.path)
-    except BaseException:
-        shutil.rmtree(work)
-        raise
+
+    def results_of(folder: RunFolder) -> Results:
+        return write_results(folder, plan, info.model.name, info.price)
+
+    with _draft(target) as draft:
+        if earlier is None:
+            _write_log(draft, parts, note)
+            draft.write_info(info)
+            results = results_of(draft)
+            draft.path.chmod(0o755)
+            draft.path.replace(target.path)
+        else:
+            with target.writer() as log:
+                _write_log(draft, parts, note, earlier)
+                for episode in draft.episodes():
+                    log.write(episode)
+            results = results_of(target)
     return results
+
+
+@contextmanager
+def _draft(target: RunFolder) -> Generator[RunFolder]:
+    """Makes a folder beside the target, on the same disk, that is gone afterwards.
+
+    Raises:
+        UnwrittenError: if it cannot be made.
+    """
+    try:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=target.path.parent, prefix=f".{target.path.name}."))
+    except OSError as error:
+        raise UnwrittenError(f"{target.path}: cannot be written: {error.strerror}") from None
+    try:
+        yield RunFolder(work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _earlier(target: RunFolder, parts: Sequence[_Part]) -> _Part:
+    """Returns the run in the output folder, if it is what the parts make together.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if any(part.folder.path.resolve() == target.path.resolve() for part in parts):
+        raise InputError(f"--output {target.path} is one of the runs; choose another folder")
+    earlier = _Part(target, target.read_info())
+    found = _differences(parts[0].info, earlier.info)
+    if earlier.shard is not None:
+        found.insert(0, Difference("shard", "none", str(earlier.shard)))
+    if found:
+        told = shortened([f"{name} is {other}, not {one}" for name, one, other in found])
+        raise InputError(f"--output {target.path} holds another run: {told}; choose another folder")
+    return earlier
 
 
 def _parts(runs: Sequence[str | Path]) -> list[_Part]:
@@ -131,8 +175,9 @@ def _differences(first: RunInfo, second: RunInfo) -> list[Difference]:
     return found
 
 
-def _whole(first: RunInfo, parts: Sequence[_Part]) -> RunInfo:
+def _whole(parts: Sequence[_Part]) -> RunInfo:
     """Returns what the run is that all of them are parts of."""
+    first = min((part.info for part in parts), key=lambda info: info.created)
     unsharded = [part.info for part in parts if part.info.shard is None]
     counted = unsharded[:1] or list({part.info.shard: part.info for part in parts}.values())
 
@@ -152,41 +197,68 @@ def _whole(first: RunInfo, parts: Sequence[_Part]) -> RunInfo:
     return first.model_copy(update={"shard": None, "tasks": tasks})
 
 
-def _merge_logs(
+def _write_log(
+    folder: RunFolder,
     parts: Sequence[_Part],
-    tasks: frozenset[str],
-    writer: EpisodeWriter,
     note: Callable[[str], None],
+    earlier: _Part | None = None,
 ) -> None:
-    """Writes every episode of the runs once.
+    """Writes every episode of the runs once, but for those that an earlier merge has already.
 
     Raises:
         InputError: if two runs tell one complete episode differently.
     """
-    told: dict[tuple[str, str, int], tuple[bytes, Path]] = {}
-    for part in parts:
-        bad = BadLines()
-        own: set[tuple[str, str, int]] = set()
-        for episode in part.folder.episodes(bad):
-            if episode.task_hash not in tasks:
-                continue  # of an earlier plan of that folder: no part of this run
-            if episode.status == "complete":
-                key = (episode.task_hash, episode.instance, episode.repeat)
-                if key in own:
-                    continue  # only the first of a log is scored
-                own.add(key)
-                digest, where = told.setdefault(key, (_digest(episode), part.folder.path))
-                if where != part.folder.path:
-                    if digest == _digest(episode):
-                        continue
-                    raise InputError(
-                        f"{where} and {part.folder.path} tell {episode.task}"
-                        f" {episode.instance}, repeat {episode.repeat}, differently: keep one of"
-                        " them"
-                    )
-            writer.write(episode)
-        if (told_of_bad := bad.told(part.folder.episodes_path)) is not None:
-            note(told_of_bad)
+    tasks = frozenset(task.hash for task in parts[0].info.tasks)
+    seen = _Seen()
+    with folder.writer() as writer:
+        for part in parts if earlier is None else (earlier, *parts):
+            bad = BadLines()
+            for episode in part.folder.episodes(bad):
+                if episode.task_hash not in tasks:
+                    continue  # of an earlier plan of that folder: no part of this run
+                if seen.is_new(episode, part.folder.path) and part is not earlier:
+                    writer.write(episode)
+            if (told := bad.told(part.folder.episodes_path)) is not None:
+                note(told)
+
+
+class _Told(NamedTuple):
+    """A complete episode: its digest, the run that told it first, and the last one that did."""
+
+    digest: bytes
+    first: Path
+    latest: Path
+
+
+class _Seen:
+    """What the runs told so far."""
+
+    def __init__(self) -> None:
+        self._complete: dict[tuple[str, str, int], _Told] = {}
+        self._broken: dict[bytes, Path] = {}
+
+    def is_new(self, episode: Episode, run: Path) -> bool:
+        """Returns whether an episode is to be kept: a complete one once, any other from one run.
+
+        Raises:
+            InputError: if another run tells it differently.
+        """
+        if episode.status != "complete":
+            line = hashlib.sha256(to_line(episode)).digest()
+            return self._broken.setdefault(line, run) == run
+        key = (episode.task_hash, episode.instance, episode.repeat)
+        told = self._complete.get(key)
+        if told is None:
+            self._complete[key] = _Told(_digest(episode), run, run)
+            return True
+        if told.latest != run:  # of one log only the first is scored
+            if told.digest != _digest(episode):
+                raise InputError(
+                    f"{told.first} and {run} tell {episode.task} {episode.instance},"
+                    f" repeat {episode.repeat}, differently: keep one of them"
+                )
+            self._complete[key] = told._replace(latest=run)
+        return False
 
 
 def _digest(episode: Episode) -> bytes:

@@ -25,6 +25,7 @@ from spa_bench.runner.log import (
     RunInfo,
     RunModel,
     RunTask,
+    UnwrittenError,
     write_atomically,
 )
 from spa_bench.runner.plan import Done, Plan
@@ -107,10 +108,19 @@ class Evaluation:
 
 
 async def run(evaluation: Evaluation, progress: Progress) -> Results:
-    """Plays what an evaluation owes and writes `run.json`, `episodes.jsonl` and `results.json`."""
-    info = await play_owed(evaluation, progress)
-    folder, plan = RunFolder(evaluation.output), evaluation.plan()
-    return write_results(folder, plan, evaluation.model.name, info.price)
+    """Plays what an evaluation owes and writes `run.json`, `episodes.jsonl` and `results.json`.
+
+    Raises:
+        InputError: for anything that cannot be; before any episode is played.
+        ModelGoneError: if the model stops answering for good; the run can be resumed.
+        UnwrittenError: if a file of the run cannot be written; it can be resumed, too.
+    """
+    try:
+        info = await play_owed(evaluation, progress)
+        folder, plan = RunFolder(evaluation.output), evaluation.plan()
+        return write_results(folder, plan, evaluation.model.name, info.price)
+    except UnwrittenError as error:
+        raise UnwrittenError(f"{error}; mend that and continue with --resume") from None
 
 
 async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
@@ -119,6 +129,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     Raises:
         InputError: for anything that cannot be; before any episode is played.
         ModelGoneError: if the model stops answering for good; the run can be resumed.
+        UnwrittenError: if a file of the run cannot be written.
     """
     model, plan = evaluation.model, evaluation.plan()
     folder = RunFolder(evaluation.output)

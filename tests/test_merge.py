@@ -134,15 +134,73 @@ def test_a_shard_is_resumed_as_itself(thirds: list[Path], tmp_path: Path) -> Non
 def test_a_shard_that_stopped_early_leaves_its_episodes_owed(
     thirds: list[Path], tmp_path: Path, whole: Path
 ) -> None:
-    cut = tmp_path / "cut"
-    cut.mkdir()
-    (cut / "run.json").write_bytes((thirds[2] / "run.json").read_bytes())
-    lines = (thirds[2] / "episodes.jsonl").read_bytes().splitlines(keepends=True)
-    (cut / "episodes.jsonl").write_bytes(b"".join(lines[:-2]))
-    merged = tmp_path / "merged"
+    cut, merged = cut_short(thirds[2], tmp_path / "cut", 2), tmp_path / "merged"
     assert merge([*thirds[:2], cut], merged).owed == 2
     assert play(merged, resume=True).owed == 0
     assert timeless(merged) == timeless(whole)
+
+
+def cut_short(folder: Path, copy: Path, lines: int) -> Path:
+    """A copy of a run that lacks the last lines of its log."""
+    copy.mkdir()
+    (copy / "run.json").write_bytes((folder / "run.json").read_bytes())
+    log = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    (copy / "episodes.jsonl").write_bytes(b"".join(log[:-lines]))
+    return copy
+
+
+def test_a_shard_that_was_continued_is_merged_again(
+    thirds: list[Path], tmp_path: Path, whole: Path
+) -> None:
+    cut, merged = cut_short(thirds[2], tmp_path / "cut", 2), tmp_path / "merged"
+    assert merge([*thirds[:2], cut], merged).owed == 2
+    before = (merged / "episodes.jsonl").read_bytes()
+    (merged / "view.html").touch()
+    play(cut, "3/3", resume=True)
+    assert merge([*thirds[:2], cut], merged).owed == 0
+    assert timeless(merged) == timeless(whole)
+    assert numbers(merged) == numbers(whole) | {"partial": True}
+    assert (merged / "episodes.jsonl").read_bytes().startswith(before)
+    assert (merged / "view.html").exists()
+    again = (merged / "episodes.jsonl").read_bytes()
+    merge([*thirds[:2], cut], merged)
+    assert (merged / "episodes.jsonl").read_bytes() == again
+
+
+def test_what_a_merged_run_played_itself_is_not_lost(
+    thirds: list[Path], tmp_path: Path, whole: Path
+) -> None:
+    cut, merged = cut_short(thirds[2], tmp_path / "cut", 2), tmp_path / "merged"
+    merge([*thirds[:2], cut], merged)
+    play(merged, resume=True)
+    assert merge([*thirds[:2], cut], merged).owed == 0
+    assert timeless(merged) == timeless(whole)
+
+
+def test_a_folder_with_another_run_is_left_as_it_is(thirds: list[Path], tmp_path: Path) -> None:
+    other, shard = tmp_path / "other", tmp_path / "shard"
+    play(other, repeats=1)
+    play(shard, "1/3")
+    for folder, why in (
+        (other, "repeats of frozenlake_slippery is 1, not 2"),
+        (shard, "shard is 1/3, not none"),
+    ):
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(InputError, match=f"holds another run: {why}.*; choose another folder"):
+            merge(thirds, folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_contradiction_adds_nothing_to_a_merged_run(thirds: list[Path], tmp_path: Path) -> None:
+    merged, altered = tmp_path / "merged", cut_short(thirds[2], tmp_path / "altered", 1)
+    merge(thirds, merged)
+    before = (merged / "episodes.jsonl").read_bytes()
+    log = altered / "episodes.jsonl"
+    log.write_text(log.read_text().replace('"reply":"', '"reply":"well, ', 1))
+    with pytest.raises(InputError, match="differently"):
+        merge([*thirds[:2], altered], merged)
+    assert (merged / "episodes.jsonl").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["altered", "merged"]
 
 
 def test_missing_shards_are_named(thirds: list[Path], tmp_path: Path) -> None:
@@ -217,6 +275,8 @@ def test_broken_episodes_and_foreign_lines(thirds: list[Path], tmp_path: Path) -
     assert results.owed == 5
     (note,) = notes
     assert "skipped 1 line" in note
+    again = merge(parts, tmp_path / "merged")
+    assert again.tasks[0].infrastructure == 5
 
 
 def test_what_is_no_run_or_no_place_is_said(thirds: list[Path], tmp_path: Path) -> None:
@@ -224,7 +284,7 @@ def test_what_is_no_run_or_no_place_is_said(thirds: list[Path], tmp_path: Path) 
         merge([tmp_path, *thirds], tmp_path / "merged")
     with pytest.raises(InputError, match="given twice"):
         merge([*thirds, thirds[0]], tmp_path / "merged")
-    with pytest.raises(InputError, match="already holds a run"):
+    with pytest.raises(InputError, match="is one of the runs; choose another folder"):
         merge(thirds, thirds[0])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()

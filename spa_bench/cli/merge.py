@@ -12,13 +12,14 @@ from spa_bench.cli.options import path_option
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(help="Run folders: all shards of one run.")],
-    output: Annotated[Path, path_option("The merged run's folder; a new one.")],
+    output: Annotated[Path, path_option("The merged run's folder: new, or of an earlier merge.")],
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
     """Put the shards of a run together, and print the table of the whole.
 
     The results are the same as those of one run that played everything. Runs of one plan that
-    were played twice can be merged too, where they agree.
+    were played twice can be merged too, where they agree. A folder that an earlier merge made
+    gets what it lacks.
     """
     import sys
 

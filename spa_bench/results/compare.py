@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
@@ -83,13 +83,13 @@ def _check_metrics(folder: RunFolder, task: RunTask) -> None:
             if metric not in (BELIEF, ACCURACY):
                 metric_of(metric)
     except InputError as error:
-        raise InputError(f"{folder.path / 'run.json'}: task {task.task!r}: {error}") from None
+        raise InputError(f"{folder.info_path}: task {task.task!r}: {error}") from None
 
 
 def _metrics(task: RunTask) -> list[str]:
     """Returns the metrics that `run.json` gives a task; whatever stands there, as text."""
     names: Any = task.config.get("metrics", [])
-    return list(map(str, names if isinstance(names, list) else [names]))
+    return list(map(str, cast("list[Any]", names) if isinstance(names, list) else [names]))
 
 
 def _notes(folder: RunFolder, log: RunLog) -> Iterator[str]:

@@ -23,6 +23,10 @@ from spa_bench.runner.record import Episode, episode_adapter, to_line
 RUN_SCHEMA: Final = "spa-bench/run/1"
 
 
+class UnwrittenError(SpaBenchError):
+    """A file could not be written whole; what it held before is still there."""
+
+
 class RunModel(BaseModel):
     """The model of a run: its name, what changes its answers, what it can do."""
 
@@ -116,6 +120,11 @@ class RunFolder:
         self.path = path
 
     @property
+    def info_path(self) -> Path:
+        """What is played."""
+        return self.path / "run.json"
+
+    @property
     def episodes_path(self) -> Path:
         """The log."""
         return self.path / "episodes.jsonl"
@@ -128,7 +137,7 @@ class RunFolder:
     def exists(self) -> bool:
         """Returns whether the folder holds a run, or at least episodes of one."""
         log = self.episodes_path
-        return (self.path / "run.json").exists() or (log.exists() and log.stat().st_size > 0)
+        return self.info_path.exists() or (log.exists() and log.stat().st_size > 0)
 
     def read_info(self) -> RunInfo:
         """Reads `run.json`.
@@ -136,7 +145,7 @@ class RunFolder:
         Raises:
             InputError: if it is missing or not what this version can read.
         """
-        path = self.path / "run.json"
+        path = self.info_path
         try:
             return RunInfo.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -153,9 +162,8 @@ class RunFolder:
 
     def write_info(self, info: RunInfo) -> None:
         """Writes `run.json`, whole or not at all."""
-        write_atomically(
-            self.path / "run.json", info.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
-        )
+        content = info.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+        write_atomically(self.info_path, content)
 
     def episodes(self, on_bad: Callable[[BadLine], None] | None = None) -> Iterator[Episode]:
         """Yields the episodes of the log in file order; lines that are none go to `on_bad`."""
@@ -216,8 +224,8 @@ class EpisodeWriter:
         """Appends one episode.
 
         Raises:
-            SpaBenchError: if the line cannot be written whole (such as on a full disk), or the
-                file is no longer there.
+            UnwrittenError: if the line cannot be written whole, such as on a full disk.
+            SpaBenchError: if the file is no longer there.
         """
         line = memoryview(to_line(episode))
         try:
@@ -236,7 +244,7 @@ class EpisodeWriter:
         """Brings the log to the disk and gives back the lock.
 
         Raises:
-            SpaBenchError: if the disk refuses it.
+            UnwrittenError: if the disk refuses it.
         """
         if self._file.closed:
             return
@@ -275,7 +283,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that a reader finds the old content or the new, never a part.
 
     Raises:
-        SpaBenchError: if it cannot be written; the old content is still there.
+        UnwrittenError: if it cannot be written.
     """
     try:
         _replace(path, content)
@@ -297,10 +305,8 @@ def _replace(path: Path, content: bytes) -> None:
         raise
 
 
-def _unwritten(path: Path, error: OSError) -> SpaBenchError:
-    return SpaBenchError(
-        f"{path}: cannot be written: {error.strerror}; mend that and continue with --resume"
-    )
+def _unwritten(path: Path, error: OSError) -> UnwrittenError:
+    return UnwrittenError(f"{path}: cannot be written: {error.strerror}")
 
 
 def _reason(error: jsonlines.InvalidLineError) -> str:

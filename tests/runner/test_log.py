@@ -22,6 +22,7 @@ from spa_bench.runner.log import (
     RunInfo,
     RunModel,
     RunTask,
+    UnwrittenError,
     write_atomically,
 )
 from spa_bench.runner.record import (
@@ -375,11 +376,17 @@ def test_a_folder_without_permission_is_an_input_error(tmp_path: Path) -> None:
         RunFolder(tmp_path).writer()
 
 
-def test_an_episode_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
+def test_an_episode_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "episodes.jsonl").symlink_to("/dev/full")
     writer = RunFolder(tmp_path).writer()
-    with pytest.raises(SpaBenchError, match=r"No space left on device.*--resume"):
+    with pytest.raises(UnwrittenError, match=r"cannot be written: No space left on device$"):
         writer.write(EPISODE)
+
+
+def test_a_file_that_is_no_runs_own_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(UnwrittenError, match=r"page\.html: cannot be written: Is a directory$"):
+        write_atomically(tmp_path / "page.html", b"page")
 
 
 # -- run.json and other files written whole --------------------------------------------------------

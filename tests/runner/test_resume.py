@@ -19,7 +19,7 @@ from spa_bench.evaluation import evaluate_async
 from spa_bench.models.model import Capabilities, Request
 from spa_bench.results.results import Results
 from spa_bench.run import Silent, write_results
-from spa_bench.runner.log import RunFolder
+from spa_bench.runner.log import RunFolder, UnwrittenError
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
 from spa_bench.task import Task
@@ -477,6 +477,12 @@ def test_a_folder_below_a_file_is_refused_before_the_model_starts(tmp_path: Path
     with pytest.raises(InputError, match="file is a file"):
         run(model, tmp_path / "file" / "run")
     assert model.started == 0
+
+
+def test_a_run_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "episodes.jsonl").symlink_to("/dev/full")
+    with pytest.raises(UnwrittenError, match=r"No space left on device; mend that .* --resume$"):
+        run(Scripted(still), tmp_path)
 
 
 def test_a_name_too_long_for_a_folder_is_an_input_error(tmp_path: Path) -> None:
