@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import spa_bench
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, told
 from spa_bench.metrics.interval import student_t
 from spa_bench.site.downloads import as_json, as_lines
 from spa_bench.site.entries import (
@@ -69,6 +69,9 @@ def build(submissions: Path, output: Path, reported: Path, most: int) -> Built:
             own = write_submission(entry, output / "submissions" / entry.slug, by_name, most)
         except InputError as error:
             found.problems.append(str(error))
+            continue
+        except Exception as error:  # whatever somebody's files do, the others are shown
+            found.problems.append(f"{entry.folder.path}: has no page: {told(error)}")
             continue
         entries.append(entry)
         if entry.verification is not None:

@@ -89,16 +89,17 @@ def _entry(folder: SubmissionFolder) -> Entry:
     if submission.name != folder.name:
         raise InputError(f"{folder.path}: submission.json calls it {submission.name!r}")
     results = folder.results()
-    _check_numbers(f"{folder.path}/results.json", results.model_dump())
+    _check_figures(f"{folder.path}/results.json", results.model_dump())
     return Entry(folder, submission, results, folder.verification(), folder.training_log())
 
 
 _SHARES = frozenset({"value", "low", "high", "floor", "ceiling", "closed_loop", "stated"})
 _MOST = 1e15
+_LONGEST = 100
 
 
-def _check_numbers(where: str, part: Any) -> None:
-    """Refuses numbers that no run can have: pages would have to lay them out.
+def _check_figures(where: str, part: Any) -> None:
+    """Refuses numbers and names that no run can have: pages would have to lay them out.
 
     Raises:
         InputError: for the first one.
@@ -107,10 +108,12 @@ def _check_numbers(where: str, part: Any) -> None:
         for key, value in cast(dict[str, Any], part).items():
             if key in _SHARES and isinstance(value, float) and not -1 <= value <= 1:
                 raise InputError(f"{where}: {key} is {value:.6g}, which no share can be")
-            _check_numbers(where, value)
+            if len(key) > _LONGEST:
+                raise InputError(f"{where}: holds a name of more than {_LONGEST} characters")
+            _check_figures(where, value)
     elif isinstance(part, list):
         for value in cast(list[Any], part):
-            _check_numbers(where, value)
+            _check_figures(where, value)
     elif isinstance(part, int | float) and not abs(part) < _MOST:
         raise InputError(f"{where}: holds a number that no run can have")
 

@@ -175,14 +175,13 @@ _OF_STEPS = {"reward": "mean of an episode", "loss": "nats a token", "entropy": 
 
 def training_charts(log: Sequence[Step]) -> list[Chart]:
     """Returns how one submission was trained: Pass@k on held-out boards, reward, loss, entropy."""
-    tasks = sorted({key.partition("/")[0] for step in log for key in step if "/" in key})
+    scores = {key: int(key.rpartition("@")[2]) for step in log for key in step if "/" in key}
+    tasks: dict[str, list[Series]] = {}
+    for key in sorted(scores, key=lambda key: (key.partition("/")[0], scores[key])):
+        task, _, score = key.partition("/")
+        tasks.setdefault(task, []).append(Series(score.capitalize(), curve(log, key)))
     charts: list[Chart] = []
-    for task in tasks:
-        keys = sorted(
-            {key for step in log for key in step if key.startswith(f"{task}/")},
-            key=lambda key: int(key.rpartition("@")[2]),
-        )
-        series = [Series(key.rpartition("/")[2].capitalize(), curve(log, key)) for key in keys]
+    for task, series in tasks.items():
         up = percent_axis("held-out boards, %")
         charts.append(_over_steps(f"Training on {task}", up, series))
     for key, label in _OF_STEPS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from spa_bench.results.probe import ProbeResult
 from spa_bench.results.results import Score, TaskResult
 from spa_bench.results.schema import Interval
 from spa_bench.site.charts import Chart, Point, Series, chart, count_axis, percent_axis
+
+_HORIZON = re.compile("[0-9]{1,4}")
+"""A number of actions."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class ProbedTask:
     @property
     def horizons(self) -> bool:
         """Whether its strata are numbers of actions."""
-        return len(self.probe.strata) > 1 and all(map(str.isdecimal, self.probe.strata))
+        return len(self.probe.strata) > 1 and all(map(_HORIZON.fullmatch, self.probe.strata))
 
     @property
     def sure(self) -> bool:

@@ -22,6 +22,7 @@ boards; `reward`, the mean of an episode; `loss` and `entropy`, in nats a token;
 of replies."""
 
 MOST_STEPS = 20_000
+MOST_NAMES = 64
 
 _KEPT = r"step|loss|reward|entropy|format|[a-z0-9_]{1,80}/pass@[1-9][0-9]{0,2}"
 _SHARE = re.compile(r"format|.*/pass@.*")
@@ -66,6 +67,7 @@ def read(lines: Iterable[bytes], where: str) -> list[Step]:
         InputError: for the first line that is no step.
     """
     steps: list[Step] = []
+    names: set[str] = set()
     for number, line in enumerate(lines, 1):
         here = f"{where}:{number}"
         if number > MOST_STEPS:
@@ -81,6 +83,9 @@ def read(lines: Iterable[bytes], where: str) -> list[Step]:
         for key, value in step.items():
             if _SHARE.fullmatch(key) and not 0 <= value <= 1:
                 raise InputError(f"{here}: {key} is {value:.6g}, which no share can be")
+        names |= step.keys()
+        if len(names) > MOST_NAMES:
+            raise InputError(f"{here}: more than {MOST_NAMES} names of what was measured")
         steps.append(step)
     return steps
 

@@ -13,12 +13,14 @@ from urllib.parse import urldefrag
 import pytest
 from pages import REPORTED, Elements
 
+from benchmarks.tampering import Copy
 from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.site.build import build
-from spa_bench.site.entries import read_entries, read_reported
+from spa_bench.site.entries import Entry, read_entries, read_reported
 from spa_bench.site.pages import unpacked
+from spa_bench.site.submission_page import write_submission
 
 
 def rows(site: Path) -> list[dict[str, Any]]:
@@ -229,6 +231,43 @@ def test_figures_that_no_run_can_have_are_refused(
     path.write_text(json.dumps(results))
     monkeypatch.setattr("spa_bench.submission.folder.SubmissionFolder.check", lambda self: None)
     assert "which no share can be" in read_entries(copies).problems[0]
+
+
+@pytest.mark.parametrize("digits", [5, 400, 5_000])
+def test_a_number_of_actions_without_end_stops_no_other(
+    copies: Path, tmp_path: Path, digits: int
+) -> None:
+    copy = Copy(copies / "strong")
+    results = copy.json("results.json")
+    probe = next(task["probe"] for task in results["tasks"] if task["probe"])
+    stratum = next(iter(probe["strata"].values()))
+    probe["strata"] = {"1": stratum, "9" * digits: stratum}
+    copy.write_json("results.json", results)
+    copy.sign()
+    built = build(copies, tmp_path / "site", REPORTED, most=8)
+    assert (tmp_path / "site" / "submissions" / "random" / "index.html").is_file()
+    if digits > 100:
+        assert "a name of more than 100 characters" in built.problems[0]
+    else:
+        page = tmp_path / "site" / "submissions" / "strong" / "index.html"
+        assert "after k actions" not in page.read_text()
+
+
+def test_a_page_that_cannot_be_made_keeps_no_other_out(
+    copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(entry: Entry, *arguments: Any) -> Any:
+        if entry.slug == "strong":
+            raise OverflowError("too\nlarge")
+        return write_submission(entry, *arguments)
+
+    monkeypatch.setattr("spa_bench.site.build.write_submission", broken)
+    built = build(copies, tmp_path / "site", REPORTED, most=8)
+    (problem,) = built.problems
+    assert "strong: has no page: OverflowError: too large" in problem
+    assert [row["name"] for row in rows(tmp_path / "site") if row["kind"] == "submission"] == [
+        "random"
+    ]
 
 
 def test_a_name_that_is_a_formula_is_none_in_the_table_for_spreadsheets(site: Path) -> None:

@@ -60,6 +60,17 @@ def test_a_picture_a_task_with_every_k() -> None:
     assert len(reward.series[0].marks) == len(LOG)
 
 
+def test_pictures_stand_in_the_order_of_tasks_and_curves_in_that_of_k() -> None:
+    names = ("sudoku/pass@10", "sokoban_wm/pass@1", "sudoku/pass@2", "sokoban/pass@1")
+    log: list[Step] = [{"step": 0.0, **dict.fromkeys(names, 0.5)}]
+    found = [(one.title, [s.name for s in one.series]) for one in training_charts(log)]
+    assert found == [
+        ("Training on sokoban", ["Pass@1"]),
+        ("Training on sokoban_wm", ["Pass@1"]),
+        ("Training on sudoku", ["Pass@2", "Pass@10"]),
+    ]
+
+
 def test_a_long_training_is_thinned_and_keeps_its_end() -> None:
     log: list[Step] = [{"step": float(i), "reward": float(i)} for i in range(12_345)]
     points = curve(log, "reward")

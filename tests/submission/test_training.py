@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spa_bench.errors import InputError
-from spa_bench.submission.training import MOST_STEPS, from_log, read, to_lines
+from spa_bench.submission.training import MOST_NAMES, MOST_STEPS, from_log, read, to_lines
 
 
 def lines(*steps: dict[str, Any]) -> list[bytes]:
@@ -75,3 +75,10 @@ def test_a_log_without_end_is_refused() -> None:
     endless = (b'{"step": %d}' % number for number in range(10**9))
     with pytest.raises(InputError, match=f"more than {MOST_STEPS:,} steps"):
         read(endless, "here")
+
+
+def test_a_log_of_names_without_end_is_refused() -> None:
+    steps = [{"step": number, f"task_{number}/pass@1": 0.5} for number in range(MOST_NAMES)]
+    assert len(read(lines(*steps[:-1]), "here")) == MOST_NAMES - 1
+    with pytest.raises(InputError, match=f"here:{MOST_NAMES}: more than {MOST_NAMES} names"):
+        read(lines(*steps), "here")
