@@ -50,7 +50,9 @@ def train(
     from spa_bench.errors import InputError
     from spa_bench.registry import Registry
 
-    if what[0] == "curves" and len(what) > 1:
+    if what[0] == "curves":
+        if len(what) == 1:
+            raise InputError("train curves: of which training? give its folder, or several")
         _curves([Path(folder) for folder in what[1:]], output)
         return
     if len(what) > 2 or (len(what) == 2 and what[0] not in _STAGES):

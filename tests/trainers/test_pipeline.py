@@ -189,10 +189,16 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, m
     monkeypatch.setattr(transformers.TrainerCallback, "on_step_end", cut)
     with pytest.raises(Cut):
         run(tmp_path / "cut")
+    torn = tmp_path / "cut" / "sft" / "checkpoints" / "checkpoint-9"  # cut off while it was saved
+    torn.mkdir()
+    (torn / "config.json").write_text("{}")
     monkeypatch.setattr(transformers.TrainerCallback, "on_step_end", step)
     resumed = transformers.AutoModelForCausalLM.from_pretrained(run(tmp_path / "cut"))
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+    lines = (tmp_path / "cut" / "sft" / "log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]
+    assert steps == list(range(1, len(steps) + 1))
 
 
 @pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}])
@@ -230,6 +236,7 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys):
     for arguments, says in [
         (["train", "nano-base-sokobn"], "did you mean nano-base-sokoban"),
         (["train", "sftt", "nano-base-sokoban"], "write [selfplay|sft|rl] RECIPE"),
+        (["train", "curves"], "train curves: of which training?"),
         (["train", "nano-base-sokoban", "--set", "sft.epoch=1"], "did you mean epochs"),
     ]:
         with pytest.raises(SystemExit) as raised:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from spa_bench.environments.environment import Facts
+from spa_bench.errors import InputError
 from spa_bench.registry import Registry
 from spa_bench.runner.record import facts_from_log
 from spa_bench.runner.replay import replay
 from spa_trainers import checkpoint
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
-from spa_trainers.play import Player
+from spa_trainers.play import Player, rollout_facts
 from spa_trainers.rl_settings import RlSettings
 
 WORLD_MODEL = Path(__file__).parents[2] / "checkpoints" / "nano-world-model-sokoban"
@@ -59,6 +60,29 @@ def test_a_pool_that_comes_round_within_a_step_is_not_played_twice_alike(model):
     assert len({(spec.instance.id, spec.repeat) for spec in specs}) == 14
     assert len({spec.instance.id for spec in specs}) == 3
     assert {spec.salt for spec in specs} == {"rl/0/5"}
+
+
+def test_boards_that_are_left_out_give_way_to_others():
+    task = Registry().resolve(["sudoku"])[0]
+    held_out = held_out_task(task, boards=8)
+    left_out = frozenset(board.board_key for board in held_out.boards[0][:5])
+    settings = RlSettings(tasks=["sudoku"], evaluate_boards=8)
+    boards = Player(settings, None, [], [held_out], left_out)._held_out_boards[0]
+    assert len(boards) == 8
+    assert not left_out & {board.board_key for board in boards}
+
+
+def test_none_left_is_said():
+    held_out = held_out_task(Registry().resolve(["sudoku"])[0], boards=2)
+    left_out = frozenset(board.board_key for board in held_out.boards[0])
+    player = Player(RlSettings(tasks=["sudoku"]), None, [], [held_out], left_out)
+    with pytest.raises(InputError, match="no held-out board of sudoku is left"):
+        player.evaluate(None)
+
+
+def test_not_a_token_sampled_is_said():
+    with pytest.raises(InputError, match="not a token was sampled"):
+        rollout_facts([])
 
 
 def test_a_format_without_beliefs_has_none(model):

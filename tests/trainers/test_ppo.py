@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import GraniteConfig, GraniteForCausalLM
 
 from spa_bench.checkpoint import read_boards, read_card
 from spa_bench.errors import InputError
@@ -15,6 +16,7 @@ from spa_bench.models.hf_template import Template
 from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.runner.episode import EpisodeSpec, play
+from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -370,6 +372,58 @@ def test_a_recipe_with_rl_ends_in_a_checkpoint(tmp_path):
     again = []
     assert Pipeline(recipe, tmp_path, Registry(), Silent(), again.append).run() == made
     assert all("done already" in line for line in again)
+
+
+def test_other_inputs_than_a_stage_was_begun_with_are_refused(tmp_path):
+    assert not done.is_done(tmp_path / "rl", ["these"])
+    assert not done.is_done(tmp_path / "rl", ["these"])
+    with pytest.raises(InputError, match="was made from other inputs"):
+        done.is_done(tmp_path / "rl", ["others"])
+    done.finish(tmp_path / "rl", ["these"], {})
+    assert done.is_done(tmp_path / "rl", ["these"])
+
+
+@pytest.mark.parametrize("name", ["done.json", "begun.json"])
+def test_a_record_cut_short_is_said(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(InputError, match=rf"{name}: cannot be read .* remove it"):
+        done.is_done(tmp_path, [])
+
+
+def test_a_state_cut_short_is_said(tokenizer, task, tmp_path):
+    ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
+    ppo.run()
+    state = tmp_path / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"state.pt: cannot be read"):
+        _ppo(tokenizer, task, tmp_path, _settings(steps=2))[0].run()
+
+
+def test_the_models_own_dropout_is_off(tokenizer, tmp_path):
+    made = _model(tokenizer)
+    made.config.attention_dropout = 0.5
+    made.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    found = checkpoint.load(str(tmp_path), dropout=False).model.train()
+    ids = torch.arange(20)[None]
+    assert found(input_ids=ids).logits.equal(found(input_ids=ids).logits)
+    assert found.config.attention_dropout == 0.5
+    as_it_is = checkpoint.load(str(tmp_path)).model.train()
+    assert not as_it_is(input_ids=ids).logits.equal(as_it_is(input_ids=ids).logits)
+
+
+def test_models_that_scale_their_logits_are_refused():
+    config = GraniteConfig(
+        vocab_size=30,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        logits_scaling=8.0,
+    )
+    with pytest.raises(InputError, match="GraniteForCausalLM changes its logits"):
+        ActorCritic(GraniteForCausalLM(config), None)
 
 
 def test_lora_trains_its_layers_alone_and_merges(trajectories, tokenizer):

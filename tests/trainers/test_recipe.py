@@ -134,6 +134,11 @@ def test_settings_can_be_changed_from_the_command_line(tmp_path):
         ("sft.epochs=[", "is no YAML value"),
         ("sft.nothing=1", "unknown key 'sft.nothing'"),
         ("rl={tasks: [sokoban], lora: {dropout: 0.1}}", "rl.lora: dropout must be 0"),
+        ("rl={tasks: [sokoban], seeds: abc}", "rl.seeds: 'abc' is not a seed or a range"),
+        ("selfplay.seeds=5-3", "selfplay.seeds: the range 5-3 is empty"),
+        ("selfplay.actions_a_turn=[0]", "selfplay.actions_a_turn.0: "),
+        ("sft.betas=[0.9,1.0]", "sft.betas.1: "),
+        ("sft.seed=99999999999999999999999", "sft.seed: "),
     ],
 )
 def test_bad_changes_are_said(tmp_path, change, says):

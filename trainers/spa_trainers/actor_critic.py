@@ -31,12 +31,14 @@ class ActorCritic(nn.Module):
         actor: a causal language model of transformers, perhaps with LoRA layers in it.
         critic: the same kind of model; its head gives way to a value head. None for none.
         shared: puts the value head on the actor's own last hidden states, without a critic.
+
+    Raises:
+        InputError: if the actor's logits are not its output layer of its last hidden states.
     """
 
     def __init__(self, actor: Any, critic: Any | None, *, shared: bool = False) -> None:
         super().__init__()
-        if getattr(actor.config.get_text_config(), "final_logit_softcapping", None):
-            raise InputError("rl: models that cap their logits are not supported")
+        _check_logits(actor)
         self.actor = actor
         self.critic = None if critic is None else critic.base_model
         self.value = None
@@ -71,6 +73,19 @@ class ActorCritic(nn.Module):
         states: Tensor = found.last_hidden_state
         places = batch.places[..., None].expand(-1, -1, states.shape[-1])
         return states.gather(1, places)
+
+
+@torch.no_grad()
+def _check_logits(actor: Any) -> None:
+    """Refuses models that cap or scale their logits, which `forward` would not."""
+    ids = torch.arange(min(8, actor.config.get_text_config().vocab_size), device=actor.device)[None]
+    told = actor(input_ids=ids).logits.float()
+    computed = actor.get_output_embeddings()(actor.base_model(input_ids=ids).last_hidden_state)
+    if float((told - computed.float()).abs().max()) > 1e-2 * float(told.abs().max()):
+        raise InputError(
+            f"rl: {type(actor).__name__} changes its logits after its output layer (a cap, a"
+            " scale), which reinforcement learning here does not; use another model"
+        )
 
 
 def _spread(batch: Batch, values: Tensor) -> Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ValidationError
 
 from spa_bench.registry import Registry
 from spa_bench.task import Instance, Task, TaskInstances
@@ -14,6 +16,17 @@ TRAINING_SEEDS = "10000-4000000000"
 
 HELD_OUT_SEEDS = "1000-9999"
 """Between the paper's boards for evaluation and those for training."""
+
+
+def _seeds(text: str) -> str:
+    try:
+        return TaskInstances(split="train", seeds=text, count=1).seeds
+    except ValidationError as error:
+        raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
+
+
+Seeds = Annotated[str, AfterValidator(_seeds)]
+"""Seeds such as `123-250` or `1,5,10-20`, as a task's."""
 
 
 def training_task(task: Task, *, seeds: str, boards: int, observation: str | None = None) -> Task:
@@ -28,8 +41,9 @@ def training_task(task: Task, *, seeds: str, boards: int, observation: str | Non
 
 
 def held_out_task(task: Task, boards: int) -> Task:
-    """Returns a task on boards of the validation split, which no training plays."""
-    instances = TaskInstances(split="validation", seeds=HELD_OUT_SEEDS, count=boards)
+    """Returns a task on boards of the validation split, which no training plays: twice `boards`,
+    for some will be left out."""
+    instances = TaskInstances(split="validation", seeds=HELD_OUT_SEEDS, count=2 * boards)
     config = task.config.model_copy(update={"instances": instances})
     return dataclasses.replace(task, name=f"{task.config.task}*", config=config)
 

@@ -37,8 +37,12 @@ class Loaded:
     fingerprint: str
 
 
-def load(name: str, dtype: str = "float32") -> Loaded:
+def load(name: str, dtype: str = "float32", *, dropout: bool = True) -> Loaded:
     """Loads a model to train on: a folder or a name on the hub.
+
+    Args:
+        dropout: False turns the model's own off, in training too, as reinforcement learning needs:
+            with it no probability is what it was when the token was drawn.
 
     Raises:
         InputError: if there is none, or it cannot be read.
@@ -50,6 +54,8 @@ def load(name: str, dtype: str = "float32") -> Loaded:
 
     source = find(name)
     model = load_model(source, None, resolve_device(None), getattr(torch, dtype), None)
+    if not dropout:
+        _without_dropout(model)
     folder = Path(name).expanduser()
     here = folder.is_dir()
     return Loaded(
@@ -60,6 +66,17 @@ def load(name: str, dtype: str = "float32") -> Loaded:
         boards=read_boards(folder) if here else {},
         fingerprint=fingerprint(name),
     )
+
+
+def _without_dropout(model: Any) -> None:
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if isinstance(value, float) and "drop" in name:
+                setattr(module, name, 0.0)
 
 
 def fingerprint(name: str) -> str:

@@ -1,6 +1,7 @@
 """What of a training is done already: the recipe that began a folder, and each stage's report.
 
-A stage that ends leaves `done.json` in its folder, with its report and a hash of what went into it.
+A stage that begins leaves `begun.json` in its folder, with a hash of what goes into it; one that
+ends `done.json`, with its report beside the same hash.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pydantic import BaseModel
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
+from spa_bench.runner.log import write_atomically
 
 _LEAST_FREE_BYTES = 500_000_000
-_DONE = "done.json"
+_BEGUN, _DONE = "begun.json", "done.json"
 
 
 def check_room(output: Path) -> None:
@@ -42,42 +44,60 @@ def check_same_recipe(output: Path, recipe: BaseModel) -> None:
     """
     path = output / "recipe.json"
     now = json.loads(recipe.model_dump_json())
-    if path.is_file():
-        before = json.loads(path.read_text())
+    before = _read(path)
+    if before is not None:
         changed = [key for key in now if now[key] != before.get(key) and key != "description"]
         if changed:
             raise InputError(
                 f"{output} was begun with another recipe (changed: {', '.join(changed)});"
                 " choose another --output, or remove it"
             )
-    path.write_text(json.dumps(now, indent=2) + "\n")
+    _write(path, now)
 
 
 def record_of(folder: Path) -> dict[str, Any] | None:
     """Returns `inputs`, a hash, and `report` of this folder's stage; None if it is not done."""
-    try:
-        return json.loads((folder / _DONE).read_text())
-    except FileNotFoundError:
-        return None
+    return _read(folder / _DONE)
 
 
 def is_done(folder: Path, inputs: Any) -> bool:
-    """Says whether the stage of this folder is done.
+    """Says whether the stage of this folder is done; if not, it begins or goes on now.
 
     Raises:
-        InputError: if it was made from other inputs.
+        InputError: if it was made, or begun, from other inputs.
     """
+    content = {"inputs": sha256_hex(inputs)}
     found = record_of(folder)
+    for before in (found, _read(folder / _BEGUN)):
+        if before is not None and before.get("inputs") != content["inputs"]:
+            raise InputError(
+                f"{folder} was made from other inputs; choose another --output, or remove it"
+            )
     if found is None:
-        return False
-    if found["inputs"] != sha256_hex(inputs):
-        raise InputError(
-            f"{folder} was made from other inputs; choose another --output, or remove it"
-        )
-    return True
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / _BEGUN, content)
+    return found is not None
 
 
 def finish(folder: Path, inputs: Any, report: dict[str, Any]) -> None:
     """Says that the stage of this folder is done."""
-    content = {"inputs": sha256_hex(inputs), "report": report}
-    (folder / _DONE).write_text(json.dumps(content, indent=2) + "\n")
+    _write(folder / _DONE, {"inputs": sha256_hex(inputs), "report": report})
+    (folder / _BEGUN).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Returns what one of these files says, None if it is not there.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove it and train again") from None
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

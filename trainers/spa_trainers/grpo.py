@@ -32,6 +32,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from spa_bench.errors import InputError
 from spa_bench.privacy import no_telemetry
+from spa_trainers import step_log
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.sft import (
@@ -39,6 +40,7 @@ from spa_trainers.sft import (
     TrainingError,
     checkpointing,
     gradient_guard,
+    last_checkpoint,
     lora_config,
     optimizer,
 )
@@ -78,13 +80,13 @@ class Grpo:
         """
         s = self.settings
         self.folder.mkdir(parents=True, exist_ok=True)
-        last, log = self._last_checkpoint(), self._log
+        (last, updates), log = last_checkpoint(self._checkpoints), self._log
         if last is None:
             log.clear()
-            (self.folder / "trl.jsonl").unlink(missing_ok=True)
             log.write({"step": 0, **self.player.evaluate(self.policy)})
         else:
-            log.cut(_number(last) // s.updates)
+            log.cut(updates // s.updates)
+        step_log.cut(self._trl_log, updates)
 
         def tell(update: int, logs: Mapping[str, float]) -> None:
             told = self._after(update, logs)
@@ -94,7 +96,7 @@ class Grpo:
         for callback in (self._guard, _OnLog(tell)):
             self.trainer.add_callback(callback)
         if s.steps:
-            self.trainer.train(resume_from_checkpoint=None if last is None else str(last))
+            self.trainer.train(resume_from_checkpoint=last)
         log.close()
         if self._guard.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
@@ -136,10 +138,6 @@ class Grpo:
             )
         trajectories = self.player.rollouts(self.policy, self.player.specs(step))
         played = [t for t in trajectories if t is not None]
-        if not played:
-            raise InputError(
-                "rl: not a token was sampled: the prompts leave no room in the model's window"
-            )
         self._rolled_out = time.monotonic()
         self._told = rollout_facts(played) | {"rollout_seconds": self._rolled_out - started}
         padding = trainer.processing_class.pad_token_id
@@ -240,7 +238,7 @@ class Grpo:
 
     @cached_property
     def _guard(self) -> Any:
-        return gradient_guard(self.folder / "trl.jsonl")
+        return gradient_guard(self._trl_log)
 
     @cached_property
     def _log(self) -> StepLog:
@@ -251,12 +249,9 @@ class Grpo:
     def _checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    def _last_checkpoint(self) -> Path | None:
-        """Returns the last that was written whole: its trainer_state.json comes last."""
-        whole = [
-            state.parent for state in self._checkpoints.glob("checkpoint-*/trainer_state.json")
-        ]
-        return max(whole, key=_number, default=None)
+    @property
+    def _trl_log(self) -> Path:
+        return self.folder / "trl.jsonl"
 
 
 _NAMES = {
@@ -296,10 +291,6 @@ def as_trl(t: Trajectory | None, padding: int) -> dict[str, Any]:
 def trajectory_reward(reward: list[float | None], **_: Any) -> list[float | None]:
     """Returns the rewards that came with the trajectories; what TRL calls a reward function."""
     return reward
-
-
-def _number(checkpoint: Path) -> int:
-    return int(checkpoint.name.partition("-")[2])
 
 
 class _OnLog(TrainerCallback):

@@ -201,11 +201,12 @@ class Pipeline:
         assert settings is not None
         folder, made = self.output / "rl", self.output / recipe.recipe
         begin = str(self._sft_checkpoint()) if recipe.sft is not None else self._start_path()
-        inputs = [settings.model_dump(), checkpoint.fingerprint(begin)]
+        tasks = self.registry.resolve(settings.tasks)
+        inputs = [settings.model_dump(), checkpoint.fingerprint(begin), [t.hash for t in tasks]]
         if done.is_done(folder, inputs) and made.is_dir():
             self.say(f"rl: done already, in {made}")
             return made
-        start, tasks = checkpoint.load(begin), self.registry.resolve(settings.tasks)
+        start = checkpoint.load(begin, dropout=False)
         if isinstance(settings, GrpoSettings):
             model, boards, report = self._grpo(settings, start, folder)
         else:
@@ -241,10 +242,12 @@ class Pipeline:
             actor = lora_layers(actor, settings.lora)
         spread = processes.count if processes.sharded else 1
         memory.check_critic(actor, settings, memory.free_bytes(actor.device), spread)
-        critic = None if settings.critic == "shared" else checkpoint.load(begin).model
+        critic = None
+        if settings.critic == "own":
+            critic = checkpoint.load(begin, dropout=False).model
         reference = None
         if settings.kl > 0:
-            reference = ActorCritic(checkpoint.load(begin).model, None)
+            reference = ActorCritic(checkpoint.load(begin, dropout=False).model, None)
         if settings.gradient_checkpointing:
             actor.gradient_checkpointing_enable()
             if critic is not None:

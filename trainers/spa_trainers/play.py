@@ -80,14 +80,14 @@ class Player:
         ]
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Plays held-out boards; returns Pass@1 and Pass@n of each task.
+        """Plays `evaluate_boards` held-out boards of each task, or as many as there are; returns
+        Pass@1 and Pass@n.
 
         Where the format states beliefs, also in which share of turns the observation and the
         prediction say exactly what was so.
         """
         s, told, started = self.settings, dict[str, float](), time.monotonic()
-        for task in self.held_out:
-            boards = boards_left(task, self.left_out)[: s.evaluate_boards]
+        for task, boards in zip(self.held_out, self._held_out_boards, strict=True):
             specs = [
                 EpisodeSpec(task, board, repeat, f"rl/{s.seed}/held-out")
                 for board in boards
@@ -145,12 +145,19 @@ class Player:
     @cached_property
     def _boards(self) -> list[list[Instance]]:
         """Of each task, the boards to train on."""
-        found: list[list[Instance]] = []
-        for task in self.tasks:
-            found.append(boards_left(task, self.left_out))
-            if not found[-1]:
-                raise InputError(f"rl: no training board of {task.config.task} is left")
-        return found
+        return [self._left(task, "training") for task in self.tasks]
+
+    @cached_property
+    def _held_out_boards(self) -> list[list[Instance]]:
+        """Of each task, the boards to measure on."""
+        most = self.settings.evaluate_boards
+        return [self._left(task, "held-out")[:most] for task in self.held_out]
+
+    def _left(self, task: Task, kind: str) -> list[Instance]:
+        boards = boards_left(task, self.left_out)
+        if not boards:
+            raise InputError(f"rl: no {kind} board of {task.config.task} is left")
+        return boards
 
 
 def _beliefs(task: Task, boards: Sequence[Instance]) -> BeliefTally | None:
@@ -160,7 +167,16 @@ def _beliefs(task: Task, boards: Sequence[Instance]) -> BeliefTally | None:
 
 
 def rollout_facts(played: Sequence[Trajectory]) -> dict[str, float]:
-    """Returns what a log says of a step's trajectories."""
+    """Returns what a log says of a step's trajectories.
+
+    Raises:
+        InputError: if there are none.
+    """
+    if not played:
+        raise InputError(
+            "rl: not a token was sampled: the prompts leave no room in the model's window, or every"
+            " episode broke"
+        )
     rewards = torch.tensor([t.reward for t in played])
     turns = [turn for t in played for turn in t.episode.turns]
     return {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -432,7 +433,13 @@ class Ppo:
             if is_main:
                 self._log.clear()
             return 0
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"{path}: cannot be read ({str(error).splitlines()[0]}); remove it, and training"
+                " begins anew"
+            ) from None
         load(self.learner.model, self.learner.optimizer, state)
         self.boards_seen = {(i, k) for i, k in state["boards"]}
         if is_main:

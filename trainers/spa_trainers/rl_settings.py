@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from spa_trainers.boards import TRAINING_SEEDS, Seeds
 from spa_trainers.rewards import RewardSettings
-from spa_trainers.sft import Lora
+from spa_trainers.sft import Betas, Lora, Seed
 
 
 class RlSettings(BaseModel):
@@ -46,12 +47,12 @@ class RlSettings(BaseModel):
     steps: int = Field(1000, ge=0)
     boards: int = Field(32, ge=1)
     repeats: int = Field(8, ge=2)
-    seeds: str = "10000-4000000000"
+    seeds: Seeds = TRAINING_SEEDS
     pool: int = Field(4096, ge=1)
     leave_out: list[str] = ["paper"]
     reward: RewardSettings = RewardSettings()  # pyright: ignore[reportCallIssue]
     muon_lr: float | None = Field(None, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     clip_gradients: float = Field(1.0, gt=0)
     clip_low: float = Field(0.2, gt=0)
     clip_high: float = Field(0.28, gt=0)
@@ -68,7 +69,7 @@ class RlSettings(BaseModel):
     evaluate_boards: int = Field(64, ge=1)
     evaluate_repeats: int = Field(8, ge=1)
     save_every: int = Field(10, ge=1)
-    seed: int = 0
+    seed: Seed = 0
     tracker: Literal["tensorboard", "wandb"] | None = Field(None, exclude=True)
 
     @field_validator("lora")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from spa_bench.checkpoint import short_key, world_of
 from spa_bench.errors import InputError, nearest
@@ -22,7 +22,7 @@ from spa_bench.registry import Registry
 from spa_bench.run import Evaluation, Progress, play_owed
 from spa_bench.runner.log import RunFolder
 from spa_bench.task import Task
-from spa_trainers.boards import TRAINING_SEEDS, boards_left, evaluated_boards, training_task
+from spa_trainers.boards import TRAINING_SEEDS, Seeds, boards_left, evaluated_boards, training_task
 from spa_trainers.players import Expected, Source
 from spa_trainers.rows import UNFORMATTED, Beliefs, Coordinates, Kept, Row, RowMaker
 
@@ -53,9 +53,9 @@ class SelfPlaySettings(BaseModel):
     boards: int = Field(160, ge=1)
     boards_of: dict[str, int] = {}
     repeats: int = Field(8, ge=1)
-    seeds: str = TRAINING_SEEDS
+    seeds: Seeds = TRAINING_SEEDS
     player: Source = "model"
-    actions_a_turn: list[int] = Field([1, 2, 3], min_length=1)
+    actions_a_turn: list[PositiveInt] = Field([1, 2, 3], min_length=1)
     expects: Expected = "shown"
     beliefs: Beliefs = "truth"
     coordinates: Coordinates = "true"

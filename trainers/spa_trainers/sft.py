@@ -8,19 +8,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from spa_bench.errors import InputError, SpaBenchError
 from spa_bench.models.hf_load import cpu_has_bfloat16
 from spa_bench.privacy import no_telemetry
+from spa_trainers import step_log
 from spa_trainers.tokens import IGNORED, Example, Labels, Merge
 
 _LOG = logging.getLogger("spa_trainers")
 
 MOST_SKIPPED = 3
 """So many steps in a row without finite gradients end a training."""
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]
+"""How slowly Adam's two means forget."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Lora(BaseModel):
@@ -57,7 +65,7 @@ class SftSettings(BaseModel):
     muon_lr: float | None = Field(None, gt=0)
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup: float = Field(0.1, ge=0, le=1)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: Betas = (0.9, 0.95)
     weight_decay: float = Field(0.01, ge=0)
     clip: float = Field(1.0, gt=0)
     batch_size: int = Field(16, ge=1)
@@ -69,7 +77,7 @@ class SftSettings(BaseModel):
     save_every: int = Field(500, ge=1)
     snapshots: int = Field(0, ge=0)
     log_every: int = Field(50, ge=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -162,8 +170,9 @@ def fine_tune(
         trainer.add_callback(_snapshots(folder / "snapshots", settings.snapshots, tokenizer))
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
-    resumable = any((folder / "checkpoints").glob("checkpoint-*"))
-    done = trainer.train(resume_from_checkpoint=resumable or None)
+    last, steps = last_checkpoint(folder / "checkpoints")
+    step_log.cut(folder / "log.jsonl", steps)
+    done = trainer.train(resume_from_checkpoint=last)
     seconds = time.monotonic() - started
     if guard.in_a_row >= MOST_SKIPPED:
         raise TrainingError(
@@ -186,6 +195,18 @@ def fine_tune(
         skipped=guard.skipped,
         loss=done.training_loss,
     )
+
+
+def last_checkpoint(folder: Path) -> tuple[str | None, int]:
+    """Returns the last of a trainer's checkpoints that was written whole, and its step; None and 0
+    if there is none. Its trainer_state.json comes last."""
+    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    last = max(whole, key=_step, default=None)
+    return (None, 0) if last is None else (str(last), _step(last))
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
 
 
 class TrainingError(SpaBenchError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spa_bench.errors import InputError
+from spa_bench.runner.log import write_atomically
 from spa_trainers import trackers
 from spa_trainers.watch import warnings
 
@@ -61,9 +62,7 @@ class StepLog:
 
     def cut(self, step: int) -> None:
         """Forgets what came after a step, from which training goes on."""
-        if self._path.is_file():
-            lines = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step]
-            self._path.write_text("".join(f"{line}\n" for line in lines))
+        cut(self._path, step)
 
     def clear(self) -> None:
         """Forgets all."""
@@ -85,6 +84,13 @@ class StepLog:
     def _lines(self) -> list[dict[str, Any]]:
         """What the log has so far."""
         return list(_parsed(self._path.read_text())) if self._path.is_file() else []
+
+
+def cut(path: Path, step: int) -> None:
+    """Leaves of a log what came up to a step, from which training goes on; no log is no matter."""
+    if path.is_file():
+        lines = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+        write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
