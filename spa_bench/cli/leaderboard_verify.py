@@ -45,7 +45,7 @@ def verify(
     from spa_bench.registry import Registry
     from spa_bench.submission.folder import SubmissionFolder
     from spa_bench.submission.schema import NONCE
-    from spa_bench.submission.verify import samples_beside, write_verification
+    from spa_bench.submission.verify import samples_beside, with_earlier_badge, write_verification
     from spa_bench.submission.verify import verify as verify_submission
 
     if nonce is not None and not re.fullmatch(NONCE, nonce):
@@ -68,6 +68,10 @@ def verify(
             worst = max(worst, 1)
         elif model is not None:
             verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
+        else:
+            verification = with_earlier_badge(folder, verification)
+            if verification.badge == "authored":
+                typer.echo("  weights: not asked; as in verification.json, of an earlier check")
         if verification is not None:
             _print_verification(verification)
         if not dry_run:

@@ -99,6 +99,8 @@ class SubmissionFolder:
         for name in (*REQUIRED, CHECKSUMS):
             if name not in entries:
                 raise InputError(f"{self.path}: {name} is missing")
+        if VERIFICATION in entries:
+            self._open(VERIFICATION, MB).close()
         stated = self.checksums()
         there = [name for name in LIMITS if name in entries]
         if missing := [name for name in there if name not in stated]:

@@ -113,14 +113,29 @@ def verify(
 
 
 def write_verification(folder: SubmissionFolder, verification: Verification | None) -> None:
-    """Writes what was found beside the submission; with None, removes what was there."""
+    """Writes what was found beside the submission; with None, removes what was there.
+
+    Nothing is removed through a link to a folder: what it leads to was not looked at.
+    """
     path = folder.path / VERIFICATION
     if verification is None:
-        path.unlink(missing_ok=True)
+        if path.is_file() and not folder.path.is_symlink():
+            path.unlink()
     else:
         write_atomically(
             path, verification.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
         )
+
+
+def with_earlier_badge(folder: SubmissionFolder, replayed: Verification) -> Verification:
+    """Returns a verification by replay, with what weights said of exactly these files before."""
+    try:
+        earlier = folder.verification()
+    except InputError:
+        return replayed  # whatever was there, it is written anew
+    if earlier is None or earlier.badge != "authored":
+        return replayed
+    return replayed.model_copy(update={"badge": "authored", "authorship": earlier.authorship})
 
 
 def samples_beside(folder: SubmissionFolder) -> dict[str, Sequence[str]]:

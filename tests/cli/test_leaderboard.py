@@ -83,6 +83,32 @@ def test_a_folder_that_is_not_there_is_refused(
     assert "No such file" in capsys.readouterr().err
 
 
+def test_a_file_is_refused_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("x")
+    assert spa_bench("verify", tmp_path / "file") == 2
+    assert capsys.readouterr().err.count("Not a directory") == 1
+
+
+def test_an_authored_badge_stays_where_weights_are_not_asked(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("verify", packed) == 0
+    path = packed / "verification.json"
+    figures = dict.fromkeys(("recorded", "own", "difference", "low", "high"), 0.0)
+    told = {"badge": "authored", "authorship": {"weights": "0" * 64, "replies": 64, **figures}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    assert spa_bench("verify", packed) == 0
+    assert "weights: not asked" in capsys.readouterr().out
+    verification = SubmissionFolder(packed).verification()
+    assert verification is not None
+    assert verification.badge == "authored"
+
+
+def test_a_nonce_that_is_none_is_refused(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert spa_bench("verify", packed, "--nonce", "7") == 2
+    assert "not 32 hexadecimal digits" in capsys.readouterr().err
+
+
 def test_pack_asks_by_its_options_for_what_nobody_can_know(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,14 @@ from submissions import FewBoards
 from benchmarks.tampering import TAMPERINGS, Copy, Tampering, said
 from spa_bench.submission.differences import MOST_DIFFERENCES
 from spa_bench.submission.folder import SubmissionFolder
-from spa_bench.submission.verify import Report, samples_beside, verify, write_verification
+from spa_bench.submission.schema import Authorship, Verification
+from spa_bench.submission.verify import (
+    Report,
+    samples_beside,
+    verify,
+    with_earlier_badge,
+    write_verification,
+)
 
 
 def verified(copy: Copy) -> Report:
@@ -116,6 +123,56 @@ def test_a_submission_that_does_not_verify_loses_its_verification(copy: Copy) ->
     write_verification(folder, verified(copy).verification)
     write_verification(folder, None)
     assert not (copy.path / "verification.json").exists()
+
+
+def test_nothing_is_removed_through_a_link(copy: Copy, tmp_path: Path) -> None:
+    write_verification(SubmissionFolder(copy.path), verified(copy).verification)
+    (tmp_path / "link").symlink_to(copy.path)
+    write_verification(SubmissionFolder(tmp_path / "link"), None)
+    assert (copy.path / "verification.json").exists()
+
+
+def test_a_verification_that_is_no_file_is_refused_before_the_replay(copy: Copy) -> None:
+    (copy.path / "verification.json").mkdir()
+    assert "verification.json: not a plain file" in said(copy.path, FewBoards())
+    write_verification(SubmissionFolder(copy.path), None)  # there is no file to remove
+
+
+def authored_before(copy: Copy) -> Verification:
+    """Writes a verification as the weights' would be."""
+    replayed = verified(copy).verification
+    assert replayed is not None
+    told = Authorship(
+        weights="0" * 64, replies=8, recorded=-2, own=-2, difference=0, low=-0.1, high=0.1
+    )
+    found = replayed.model_copy(update={"badge": "authored", "authorship": told})
+    write_verification(SubmissionFolder(copy.path), found)
+    return found
+
+
+def test_the_same_files_keep_what_their_weights_said(copy: Copy) -> None:
+    before = authored_before(copy)
+    report = verified(copy)
+    assert report.verification is not None
+    assert report.verification.badge == "replayed"
+    now = with_earlier_badge(SubmissionFolder(copy.path), report.verification)
+    assert (now.badge, now.authorship) == ("authored", before.authorship)
+
+
+def test_other_files_do_not(copy: Copy) -> None:
+    authored_before(copy)
+    (copy.path / "README.md").write_text("Better.")
+    copy.sign()
+    replayed = verified(copy).verification
+    assert replayed is not None
+    assert with_earlier_badge(SubmissionFolder(copy.path), replayed) == replayed
+
+
+def test_an_earlier_verification_that_cannot_be_read_gives_no_badge(copy: Copy) -> None:
+    replayed = verified(copy).verification
+    assert replayed is not None
+    (copy.path / "verification.json").write_text("{")
+    assert with_earlier_badge(SubmissionFolder(copy.path), replayed) == replayed
 
 
 def test_transcripts_are_compared_with_submissions_in_the_same_folder(
