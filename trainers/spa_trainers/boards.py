@@ -22,7 +22,7 @@ def _seeds(text: str) -> str:
     try:
         return TaskInstances(split="train", seeds=text, count=1).seeds
     except ValidationError as error:
-        raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 Seeds = Annotated[str, AfterValidator(_seeds)]
