@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from spa_bench.models.model import Reply, Request
     from spa_bench.task import Task
 
+_QUIT = ("q", "quit", "exit")
+_COMMANDS = (*_QUIT, "?", "p")
+_HOW_TO_ACT = "names: Up Left; first letters: ul; as a model writes: Up || Left"
+_HOW_TO_ANSWER = "the answer in full, line by line; then an empty line"
 _COLOURS = ("dim", "white", "green", "bold green", "yellow", "bold cyan", "bold magenta", "red")
 
 
@@ -31,8 +36,9 @@ def play(
 ) -> None:
     """Play a task yourself, under the rules a model plays by.
 
-    Type actions by name, by first letters or as the model would (Up || Left); `?` for help, `p` for
-    the prompt a model would see now, `q` to stop.
+    Type actions by name, by first letters or as the model would (Up || Left); what is answered as
+    a whole, such as a state, over as many lines as it takes, with an empty line at its end. `?` for
+    help, `p` for the prompt a model would see now, `q` to stop.
     """
     import asyncio
 
@@ -40,29 +46,25 @@ def play(
     from rich.markup import escape
 
     from spa_bench.cli.show import pick_board
+    from spa_bench.errors import PluginError
     from spa_bench.results.bounds import board_bounds
     from spa_bench.runner.episode import EpisodeSpec
     from spa_bench.runner.episode import play as play_episode
 
     chosen, board = pick_board(task, instance, include_path or ())
     console = Console(file=unfiltered(sys.stdout), highlight=False)
-    limits = chosen.limits
     console.print(f"[bold]{escape(printable(chosen.name))}[/bold]", end="  ")
-    console.print(
-        printable(
-            f"{board.id}\n{chosen.config.description}\n"
-            f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
-            f" {limits.actions} actions in all. Actions: {_action_names(chosen, board.state)}."
-            "  ? for help"
-        ),
-        markup=False,
-    )
-    person = _Person(console, chosen)
+    with _world_of(chosen):
+        rules, person = _rules(chosen, board.state), _Person(console, chosen)
+    about = f"{board.id}\n{chosen.config.description}\n{rules}  ? for help"
+    console.print(printable(about), markup=False)
     try:
         episode = asyncio.run(play_episode(EpisodeSpec(chosen, board, 0, seed), person))
     except (_Stopped, EOFError):
         console.print("stopped")
         return
+    if episode.status != "complete":
+        raise PluginError(episode.error or f"task {chosen.name!r} broke")
     person.tell_last_turn(episode.turns[-1].reward)
     bounds = board_bounds(chosen, [board])[board.id]
     best = "none" if bounds.shortest_plan is None else f"{bounds.shortest_plan} actions"
@@ -78,6 +80,16 @@ def play(
     )
 
 
+def _rules(task: Task, state: Any) -> str:
+    if task.environment.whole_answer:
+        return "One answer, over as many lines as it takes; an empty line ends it."
+    limits = task.limits
+    return (
+        f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
+        f" {limits.actions} actions in all. Actions: {_action_names(task, state)}."
+    )
+
+
 def _action_names(task: Task, state: Any) -> str:
     """Returns the names of all actions, or an example where the environment does not list them."""
     environment = task.environment
@@ -90,6 +102,12 @@ def _action_names(task: Task, state: Any) -> str:
 
 class _Stopped(Exception):
     pass
+
+
+def _world_of(task: Task) -> AbstractContextManager[None]:
+    from spa_bench.errors import plugin_code
+
+    return plugin_code(f"task {task.name!r} broke: its world or its format", _Stopped, EOFError)
 
 
 class _Person:
@@ -115,6 +133,10 @@ class _Person:
     async def close(self) -> None: ...
 
     async def generate(self, request: Request) -> Reply:
+        with _world_of(self._task):
+            return self._reply(request)
+
+    def _reply(self, request: Request) -> Reply:
         from spa_bench.formats.format import SEPARATOR, Content
         from spa_bench.models.model import Reply
 
@@ -126,9 +148,11 @@ class _Person:
         self._console.print(
             f"[bold]turn {turn}[/] of {seen.limits.turns}, {seen.actions_left} actions left"
         )
-        self._console.print(self._coloured(printable(seen.environment.render(seen.state))))
+        rendered = printable(seen.environment.render(seen.state))
         described = printable(seen.environment.describe(seen.state))
-        self._console.print(described, style="dim", markup=False)
+        self._console.print(self._coloured(rendered))
+        if described != rendered:  # a question is the same in both
+            self._console.print(described, style="dim", markup=False)
         actions = self._ask(request, seen.environment, seen.state)
         names = f" {SEPARATOR} ".join(map(seen.environment.format_action, actions))
         message = seen.compose(Content(answer=names))
@@ -136,14 +160,16 @@ class _Person:
 
     def _ask(self, request: Request, environment: Any, state: Any) -> list[Any]:
         while True:
-            text = self._console.input("> ").strip()
-            if text.lower() in ("q", "quit", "exit"):
+            line = self._console.input("> ")
+            text = line.strip()
+            if text and environment.whole_answer and text.lower() not in _COMMANDS:
+                text = "\n".join((line, *self._further_lines()))
+            if text.lower() in _QUIT:
                 raise _Stopped
             if text == "?":
+                how = _HOW_TO_ANSWER if environment.whole_answer else _HOW_TO_ACT
                 self._console.print(
-                    "names: Up Left; first letters: ul; as a model writes: Up || Left\n"
-                    "p  the prompt a model would see now      q  stop",
-                    markup=False,
+                    f"{how}\np  the prompt a model would see now      q  stop", markup=False
                 )
             elif text == "p":
                 for message in request.messages:
@@ -154,7 +180,14 @@ class _Person:
             elif actions := read_actions(text, environment, state):
                 return actions
             elif text:
-                self._console.print(f"not an action: {text!r}; ? for help", markup=False)
+                what = "answer" if environment.whole_answer else "action"
+                self._console.print(f"not an {what}: {text!r}; ? for help", markup=False)
+
+    def _further_lines(self) -> Iterator[str]:
+        """Yields lines up to an empty one, or to the end of what there is to read."""
+        with suppress(EOFError):
+            while (line := self._console.input(". ")).strip():
+                yield line
 
     def tell_last_turn(self, reward: float) -> None:
         """Says what the last turn brought, which no further prompt will."""
@@ -174,8 +207,12 @@ class _Person:
 def read_actions(text: str, environment: Any, state: Any) -> list[Any]:
     """Returns the actions a person typed, or [] if any part of it is none.
 
-    Tried in this order: separated by `||`; separated by white space; first letters of names.
+    Tried in this order: separated by `||`; separated by white space; first letters of names. An
+    answer that is one action as a whole is read as it stands.
     """
+    if environment.whole_answer:
+        answer = environment.parse_action(text)
+        return [] if answer is None else [answer]
     for parts in (text.split("||"), text.split()):
         actions = [environment.parse_action(part) for part in parts]
         if actions and None not in actions:

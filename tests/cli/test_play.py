@@ -11,6 +11,7 @@ from spa_bench.cli import main
 from spa_bench.cli.play import read_actions
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.environments.sudoku import Sudoku
+from spa_bench.registry import Registry
 
 SOKOBAN = Sokoban()
 START = SOKOBAN.initial_state(123)
@@ -41,11 +42,14 @@ def test_worlds_with_many_actions_have_no_letters() -> None:
 
 
 def _played(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *typed: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *typed: str,
+    task: str = "sokoban",
 ) -> str:
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in typed)))
     with pytest.raises(SystemExit) as exited:
-        main(["play", "sokoban", "--instance", "123"])
+        main(["play", task, "--instance", "123"])
     assert exited.value.code == 0
     return capsys.readouterr().out
 
@@ -84,3 +88,52 @@ def test_a_lost_game_says_why(
 ) -> None:
     typed: Any = ["rrrrr"] * 2
     assert "not solved: ineffective" in " ".join(_played(monkeypatch, capsys, *typed).split())
+
+
+STATE_PROBES = ("frozenlake_transition", "frozenlake_rollout_grid", "sokoban_to_grid",
+                "sokoban_to_coordinates", "sudoku_transition")  # fmt: skip
+
+
+@pytest.mark.parametrize("task", STATE_PROBES)
+def test_a_state_is_answered_over_several_lines(
+    task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = next(b for b in Registry().load(task).boards[0] if b.seed == 123)
+    right, _ = board.state.item.right[0]
+    typed = ("? ", "nothing of the kind", "", *right.splitlines(), "")
+    said = _played(monkeypatch, capsys, *typed, task=task)
+    assert "not an answer: 'nothing of the kind'" in said
+    assert "solved in 1 actions" in " ".join(said.split())
+
+
+def test_a_question_is_shown_once_and_without_its_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _played(monkeypatch, capsys, "q", task="sudoku_transition")
+    assert said.count("What is the state after") == 1
+    assert "Actions: such as" not in said
+
+
+def test_the_end_of_input_ends_an_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _played(monkeypatch, capsys, "no", task="sokoban_legality")
+    assert "Reward of your last turn" in said
+
+
+@pytest.mark.parametrize("place", ["render", "actions", "outcomes", "parse_action"])
+def test_a_world_that_raises_is_one_line(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("no such piece")
+
+    monkeypatch.setattr(Sokoban, place, broken)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Up\n"))
+    with pytest.raises(SystemExit) as exited:
+        main(["play", "sokoban", "--instance", "123"])
+    assert exited.value.code == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: task 'sokoban'")
+    assert "raised KeyError: 'no such piece'" in err
+    assert err.count("\n") == 1
