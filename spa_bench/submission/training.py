@@ -38,7 +38,8 @@ _LINE = TypeAdapter(
 def from_log(path: Path) -> list[Step]:
     """Reads the log that a training leaves, `rl/log.jsonl` or `sft/log.jsonl`.
 
-    What `Step` names is kept, and no more.
+    What `Step` names is kept, and no more. A step may be told of several times, as by a training
+    that was resumed or a closing summary: what is said last counts.
 
     Raises:
         InputError: for a file that cannot be read, or holds no step.
@@ -48,16 +49,16 @@ def from_log(path: Path) -> list[Step]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     kept = re.compile(_KEPT)
-    found: list[Step] = []
+    found: dict[float, dict[str, float]] = {}
     for line in lines:
-        step = _numbers(line)
-        if step.get("step") is not None:
-            found.append({key: value for key, value in step.items() if kept.fullmatch(key)})
+        told = {key: value for key, value in _numbers(line).items() if kept.fullmatch(key)}
+        if "step" in told:
+            found.setdefault(told["step"], {}).update(told)
     if not found:
         raise InputError(
             f"{path}: no step of a training in it; `spa-bench train` writes rl/log.jsonl"
         )
-    return read((json.dumps(step).encode() for step in found), str(path))
+    return read((json.dumps(found[step]).encode() for step in sorted(found)), str(path))
 
 
 def read(lines: Iterable[bytes], where: str) -> list[Step]:

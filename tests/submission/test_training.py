@@ -34,6 +34,23 @@ def test_a_line_that_was_being_written_is_left_out(tmp_path: Path) -> None:
     assert [step["step"] for step in from_log(path)] == [0]
 
 
+def test_a_closing_summary_adds_to_the_last_step(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    summary = {"step": 20, "train_runtime": 495.1, "train_loss": 0.65, "epoch": 1.0}
+    path.write_bytes(b"\n".join(lines({"step": 10, "loss": 2}, {"step": 20, "loss": 1}, summary)))
+    assert from_log(path) == [{"step": 10, "loss": 2}, {"step": 20, "loss": 1}]
+
+
+def test_of_a_resumed_training_what_was_said_last_counts(tmp_path: Path) -> None:
+    told = [{"step": n, "loss": 1 / (n + 1), "reward": n} for n in (0, 10, 20)]
+    again = [{"step": n, "loss": 0.5} for n in (5, 10, 15, 20)]
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"\n".join(lines(*told, *again)))
+    found = from_log(path)
+    assert [step["step"] for step in found] == [0, 5, 10, 15, 20]
+    assert found[2] == {"step": 10, "loss": 0.5, "reward": 10}
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         from_log(tmp_path / "log.jsonl")
