@@ -7,10 +7,12 @@ import dataclasses
 import fnmatch
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
@@ -245,12 +247,43 @@ class Registry:
         """
         return [self.load(name) for name in dict.fromkeys(self._expand(names, ()))]
 
+    def with_files(self, paths: Iterable[Path]) -> Registry:
+        """Returns a registry that knows the tasks and groups of these files, too.
+
+        Names that are taken stay what they are; files that cannot be read are left out.
+        """
+        more = Registry(self.folders)
+        for path in paths:
+            with suppress(InputError):
+                entry = self._entry(path)
+                more.entries.setdefault(entry.name, entry)
+        return more
+
+    def problems_of_group(self, path: Path) -> list[str]:
+        """Returns why members of a group file stand for no task, [] if each does.
+
+        Raises:
+            InputError: if it is no group file.
+        """
+        group, problems = load_group(path), list[str]()
+        for member, where in zip(group.tasks, _members_located(path), strict=True):
+            try:
+                list(self._expand([member], (group.group,), [where]))
+            except InputError as problem:
+                problems.append(str(problem))
+        return problems
+
     def _expand(
-        self, names: Sequence[str], groups: tuple[str, ...], where: str = ""
+        self, names: Sequence[str], groups: tuple[str, ...], places: Sequence[str] = ()
     ) -> Iterator[str]:
-        """Yields the tasks that names stand for; `where` is the group's file, for errors."""
+        """Yields the tasks that names stand for.
+
+        Args:
+            groups: the groups that these names are members of, the outermost first.
+            places: file and line of each name, for errors.
+        """
         tags = {tag for entry in self.entries.values() for tag in entry.tags}
-        for name in names:
+        for name, where in zip_longest(names, places, fillvalue=""):
             entry = self.entries.get(name)
             if entry is None and name.endswith(".yaml"):
                 entry = self._entry(Path(name))
@@ -259,8 +292,7 @@ class Registry:
                 raise InputError(f"{where}group cycle: {' -> '.join((*groups, name))}")
             if entry is not None and entry.kind == "group":
                 members = load_group(entry.path).tasks
-                at = f"{_read(entry.path).locate(('tasks',))}: "
-                yield from self._expand(members, (*groups, name), at)
+                yield from self._expand(members, (*groups, name), _members_located(entry.path))
             elif entry is not None:
                 yield name
             elif name in tags:
@@ -317,8 +349,22 @@ def make_format(name: str) -> Format:
 
 
 def load_group(path: Path) -> GroupConfig:
-    """Reads and checks one group file."""
-    return _validated(GroupConfig, _read(path))
+    """Reads and checks one group file.
+
+    Raises:
+        InputError: for everything that is wrong with it, with file and line.
+    """
+    document = _read(path)
+    group: GroupConfig = _validated(GroupConfig, document)
+    if not group.tasks:
+        raise InputError(f"{document.locate(('tasks',))}: the group {group.group!r} has no tasks")
+    return group
+
+
+def _members_located(path: Path) -> list[str]:
+    """Returns where each member of a group file stands, as errors begin."""
+    document = _read(path)
+    return [f"{document.locate(('tasks', i))}: " for i in range(len(document.data["tasks"]))]
 
 
 def _read(path: Path) -> yaml_file.Document:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError
-from spa_bench.registry import Registry, load_group, load_task
+from spa_bench.registry import Registry, load_task
 from spa_bench.results.bounds import board_bounds
 from spa_bench.task import Task
 
@@ -31,6 +32,7 @@ def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> 
     """
     registry = Registry.with_paths(include_paths)
     paths: list[Path] = []
+    included: set[Path] = set()
     for target in targets:
         path = Path(target)
         if path.is_dir():
@@ -38,34 +40,39 @@ def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> 
             if not found:
                 raise InputError(f"{path}: no task files (*.yaml) in this folder")
             paths += found
+            included.update(found)
         elif path.suffix == ".yaml":
             paths.append(path)
         else:
             paths += [
                 registry.entries[task.config.task].path for task in registry.resolve([target])
             ]
-    report = Report()
-    names: dict[str, Path] = {}
-    for path in dict.fromkeys(paths):
+    paths = list(dict.fromkeys(paths))
+    known = registry.with_files(paths)
+    installed = {name: entry.path for name, entry in registry.entries.items()}
+    report, names = Report(), dict[str, Path]()
+    for path in paths:
+        # a folder is included, beside all tasks there are; a file can be played by its path
+        taken = installed if path in included else {}
         try:
-            _check_file(path, names, report)
+            _check_file(path, names, taken, known, report)
         except InputError as problem:
             report.problems.append(str(problem))
-    _check_members(paths, registry, names, report)
+    report.problems = list(dict.fromkeys(report.problems))
     return report
 
 
-def _check_file(path: Path, names: dict[str, Path], report: Report) -> None:
+def _check_file(
+    path: Path, names: dict[str, Path], taken: Mapping[str, Path], known: Registry, report: Report
+) -> None:
     document = yaml_file.read(path.resolve())
     kind = "group" if "group" in document.data else "task"
     name = str(document.data.get(kind, ""))
-    if name in names:
-        report.problems.append(
-            f"{document.locate((kind,))}: the name {name!r} is taken by {names[name]}"
-        )
-    names.setdefault(name, path)
+    other = names.setdefault(name, taken.get(name, path))
+    if os.path.realpath(other) != os.path.realpath(path):
+        report.problems.append(f"{document.locate((kind,))}: the name {name!r} is taken by {other}")
     if kind == "group":
-        load_group(path)
+        report.problems += known.problems_of_group(path)
         report.groups += 1
         return
     task = load_task(path)
@@ -87,20 +94,3 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
             report.problems.append(
                 f"{where}: the board of seed {board.seed} cannot be solved within the task's limits"
             )
-
-
-def _check_members(
-    paths: Sequence[Path], registry: Registry, names: dict[str, Path], report: Report
-) -> None:
-    """A group may name tasks, groups and tags: of the files checked, or of those installed."""
-    known = {*names, *registry.entries}
-    known |= {tag for entry in registry.entries.values() for tag in entry.tags}
-    for path in paths:
-        try:
-            document = yaml_file.read(path.resolve())
-        except InputError:
-            continue  # told already
-        for index, member in enumerate(document.data.get("tasks", []) or []):
-            if "group" in document.data and member not in known:
-                where = document.locate(("tasks", index))
-                report.problems.append(f"{where}: the group names {member!r}, which is nothing")

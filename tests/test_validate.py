@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spa_bench.errors import InputError
+from spa_bench.evaluation import chosen_tasks
 from spa_bench.registry import builtin_tasks_folder
 from spa_bench.validate import validate_all
 
@@ -40,7 +41,7 @@ def test_every_problem_is_told_with_file_and_line(tmp_path: Path) -> None:
     assert "b.yaml:4: prompt.feedback: unknown placeholder {rewrd}" in problems
     assert "c.yaml:3: instances.seeds: the range 9-3 is empty" in problems
     assert "include cycle" in problems
-    assert "g.yaml:4: the group names 'nothing_such', which is nothing" in problems
+    assert "g.yaml:4: unknown task 'nothing_such'" in problems
 
 
 def test_two_tasks_of_one_name_are_told(tmp_path: Path) -> None:
@@ -49,6 +50,58 @@ def test_two_tasks_of_one_name_are_told(tmp_path: Path) -> None:
     (problem,) = validate_all([str(tmp_path)]).problems
     assert "b.yaml:1: the name 'same' is taken by" in problem
     assert "a.yaml" in problem
+
+
+def evaluable(folder: Path, name: str) -> str:
+    """Returns why a task of the folder cannot be evaluated, '' if it can."""
+    try:
+        chosen_tasks(name, folder)
+    except InputError as problem:
+        return str(problem)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"g": "group: g\ntasks: ['sokoban_2*', m*, mine, world_model]\n"}, ""),
+        ({"g": "group: g\ntasks:\n- mine\n- 'x*'\n"}, "g.yaml:4: unknown task 'x*'"),
+        (
+            {"g": "group: g\ntasks: [h]\n", "h": "group: h\ntasks: [mine, g]\n"},
+            "h.yaml:2: group cycle: g -> h -> g",
+        ),
+        ({"g": "group: g\ntasks: []\n"}, "g.yaml:2: the group 'g' has no tasks"),
+        ({"g": "group: g\ntasks: [mine]\n", "t": _task("sokoban")}, "'sokoban' is taken by"),
+        ({"g": "group: g\ntasks: [mine]\n", "t": _task("spa")}, "the name 'spa' is taken by"),
+    ],
+    ids=["good", "unknown", "cycle", "empty", "taken by a task", "taken by a group"],
+)
+def test_what_is_said_is_what_evaluation_says(
+    files: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    _write(tmp_path, "mine.yaml", _task("mine"))
+    for name, text in files.items():
+        _write(tmp_path, f"{name}.yaml", text)
+    problems = validate_all([str(tmp_path)]).problems
+    assert bool(problems) == bool(told) == bool(evaluable(tmp_path, "g"))
+    assert told in "\n".join(problems)
+    assert told in evaluable(tmp_path, "g")
+
+
+def test_every_member_that_is_nothing_is_told_once(tmp_path: Path) -> None:
+    _write(tmp_path, "g.yaml", "group: g\ntasks:\n- nope\n- sokoban\n- nix\n")
+    _write(tmp_path, "h.yaml", "group: h\ntasks: [g]\n")
+    lines = [problem.split(": ")[0] for problem in validate_all([str(tmp_path)]).problems]
+    assert [line.rpartition("/")[2] for line in lines] == ["g.yaml:3", "g.yaml:5"]
+
+
+def test_a_file_that_is_played_by_its_path_may_have_any_name(tmp_path: Path) -> None:
+    _write(tmp_path, "mine.yaml", _task("sokoban"))
+    assert validate_all([str(tmp_path / "mine.yaml")]).problems == []
+
+
+def test_a_folder_of_installed_tasks_does_not_take_its_own_names() -> None:
+    assert validate_all([str(builtin_tasks_folder() / "groups")]).problems == []
 
 
 def test_boards_out_of_reach_are_told(tmp_path: Path) -> None:
