@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict
 
 from spa_bench.errors import InputError
 from spa_bench.formats.format import Content, numbered
-from spa_bench.metrics.interval import clustered
+from spa_bench.metrics.calibration import softmax
+from spa_bench.metrics.interval import clustered_by
 from spa_bench.models.model import Message, Model
 from spa_bench.models.ranking import check_scores, total_logprobs
 from spa_bench.probes.board import Board
@@ -94,13 +95,12 @@ async def foresight(model: Model, task: Task, limit: int | None = None) -> Fores
         async with in_flight:
             scores = await total_logprobs(scorer, messages, begun, ends)
         best, right = max(scores), scores[: len(item.right)]
-        weights = [math.exp(score - best) for score in scores]
         return _Row(
             board,
             item.stratum,
             chance=len(right) / len(scores),
             accuracy=right.count(best) / scores.count(best),
-            mass=math.fsum(weights[: len(right)]) / math.fsum(weights),
+            mass=math.fsum(softmax(scores)[: len(right)]),
         )
 
     rows = await asyncio.gather(*(row(board, item) for board, item in asked))
@@ -161,15 +161,10 @@ def _reply(task: Task, item: Item) -> tuple[tuple[Message, ...], str, list[str]]
 
 
 def _over(rows: Sequence[_Row]) -> Foreseen:
-    by_board: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        by_board[row.board].append(row.accuracy)
-    means = [math.fsum(values) / len(values) for values in by_board.values()]
-    sizes = [len(values) for values in by_board.values()]
     count = len(rows) or math.nan
     return Foreseen(
         items=len(rows),
         chance=math.fsum(row.chance for row in rows) / count,
-        accuracy=Interval.of(clustered(means, len(rows), sizes)),
+        accuracy=Interval.of(clustered_by((row.board, row.accuracy) for row in rows)),
         mass=math.fsum(row.mass for row in rows) / count,
     )

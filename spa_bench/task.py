@@ -175,6 +175,11 @@ class TaskConfig(_Strict):
         return self
 
 
+UNMEASURED = frozenset({"version", "description", "tag", "metrics", "repeats"})
+"""What a task's file says beside its name that does not change what is measured: its hash leaves
+these out, and so do the differences that are told between two tasks."""
+
+
 class GroupConfig(_Strict):
     """A group file: a name for several tasks, groups or tags."""
 
@@ -223,7 +228,7 @@ class Task:
         """The identity of what is measured: 64 hexadecimal digits.
 
         Covers environment, observation, format, all prompt text, limits, parse, history,
-        instances and sampling; not description, tag, metrics and repeats.
+        instances and sampling; not its name, and what is `UNMEASURED`.
         """
         config = self.config
         return sha256_hex(

@@ -1,9 +1,21 @@
-"""Whether confidence is earned: expected calibration error."""
+"""Confidence, and whether it is earned: softmax, expected calibration error."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+
+def softmax(logprobs: Sequence[float]) -> tuple[float, ...]:
+    """Returns the distribution over the only choices there are, given how likely each is.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    highest = max(logprobs)
+    weights = [math.exp(logprob - highest) for logprob in logprobs]
+    whole = math.fsum(weights)
+    return tuple(weight / whole for weight in weights)
 
 
 def calibration_error(

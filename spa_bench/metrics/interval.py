@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -51,6 +51,20 @@ def clustered(
     if 0 < p < 1:
         effective = min(p * (1 - p) / variance, samples) if variance > 0 else float(samples)
     return Estimate(p, *_wilson(p, effective, student_t(n - 1)))
+
+
+def clustered_by(boards: Iterable[tuple[str, float]]) -> Estimate:
+    """Returns the mean of values in [0, 1] with an interval clustered by their boards.
+
+    Args:
+        boards: board and value, in any order; a board counts as much as it has values.
+    """
+    values: dict[str, list[float]] = {}
+    for board, value in boards:
+        values.setdefault(board, []).append(value)
+    counts = [len(some) for some in values.values()]
+    means = [math.fsum(some) / len(some) for some in values.values()]
+    return clustered(means, sum(counts), counts)
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:

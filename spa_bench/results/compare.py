@@ -19,6 +19,7 @@ from spa_bench.results.probe import ACCURACY
 from spa_bench.results.shown import percent, with_interval
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
 from spa_bench.runner.run_log import RunLog
+from spa_bench.task import UNMEASURED
 from spa_bench.yaml_file import flatten
 
 Counts = Mapping[str, tuple[int, int]]
@@ -248,13 +249,10 @@ def _accuracies(run: LoggedRun, one: Counts, other: Counts) -> _Values:
     return values, (sum(row[0] for row in columns), sum(row[2] for row in columns))
 
 
-_UNTOLD = {"task", "version", "description", "tag", "metrics", "repeats"}
-
-
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
-    before, after = flatten(first), flatten(second)
+    before, after, untold = flatten(first), flatten(second), UNMEASURED | {"task"}
     for key in dict.fromkeys([*before, *after]):
-        if key[0] not in _UNTOLD and before.get(key) != after.get(key):
+        if key[0] not in untold and before.get(key) != after.get(key):
             name, was, is_now = ".".join(map(str, key)), before.get(key), after.get(key)
             yield f"{name}: {_short(was)} -> {_short(is_now)}"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from spa_bench.metrics.belief import NO_AGREEMENT
-from spa_bench.metrics.calibration import calibration_error
-from spa_bench.metrics.interval import Estimate, clustered
+from spa_bench.metrics.calibration import calibration_error, softmax
+from spa_bench.metrics.interval import Estimate, clustered_by
 from spa_bench.probes.probe import Item, Scored
 from spa_bench.probes.world import Asked, ProbeWorld
 from spa_bench.results.schema import Interval, Number, ResultModel
@@ -195,10 +195,7 @@ def _distribution(item: Item, episode: Episode) -> tuple[float, ...] | None:
     logprobs = next((turn.choice_logprobs for turn in episode.turns[:1]), None)
     if logprobs is None or len(logprobs) != len(item.candidates):
         return None
-    highest = max(logprobs)
-    weights = [math.exp(logprob - highest) for logprob in logprobs]
-    whole = math.fsum(weights)
-    return tuple(weight / whole for weight in weights)
+    return softmax(logprobs)
 
 
 def _ranking(rows: _Rows) -> Ranking | None:
@@ -223,12 +220,7 @@ def _ranking(rows: _Rows) -> Ranking | None:
 
 
 def _accuracy(rows: _Rows) -> Estimate:
-    boards: dict[str, list[bool]] = {}
-    for row in rows:
-        boards.setdefault(row.board, []).append(row.scored.accepted)
-    weights = [len(answers) for answers in boards.values()]
-    shares = [sum(answers) / len(answers) for answers in boards.values()]
-    return clustered(shares, sum(weights), weights)
+    return clustered_by((row.board, float(row.scored.accepted)) for row in rows)
 
 
 def _mean(values: Iterable[float] | Iterator[float]) -> float:

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError
 from spa_bench.runner.log import RunInfo
+from spa_bench.task import UNMEASURED
 from spa_bench.yaml_file import flatten
-
-_NOT_IDENTITY = ("description", "tag", "metrics", "repeats", "version")
-"""What a task file says that does not change what is measured."""
 
 _HASH = ("hash",)
 
@@ -50,7 +48,7 @@ def differences(first: RunInfo, second: RunInfo) -> list[Difference]:
     def identity(info: RunInfo) -> dict[str, Any]:
         parts: dict[str, Any] = {"seed": info.salt, "model": info.model.model_dump()}
         for task in info.tasks:
-            told = {k: v for k, v in task.config.items() if k not in _NOT_IDENTITY}
+            told = {k: v for k, v in task.config.items() if k not in UNMEASURED}
             parts[f"task {told.pop('task')}"] = {"hash": task.hash, **told}
         return parts
 

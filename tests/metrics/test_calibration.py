@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from spa_bench.metrics.calibration import calibration_error
+from spa_bench.metrics.calibration import calibration_error, softmax
 
 
 def test_confidence_that_is_always_earned_has_no_error() -> None:
@@ -39,3 +39,9 @@ def test_there_are_ten_bins_unless_said_otherwise() -> None:
     assert calibration_error(*doubtful) == pytest.approx((0.905 - 0.05) / 2)
     assert calibration_error(*doubtful) == calibration_error(*doubtful, bins=10)
     assert calibration_error(*doubtful) != calibration_error(*doubtful, bins=11)
+
+
+def test_softmax_is_a_distribution_whatever_the_scale() -> None:
+    assert softmax([math.log(3), 0.0]) == (pytest.approx(0.75), pytest.approx(0.25))
+    assert softmax([-1e6 + math.log(3), -1e6]) == (pytest.approx(0.75), pytest.approx(0.25))
+    assert softmax([-1e9, 0.0]) == (0.0, 1.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from scipy.stats import t as scipy_t
 
-from spa_bench.metrics.interval import Estimate, clustered, difference, student_t
+from spa_bench.metrics.interval import Estimate, clustered, clustered_by, difference, student_t
 
 shares = st.lists(st.integers(0, 8).map(lambda c: c / 8), min_size=2, max_size=200)
 
@@ -170,3 +170,10 @@ def test_a_difference_has_newcombes_interval() -> None:
     low, high = wilson(56, 70), wilson(48, 80)
     found = difference(Estimate(56 / 70, *low), Estimate(48 / 80, *high))
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+def test_values_of_one_board_are_taken_together() -> None:
+    values = [("a", 1.0), ("b", 0.0), ("a", 0.0), ("c", 1.0), ("a", 1.0)]
+    assert clustered_by(values) == clustered([2 / 3, 0.0, 1.0], 5, [3, 1, 1])
+    assert clustered_by(values).value == pytest.approx(3 / 5)
+    assert math.isnan(clustered_by([]).value)
