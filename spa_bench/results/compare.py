@@ -14,7 +14,7 @@ from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.paired import Paired, paired
 from spa_bench.metrics.success import metric_of
-from spa_bench.results.belief import BELIEF, Belief, BeliefTally, belief_tally
+from spa_bench.results.belief import BELIEF, Belief, BeliefTally, Statement, belief_tally
 from spa_bench.results.probe import ACCURACY
 from spa_bench.results.shown import percent, with_interval
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
@@ -291,28 +291,67 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
 
 
 _BELIEF_LEGEND = """\
-belief above is the share of turns with an exact prediction. Below: how often the episode succeeds,
-over turns with such a prediction and without, and the difference."""
+belief above is the share of turns with an exact prediction. Below: how often a state was stated,
+how often exactly, agreement to the cell and to the object; the best exact match that predictions
+can have, how often what was predicted is possible, and how probable. Then how often the episode
+succeeds, over turns with an exact prediction and without, and the difference."""
 
 
 def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
     from tabulate import tabulate
 
-    headers = ["task", "model", "turns", "prediction", "best", "if right", "if wrong", "gain"]
-    rows = [
-        [
-            comparison.task,
-            model,
-            belief.turns,
-            with_interval(belief.prediction.exact),
-            percent(belief.ceiling),
-            with_interval(belief.success_if_right),
-            with_interval(belief.success_if_wrong),
-            with_interval(belief.gain, sign=True),
-        ]
+    beliefs = [
+        (comparison.task, model, belief)
         for comparison in comparisons
         for model, belief in zip(
             (comparison.first, comparison.second), comparison.beliefs or (), strict=False
         )
     ]
-    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+    stated = tabulate(
+        [
+            [task, model, *cells]
+            for task, model, belief in beliefs
+            for cells in (
+                ["observation", *_statement(belief.observation), "100.0", "-", "-"],
+                [
+                    "prediction",
+                    *_statement(belief.prediction),
+                    percent(belief.ceiling),
+                    percent(belief.supported),
+                    percent(belief.probability),
+                ],
+            )
+        ],
+        headers=[
+            *("task", "model", "statement", "stated", "exact", "cells", "F1"),
+            *("best", "possible", "probable"),
+        ],
+        tablefmt=style,
+        disable_numparse=True,
+    )
+    pays = tabulate(
+        [
+            [
+                task,
+                model,
+                belief.turns,
+                with_interval(belief.success_if_right),
+                with_interval(belief.success_if_wrong),
+                with_interval(belief.gain, sign=True),
+            ]
+            for task, model, belief in beliefs
+        ],
+        headers=["task", "model", "turns", "if right", "if wrong", "gain"],
+        tablefmt=style,
+        disable_numparse=True,
+    )
+    return f"{stated}\n\n{pays}"
+
+
+def _statement(statement: Statement) -> list[str]:
+    return [
+        percent(statement.stated),
+        with_interval(statement.exact),
+        percent(statement.cell_accuracy),
+        percent(statement.object_f1),
+    ]

@@ -11,6 +11,7 @@ import pytest
 from spa_bench.errors import InputError
 from spa_bench.evaluation import evaluate
 from spa_bench.results.compare import LoggedRun, compare, format_comparisons, notes
+from spa_bench.results.shown import percent
 
 
 @pytest.fixture
@@ -86,7 +87,13 @@ def test_beliefs_are_compared_and_told_beside_success(tmp_path: Path) -> None:
     assert 0 < belief.first_score.value < 1
     text = format_comparisons(found)
     assert "if right" in text
-    assert text.count("baseline/") == 2
+    told = belief.beliefs[1]
+    row = next(line for line in text.splitlines() if "baseline/oracle  prediction" in line)
+    assert row.split()[-3:] == [
+        percent(share) for share in (told.ceiling, told.supported, told.probability)
+    ]
+    assert percent(told.prediction.cell_accuracy) in row.split()
+    assert text.count("baseline/random  observation") == 1
 
 
 def test_a_run_whose_world_is_unknown_is_compared_without_beliefs(tmp_path: Path) -> None:
