@@ -114,7 +114,9 @@ def _request(
         messages=messages,
         prefill=rollout.prefill,
         sampling=Sampling(
-            config.sampling.temperature, config.sampling.top_p, config.limits.new_tokens
+            config.sampling.temperature,
+            config.sampling.top_p,
+            spec.new_tokens or config.limits.new_tokens,
         ),
         seed=chance.sampling_seed(
             spec.salt,

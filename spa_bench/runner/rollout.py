@@ -29,13 +29,18 @@ from spa_bench.task import Instance, Task
 
 @dataclass(frozen=True, slots=True)
 class EpisodeSpec:
-    """One episode to play: a board, which of its repeats, and the run's salt."""
+    """One episode to play: a board, which of its repeats, and the run's salt.
+
+    Attributes:
+        new_tokens: of a reply, in place of the task's limit; the prompt stays the task's.
+    """
 
     task: Task
     instance: Instance
     repeat: int
     salt: str
     log_tokens: bool = False
+    new_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

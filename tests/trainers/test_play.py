@@ -62,6 +62,18 @@ def test_a_pool_that_comes_round_within_a_step_is_not_played_twice_alike(model):
     assert {spec.salt for spec in specs} == {"rl/0/5"}
 
 
+def test_a_reply_may_be_held_shorter_than_the_task_says(model):
+    task = training_task(Registry().resolve(["frozenlake"])[0], seeds=TRAINING_SEEDS, boards=2)
+    settings = RlSettings(tasks=["frozenlake"], boards=2, repeats=2, new_tokens=3)
+    player = Player(settings, model.tokenizer, [task], [], frozenset())
+    played = player.rollouts(model.model, player.specs(0))
+    turns = [turn for t in played for turn in t.episode.turns]
+    assert {turn.stop_reason for turn in turns} == {"length"}
+    assert {len(turn.tokens.completion_ids) for turn in turns} == {3}
+    limit = f"below {task.config.limits.new_tokens} tokens"
+    assert limit in model.tokenizer.decode(turns[0].tokens.prompt_ids)
+
+
 def test_boards_that_are_left_out_give_way_to_others():
     task = Registry().resolve(["sudoku"])[0]
     held_out = held_out_task(task, boards=8)

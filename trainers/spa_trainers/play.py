@@ -62,7 +62,7 @@ class Player:
             first = met[task_number, board.id] * s.repeats  # a small pool comes round within a step
             met[task_number, board.id] += 1
             salt, repeats = f"rl/{s.seed}/{step}", range(first, first + s.repeats)
-            found += [EpisodeSpec(task, board, r, salt, log_tokens=True) for r in repeats]
+            found += [self._spec(task, board, r, salt, log_tokens=True) for r in repeats]
         return found
 
     def rollouts(self, model: Any, specs: Sequence[EpisodeSpec]) -> list[Trajectory | None]:
@@ -89,7 +89,7 @@ class Player:
         s, told, started = self.settings, dict[str, float](), time.monotonic()
         for task, boards in zip(self.held_out, self._held_out_boards, strict=True):
             specs = [
-                EpisodeSpec(task, board, repeat, f"rl/{s.seed}/held-out")
+                self._spec(task, board, repeat, f"rl/{s.seed}/held-out")
                 for board in boards
                 for repeat in range(s.evaluate_repeats)
             ]
@@ -108,6 +108,9 @@ class Player:
                 told[f"{task.config.task}/prediction"] = found.prediction.exact.value or 0.0
         told["evaluate_seconds"] = time.monotonic() - started
         return told
+
+    def _spec(self, *what: Any, **more: Any) -> EpisodeSpec:
+        return EpisodeSpec(*what, **more, new_tokens=self.settings.new_tokens)
 
     def _play(self, live: Any, specs: Sequence[EpisodeSpec]) -> list[Episode]:
         """Plays episodes; returns them in the order of `specs`."""

@@ -22,6 +22,8 @@ class RlSettings(BaseModel):
         boards: of a step; repeats: episodes a board, which are a group.
         seeds: which boards; of these only boards of the split `train` are played.
         pool: boards of each task that steps are taken from, again and again in one order.
+        new_tokens: of a reply while training plays, in place of the task's limit: one that rambles
+            is then cut off soon. What the prompt says stays the task's.
         leave_out: tasks whose boards are not trained on, although their split may be `train`.
         muon_lr: if given, matrices between layers learn by Muon at this rate, a critic's too; the
             other learning rates are for all else.
@@ -49,6 +51,7 @@ class RlSettings(BaseModel):
     repeats: int = Field(8, ge=2)
     seeds: Seeds = TRAINING_SEEDS
     pool: int = Field(4096, ge=1)
+    new_tokens: int | None = Field(None, ge=1)
     leave_out: list[str] = ["paper"]
     reward: RewardSettings = RewardSettings()  # pyright: ignore[reportCallIssue]
     muon_lr: float | None = Field(None, ge=0)
