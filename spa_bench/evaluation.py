@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pydantic
 
+from spa_bench.arguments import ModelArguments, RunArguments
 from spa_bench.errors import InputError, nearest
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry, make_model, resolve_model, task_names
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 async def evaluate_async(
     model: str | Model,
-    tasks: str | Sequence[str | Task] = "spa",
+    tasks: str | Task | Sequence[str | Task] = "spa",
     *,
     output: str | Path | None = None,
     repeats: int | None = None,
@@ -50,6 +51,7 @@ async def evaluate_async(
         model: a name such as `hf/Qwen/Qwen2.5-1.5B-Instruct`, a path such as `./checkpoint`, or
             anything that follows the `Model` protocol.
         tasks: names, groups, tags, patterns or paths of task files; or `Task` objects.
+        include_paths: a folder with more tasks, or several.
         output: the run's folder; by default one below `runs/` named by model and time.
         repeats, limit, salt, resume, concurrency, log_tokens: as `Evaluation` says.
         shard: `i/n`, such as `2/8`: the second of eight parts, to be put together by `merge`.
@@ -62,21 +64,32 @@ async def evaluate_async(
         InputError: for anything that cannot be; before any episode is played.
         ModelGoneError: if the model stops answering for good; the run can be resumed.
     """
-    loaded = chosen_tasks(tasks, include_paths)
-    chosen = each_once([with_overrides(task, gen_kwargs or {}) for task in loaded])
-    if not isinstance(model, str):
-        if model_options:
-            given = ", ".join(model_options)
-            raise InputError(f"{given}: options are for a model given by its name")
-    else:
-        provider, options = resolve_model(model, **model_options)
-        model = make_model(options, provider)
-    folder = Path(output) if output is not None else default_output(model.name, shard)
+    options = ModelArguments.of(model_options)
+    given = RunArguments.of(
+        {
+            "output": output,
+            "repeats": repeats,
+            "limit": limit,
+            "shard": shard,
+            "salt": salt,
+            "resume": resume,
+            "concurrency": concurrency,
+            "log_tokens": log_tokens,
+            "include_paths": include_paths,
+            "gen_kwargs": gen_kwargs,
+            "price": price,
+            "max_cost": max_cost,
+            "max_tokens_total": max_tokens_total,
+        }
+    )
+    loaded = chosen_tasks(tasks, given.include_paths)
+    chosen = each_once([with_overrides(task, given.gen_kwargs or {}) for task in loaded])
+    made = _model(model, options)
     return await run(
         Evaluation(
-            model,
+            made,
             chosen,
-            folder,
+            default_output(made.name, shard) if given.output is None else given.output,
             repeats=repeats,
             limit=limit,
             shard=None if shard is None else Shard.parse(shard),
@@ -84,7 +97,7 @@ async def evaluate_async(
             resume=resume,
             concurrency=concurrency,
             log_tokens=log_tokens,
-            price=None if price is None else Price(prompt=price[0], completion=price[1]),
+            price=given.price and Price(prompt=given.price[0], completion=given.price[1]),
             max_cost=max_cost,
             max_tokens_total=max_tokens_total,
         ),
@@ -92,29 +105,46 @@ async def evaluate_async(
     )
 
 
+def _model(model: str | Model, options: ModelArguments) -> Model:
+    if isinstance(model, str):
+        fields = {name: getattr(options, name) for name in ModelArguments.model_fields}
+        provider, resolved = resolve_model(model, **fields)
+        return make_model(resolved, provider)
+    if not callable(getattr(model, "generate", None)):
+        raise InputError(f"model={model!r}: a name such as hf/NAME or ./FOLDER, or a `Model`")
+    if options.model_fields_set:
+        given = ", ".join(sorted(options.model_fields_set))
+        raise InputError(f"{given}: options are for a model given by its name")
+    return model
+
+
 def evaluate(
-    model: str | Model, tasks: str | Sequence[str | Task] = "spa", **options: Any
+    model: str | Model, tasks: str | Task | Sequence[str | Task] = "spa", **options: Any
 ) -> Results:
     """Does what `evaluate_async` does, and returns when it is done; works in a notebook too."""
     return _blocking(evaluate_async(model, tasks, **options))
 
 
 def chosen_tasks(
-    tasks: str | Sequence[str | Task], include_paths: str | Path | Sequence[str | Path] = ()
+    tasks: str | Task | Sequence[str | Task], include_paths: Sequence[Path] = ()
 ) -> list[Task]:
     """Returns the tasks that names, groups, tags, patterns or paths stand for, each once.
 
     Args:
         tasks: comma-separated; or a list of these, and of `Task` objects.
-        include_paths: a folder with more tasks, or several.
+        include_paths: folders with more tasks.
 
     Raises:
         InputError: if there is no such task or folder, or no task at all.
     """
-    folders = [include_paths] if isinstance(include_paths, str | Path) else include_paths
-    registry = Registry.with_paths([Path(folder) for folder in folders])
+    registry = Registry.with_paths(include_paths)
+    wanted: Any = [tasks] if isinstance(tasks, str | Task) else tasks
+    if not isinstance(wanted, Iterable):
+        raise InputError(f"tasks={wanted!r}: names of tasks, or `Task` objects")
     loaded: list[Task] = []
-    for task in [tasks] if isinstance(tasks, str) else tasks:
+    for task in cast(Iterable[Any], wanted):
+        if not isinstance(task, str | Task):
+            raise InputError(f"tasks: {task!r} is neither a task's name nor a `Task`")
         loaded += registry.resolve(task_names(task)) if isinstance(task, str) else [task]
     if not loaded:
         raise InputError("no tasks to evaluate")

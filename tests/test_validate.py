@@ -55,7 +55,7 @@ def test_two_tasks_of_one_name_are_told(tmp_path: Path) -> None:
 def evaluable(folder: Path, name: str) -> str:
     """Returns why a task of the folder cannot be evaluated, '' if it can."""
     try:
-        chosen_tasks(name, folder)
+        chosen_tasks(name, [folder])
     except InputError as problem:
         return str(problem)
     return ""
