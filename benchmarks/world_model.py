@@ -72,12 +72,14 @@ def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) ->
             asked = chosen.worlds
             if part == "foresight":
                 asked = ",".join(task.name for task in _tasks(WORLD_MODEL_TASKS, chosen.worlds))
-            command = [part, "--model", name, "--tasks", asked, "--output", str(output)]
+            begun = output.with_suffix(".begun")  # until all its tasks are measured
+            command = [part, "--model", name, "--tasks", asked, "--output", str(begun)]
             try:
                 spa_bench([*command, "--limit", str(chosen.boards)])
             except SystemExit as end:
                 if end.code:
                     raise SpaBenchError(f"no {part}") from None
+            begun.replace(output)
     elif part == "belief":
         boards = None if baseline else chosen.boards
         repeats = None if baseline else chosen.repeats

@@ -22,7 +22,7 @@ def _table(measured: Sequence[Perplexity]) -> str:
     headers = ["task", "boards", "symbols"]
     headers += [f"{style}, {unit}" for style in STYLES for unit in ("per token", "per character")]
     rows = [
-        [p.task, p.boards, p.symbols]
+        [p.task, p.boards, p.symbols or "-"]
         + [f"{x:.2f}" for s in STYLES for x in (p.styles[s].per_token, p.styles[s].per_character)]
         for p in measured
     ]

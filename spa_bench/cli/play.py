@@ -122,7 +122,9 @@ class _Person:
         self.capabilities = Capabilities(prefill=True, privileged=True)
         self._console = console
         self._task = task
-        self._styles = _styles(task.environment.prompt_fields())
+        environment = task.environment
+        objects = environment.cell_symbols if "legend" in environment.prompt_fields() else ()
+        self._styles = dict(zip(objects, _COLOURS, strict=False))
         self._state: Any = None
 
     def identity(self) -> Mapping[str, Any]:
@@ -222,8 +224,3 @@ def read_actions(text: str, environment: Any, state: Any) -> list[Any]:
     typed = [letters.get(letter) for letter in text.lower().replace(" ", "")]
     told_apart = len(letters) == len(possible)
     return typed if typed and None not in typed and told_apart else []
-
-
-def _styles(fields: Mapping[str, str]) -> dict[str, str]:
-    symbols = [entry.strip()[:1] for entry in fields.get("legend", "").split(",")]
-    return dict(zip(filter(None, symbols), _COLOURS, strict=False))

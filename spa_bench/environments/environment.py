@@ -233,6 +233,15 @@ class Environment(ABC, Generic[S, A]):
         """Returns the readable name of one board, such as `sokoban/6x6-1/ragen/123`."""
         return f"{self.name}/{self.variant}/{seed}"
 
+    @property
+    def cell_symbols(self) -> tuple[str, ...]:
+        """The symbols that a cell of the grid may hold; empty where nobody says.
+
+        The default is what the `legend` of `prompt_fields` begins its entries with.
+        """
+        entries = self.prompt_fields().get("legend", "").split(",")
+        return tuple(entry.strip()[0] for entry in entries if entry.strip()[1:2] == " ")
+
     # -- shared by all -----------------------------------------------------------------------------
 
     def observe(self, state: S, observation: str) -> str:

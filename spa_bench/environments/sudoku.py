@@ -259,6 +259,10 @@ class Sudoku(Environment[SudokuState, Placement]):
             "blank": self.blank,
         }
 
+    @property
+    def cell_symbols(self) -> tuple[str, ...]:
+        return (self.blank, *self.symbols[: self.size])
+
     def board_key(self, state: SudokuState) -> str:
         """Returns a key of the puzzle, with the player's own entries told apart from givens.
 

@@ -10,19 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
-from itertools import chain
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.errors import InputError, ModelError
 from spa_bench.models.model import Message, Model
 from spa_bench.models.ranking import check_scores
-from spa_bench.probes.board import Board
 from spa_bench.probes.world import ProbeWorld
-from spa_bench.task import Instance, Task
+from spa_bench.task import Task
 
 STYLES = ("grid", "grid+coordinates")
 
@@ -60,7 +55,7 @@ class Perplexity(BaseModel):
 
     Attributes:
         symbols: different ones that a cell of the grid may hold: the perplexity, per cell, of
-            guessing uniformly.
+            guessing uniformly; None where the world does not list them.
         styles: by style, `grid` and `grid+coordinates`.
     """
 
@@ -68,7 +63,7 @@ class Perplexity(BaseModel):
 
     task: str
     boards: int
-    symbols: int
+    symbols: int | None
     styles: dict[str, StylePerplexity]
 
 
@@ -114,24 +109,5 @@ async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perp
             characters=sum(map(len, texts)),
             logprob=math.fsum(logprob for _, logprob in scores),
         )
-    symbols = count_symbols(task.environment, boards)
+    symbols = len(task.environment.cell_symbols) or None
     return Perplexity(task=task.name, boards=len(boards), symbols=symbols, styles=styles)
-
-
-def count_symbols(environment: AnyEnvironment, boards: Sequence[Instance]) -> int:
-    """Returns how many different symbols the cells of a grid may hold.
-
-    Counted over the states of a random walk and a solution of each board, at the places where
-    grids differ: what all grids share, such as bars between rows, is layout.
-    """
-    grids = {environment.render(state) for board in boards for state in _states(environment, board)}
-    longest = max(map(len, grids), default=0)
-    columns = [{grid[at : at + 1] for grid in grids} for at in range(longest)]
-    return len(set(chain.from_iterable(c for c in columns if len(c) > 1)) - {""})
-
-
-def _states(environment: AnyEnvironment, board: Instance) -> Sequence[Any]:
-    if not environment.enumerable:
-        return (board.state,)
-    drawn = Board(environment, board.state, board.seed)
-    return (board.state, *drawn.strolled("walk", 24), *drawn.solution)

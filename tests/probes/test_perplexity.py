@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from scripted import Scripted
+from worlds import table_task
 
 from spa_bench.cli import main
 from spa_bench.errors import InputError, ModelError
 from spa_bench.models.model import Message, ScoredToken
-from spa_bench.probes.perplexity import count_symbols, perplexity
+from spa_bench.probes.perplexity import perplexity
 from spa_bench.registry import Registry
 
 TASK = Registry().load("sokoban")
@@ -56,10 +57,16 @@ def test_both_styles_of_every_board_are_scored_once() -> None:
     assert found.styles["grid+coordinates"].characters > found.styles["grid"].characters
 
 
-@pytest.mark.parametrize(("name", "symbols"), [("sokoban", 7), ("frozenlake", 6), ("sudoku", 5)])
-def test_symbols_are_what_a_cell_may_hold(name: str, symbols: int) -> None:
-    task = Registry().load(name)
-    assert count_symbols(task.environment, task.boards[0]) == symbols
+@pytest.mark.parametrize(
+    ("name", "symbols"),
+    [("sokoban", 7), ("frozenlake", 6), ("sudoku", 5), ("sudoku_9x9", 10), ("no legend", None)],
+)
+@pytest.mark.parametrize("limit", [1, 2])
+def test_symbols_are_what_a_cell_may_hold_whatever_boards_are_read(
+    name: str, symbols: int | None, limit: int
+) -> None:
+    task = table_task() if name == "no legend" else Registry().load(name)
+    assert asyncio.run(perplexity(Guessing(), task, limit)).symbols == symbols
 
 
 def test_a_model_that_cannot_score_is_refused_with_what_can() -> None:
