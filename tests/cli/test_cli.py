@@ -398,6 +398,27 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+INTERRUPTED = """
+import runpy, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+runpy.run_module("spa_bench", run_name="__main__")
+"""
+
+
+def test_an_interruption_before_anything_runs_is_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "spa_bench", "--version"], capture_output=True)
+    assert done.stdout.decode() == f"spa-bench {spa_bench.__version__}\n"
+
+
 def test_an_output_that_is_full_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*MAIN, "list", "tasks"], stdout=full, stderr=-1, text=True)
