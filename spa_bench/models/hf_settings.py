@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from spa_bench.errors import InputError, nearest
+from spa_bench.models.local_settings import once, read_chat_template, read_dtype, truth
 from spa_bench.models.model import ModelOptions
 
-_DTYPES = {
-    "auto": "auto",
-    "float32": "float32",
-    "fp32": "float32",
-    "bfloat16": "bfloat16",
-    "bf16": "bfloat16",
-    "float16": "float16",
-    "fp16": "float16",
-}
 _ARGUMENTS = (
     "pretrained",
     "revision",
@@ -70,43 +61,21 @@ class Settings:
                 )
         if options.base_urls:
             raise InputError("hf runs a model in this process and takes no --base-url")
-        model = _one("pretrained", options.model or None, args)
+        model = once("pretrained", options.model or None, args)
         if not model:
             raise InputError("hf needs a model: hf/NAME, a folder, or --model-args pretrained=..")
-        dtype = _one("dtype", options.dtype, args) or "auto"
-        if dtype not in _DTYPES:
-            raise InputError(f"dtype: {dtype!r} is none of {', '.join(_DTYPES)}")
-        template = args.get("chat_template", "auto")
-        if template not in ("auto", "none"):
-            raise InputError(f"chat_template: {template!r} is neither auto nor none")
         length = args.get("max_length")
         if length is not None and not (length.isdecimal() and int(length) > 0):
             raise InputError(f"max_length: {length!r} is not a positive number of tokens")
         return cls(
             model=model,
             revision=args.get("revision"),
-            dtype=_DTYPES[dtype],
-            device=_one("device", options.device, args),
-            adapter=_one("peft", options.adapter, args),
-            trust_remote_code=_truth("trust_remote_code", args) or False,
+            dtype=read_dtype(options.dtype, args),
+            device=once("device", options.device, args),
+            adapter=once("peft", options.adapter, args),
+            trust_remote_code=truth("trust_remote_code", args) or False,
             attn_implementation=args.get("attn_implementation"),
             max_length=None if length is None else int(length),
-            add_bos=_truth("add_bos_token", args),
-            chat_template=template,
+            add_bos=truth("add_bos_token", args),
+            chat_template=read_chat_template(args),
         )
-
-
-def _one(name: str, flag: str | None, args: Mapping[str, str]) -> str | None:
-    given = args.get(name)
-    if flag is not None and given is not None and flag != given:
-        raise InputError(f"{name} is given twice: {flag} and {given}")
-    return flag if flag is not None else given
-
-
-def _truth(name: str, args: Mapping[str, str]) -> bool | None:
-    value = args.get(name)
-    if value is None:
-        return None
-    if value.lower() not in ("true", "false", "1", "0"):
-        raise InputError(f"{name}: {value!r} is neither true nor false")
-    return value.lower() in ("true", "1")

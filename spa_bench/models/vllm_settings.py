@@ -8,17 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from spa_bench.errors import InputError, nearest
+from spa_bench.models.local_settings import once, read_chat_template, read_dtype, truth
 from spa_bench.models.model import ModelOptions
 
-_DTYPES = {
-    "auto": "auto",
-    "float32": "float32",
-    "fp32": "float32",
-    "bfloat16": "bfloat16",
-    "bf16": "bfloat16",
-    "float16": "float16",
-    "fp16": "float16",
-}
 _ARGUMENTS = (
     "pretrained",
     "revision",
@@ -95,33 +87,27 @@ class Settings:
                 f"--device {options.device}: vLLM runs on the device that it was built for;"
                 " CUDA_VISIBLE_DEVICES chooses among cards"
             )
-        model = _one("pretrained", options.model or None, args)
+        model = once("pretrained", options.model or None, args)
         if not model:
             raise InputError("vllm needs a model: vllm/NAME, or --model-args pretrained=..")
-        dtype = _one("dtype", options.dtype, args) or "auto"
-        if dtype not in _DTYPES:
-            raise InputError(f"dtype: {dtype!r} is none of {', '.join(_DTYPES)}")
-        template = args.get("chat_template", "auto")
-        if template not in ("auto", "none"):
-            raise InputError(f"chat_template: {template!r} is neither auto nor none")
         batch_size = _BATCH_SIZE if options.batch_size is None else options.batch_size
         if batch_size < 1:
             raise InputError(f"--batch-size {batch_size}: at least 1")
         return cls(
             model=model,
             revision=args.get("revision"),
-            dtype=_DTYPES[dtype],
-            adapter=_one("lora_local_path", options.adapter, args),
-            trust_remote_code=_truth("trust_remote_code", args) or False,
-            add_bos=_truth("add_bos_token", args),
-            chat_template=template,
+            dtype=read_dtype(options.dtype, args),
+            adapter=once("lora_local_path", options.adapter, args),
+            trust_remote_code=truth("trust_remote_code", args) or False,
+            add_bos=truth("add_bos_token", args),
+            chat_template=read_chat_template(args),
             batch_size=batch_size,
             quantization=args.get("quantization"),
             tensor_parallel_size=_count("tensor_parallel_size", args) or 1,
             data_parallel_size=_count("data_parallel_size", args) or 1,
             gpu_memory_utilization=_share("gpu_memory_utilization", args),
             max_model_len=_count("max_model_len", args),
-            enforce_eager=_truth("enforce_eager", args) or False,
+            enforce_eager=truth("enforce_eager", args) or False,
             engine_args=_engine_args(args.get("engine_args")),
         )
 
@@ -172,13 +158,6 @@ def _engine_args(text: str | None) -> dict[str, Any]:
     return cast(dict[str, Any], read)
 
 
-def _one(name: str, flag: str | None, args: Mapping[str, str]) -> str | None:
-    given = args.get(name)
-    if flag is not None and given is not None and flag != given:
-        raise InputError(f"{name} is given twice: {flag} and {given}")
-    return flag if flag is not None else given
-
-
 def _count(name: str, args: Mapping[str, str]) -> int | None:
     value = args.get(name)
     if value is None:
@@ -199,12 +178,3 @@ def _share(name: str, args: Mapping[str, str]) -> float | None:
     if not 0 < share <= 1:
         raise InputError(f"{name}: {value!r} is not a share above 0 and up to 1")
     return share
-
-
-def _truth(name: str, args: Mapping[str, str]) -> bool | None:
-    value = args.get(name)
-    if value is None:
-        return None
-    if value.lower() not in ("true", "false", "1", "0"):
-        raise InputError(f"{name}: {value!r} is neither true nor false")
-    return value.lower() in ("true", "1")
