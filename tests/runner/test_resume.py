@@ -480,9 +480,13 @@ def test_a_folder_below_a_file_is_refused_before_the_model_starts(tmp_path: Path
 
 
 def test_a_run_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "episodes.jsonl").symlink_to("/dev/full")
-    with pytest.raises(UnwrittenError, match=r"No space left on device; mend that .* --resume$"):
+    (tmp_path / "results.json").mkdir()
+    with pytest.raises(UnwrittenError, match=r"Is a directory; mend that and .* --resume$"):
         run(Scripted(still), tmp_path)
+    (tmp_path / "results.json").rmdir()
+    model = Scripted(still)
+    assert run(model, tmp_path, resume=True).owed == 0
+    assert model.requests == []
 
 
 def test_a_name_too_long_for_a_folder_is_an_input_error(tmp_path: Path) -> None:
