@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from spa_bench.cli.options import IncludePath, path_option
+
 _STAGES = ("selfplay", "sft", "rl")
 
 
@@ -29,17 +31,15 @@ def train(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            help="Where everything goes; default: runs/train/RECIPE. Of curves, the picture;"
+        path_option(
+            "Where everything goes; default: runs/train/RECIPE. Of curves, the picture;"
             " default: curves.svg in the folder, or here if there are several."
         ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Most replies written at a time in self-play.")
     ] = None,
-    include_path: Annotated[
-        list[Path] | None, typer.Option(help="A folder with more tasks; may be given again.")
-    ] = None,
+    include_path: IncludePath = None,
 ) -> None:
     """Train a model by a recipe: self-play, fine-tuning on its rows, reinforcement learning.
 

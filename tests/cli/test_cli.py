@@ -209,6 +209,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
         "'--output': the path is empty",
     ),
     "manifests in nothing": (("instances", "make", "--folder", ""), "'--folder': the path is empt"),
+    "training into nothing": (
+        ("train", "nano-base-sokoban", "--output", ""),
+        "'--output': the path is empty",
+    ),
     "seed that is no text": ((*PLAY, "--seed", "\udcff"), "--seed must be text"),
     "show of nothing": (("show",), "Missing argument"),
     "show of an unknown task": (("show", "sokobann"), "unknown task 'sokobann'"),
