@@ -81,7 +81,7 @@ async def foresight(model: Model, task: Task, limit: int | None = None) -> Fores
 
     Raises:
         InputError: if the model cannot score a text, or the task's format has no predictions, or
-            its world cannot say what may happen.
+            its world cannot say what may happen, or its boards give nothing to ask.
         ModelError: if it cannot score one of these.
         ModelGoneError: if it can score nothing any more.
     """
@@ -89,6 +89,8 @@ async def foresight(model: Model, task: Task, limit: int | None = None) -> Fores
     check_foresees(task)
     in_flight = asyncio.Semaphore(max(1, model.concurrency))
     asked = list(_items(task, limit))
+    if not asked:
+        raise InputError(f"foresight: the boards of {task.name} have nothing to be asked about")
 
     async def row(board: str, item: Item) -> _Row:
         messages, begun, ends = _reply(task, item)
@@ -161,7 +163,7 @@ def _reply(task: Task, item: Item) -> tuple[tuple[Message, ...], str, list[str]]
 
 
 def _over(rows: Sequence[_Row]) -> Foreseen:
-    count = len(rows) or math.nan
+    count = len(rows)
     return Foreseen(
         items=len(rows),
         chance=math.fsum(row.chance for row in rows) / count,

@@ -351,7 +351,8 @@ def unknown_placeholders(
 ) -> Iterator[tuple[tuple[str, ...], str, frozenset[str]]]:
     """Yields key path, name and the known names for each placeholder that nothing fills."""
     prompt = config.prompt
-    offered = frozenset(environment.prompt_fields())
+    with plugin_code(f"task {config.task!r}: its environment"):
+        offered = frozenset(environment.prompt_fields())
     texts: list[tuple[tuple[str, ...], str, frozenset[str]]] = [
         (("prompt", "system"), prompt.system, _PLACEHOLDERS["system"]),
         (("prompt", "instruction"), prompt.instruction, _PLACEHOLDERS["instruction"] | offered),

@@ -17,6 +17,7 @@ from spa_bench.errors import InputError, ModelError
 from spa_bench.foresight import foresight
 from spa_bench.formats.format import Content
 from spa_bench.models.model import Message, ScoredToken
+from spa_bench.probes.transition import TransitionProbe
 from spa_bench.registry import Registry
 from spa_bench.runner.conversation import Conversation
 from spa_bench.task import Task
@@ -129,6 +130,12 @@ def test_a_format_without_predictions_is_refused() -> None:
     model = Scoring(lambda begun, text: 0.0)
     with pytest.raises(InputError, match=r"format of sokoban, 'think', has no predictions"):
         asyncio.run(foresight(model, Registry().load("sokoban"), 1))
+
+
+def test_boards_that_give_nothing_to_ask_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TransitionProbe, "items", lambda self, view, board: ())
+    with pytest.raises(InputError, match="boards of frozenlake_wm have nothing to be asked about"):
+        asyncio.run(foresight(Scoring(lambda begun, text: 0.0), Registry().load("frozenlake_wm")))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from worlds import SLIPPERY, TableWorld, changed, sokoban_task, table_task
 
 from spa_bench.environments.sokoban import Sokoban
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, PluginError
 from spa_bench.registry import Registry, builtin_tasks_folder, load_task
 from spa_bench.task import Task, TaskConfig, fill, format_reward, split_of
 
@@ -153,6 +153,17 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     data = whole()
     del data[key]
     assert problem(tmp_path / "a.yaml", data) == f"1: the key {key!r} is missing"
+
+
+def test_a_world_that_cannot_say_its_fields_is_named(
+    load: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(world: Sokoban) -> dict[str, str]:
+        raise KeyError("legend")
+
+    monkeypatch.setattr(Sokoban, "prompt_fields", broken)
+    with pytest.raises(PluginError, match="task 'mine': its environment raised KeyError"):
+        load("version: 2")
 
 
 @pytest.mark.parametrize("key", sorted(OPTIONAL))
