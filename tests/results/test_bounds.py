@@ -74,7 +74,7 @@ def test_estimated_floors_are_the_exact_ones_but_for_chance(ice: Any) -> None:
 def test_an_estimate_is_the_same_every_time_and_says_that_it_is_one() -> None:
     once = first(table_task())
     bounds._bounds.cache_clear()
-    assert first(table_task()) == once
+    assert repr(first(table_task())) == repr(once)  # its ceiling is no number, so equal to nothing
     assert not once.exact
     assert once.random_successes == round(once.floor * RANDOM_EPISODES)
 
