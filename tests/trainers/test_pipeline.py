@@ -237,6 +237,7 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys):
         (["train", "nano-base-sokobn"], "did you mean nano-base-sokoban"),
         (["train", "sftt", "nano-base-sokoban"], "write [selfplay|sft|rl] RECIPE"),
         (["train", "curves"], "train curves: of which training?"),
+        (["train", "nano-spa-sokoban", "--set", "model=/no/model"], "begins with /no/model, which"),
         (["train", "nano-base-sokoban", "--set", "sft.epoch=1"], "did you mean epochs"),
     ]:
         with pytest.raises(SystemExit) as raised:

@@ -121,6 +121,12 @@ class Pipeline:
                 _check_sampling(task)
             trackers.check(recipe.rl.tracker)
         if recipe.model is not None:
+            if os.path.isabs(recipe.model) and not os.path.isdir(recipe.model):
+                raise InputError(
+                    f"recipe {recipe.recipe!r} begins with {os.path.normpath(recipe.model)}, which"
+                    " is not there; checkpoints of nano come with the repository alone, others are"
+                    " trained first; or name one with --set model=FOLDER"
+                )
             checkpoint.fingerprint(recipe.model)
 
     # -- stages ----------------------------------------------------------------------------------
