@@ -165,7 +165,7 @@ def _reply(task: Task, item: Item) -> tuple[tuple[Message, ...], str, list[str]]
 def _over(rows: Sequence[_Row]) -> Foreseen:
     count = len(rows)
     return Foreseen(
-        items=len(rows),
+        items=count,
         chance=math.fsum(row.chance for row in rows) / count,
         accuracy=Interval.of(clustered_by((row.board, row.accuracy) for row in rows)),
         mass=math.fsum(row.mass for row in rows) / count,

@@ -286,8 +286,7 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
         raise InputError(f"--log-tokens: {evaluation.model.name} returns no tokens")
     whole = replace(plan, shard=None)
     for task in each_once(plan.tasks):
-        if not whole.boards(task):
-            raise InputError(f"task {task.name!r} has no boards: its seeds give none")
+        task.check_boards(plan.limit)
         if task.environment.choices(whole.boards(task)[0].state) and not can_rank(evaluation.model):
             raise InputError(
                 f"task {task.name!r} ranks answers by log-probability, of which"

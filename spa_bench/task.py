@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from spa_bench.canonical import sha256_hex
 from spa_bench.environments.environment import AnyEnvironment, NoBoardError
 from spa_bench.environments.limits import Limits
-from spa_bench.errors import nearest, plugin_code
+from spa_bench.errors import InputError, nearest, plugin_code
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -258,6 +258,15 @@ class Task:
     def boards(self) -> Boards:
         """The task's boards in order, and the seeds that were asked for and have none."""
         return self.first_boards(None)
+
+    def check_boards(self, limit: int | None) -> None:
+        """Makes sure that there are boards among the first `limit`.
+
+        Raises:
+            InputError: if there are none.
+        """
+        if not self.first_boards(limit)[0]:
+            raise InputError(f"task {self.name!r} has no boards: its seeds give none")
 
     def first_boards(self, limit: int | None) -> Boards:
         """Returns the first boards, and the seeds tried for them that have none; None is all.

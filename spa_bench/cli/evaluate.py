@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from spa_bench.cli.options import IncludePath, path_option
+from spa_bench.cli.options import (
+    BaseUrl,
+    BatchSize,
+    Device,
+    Dtype,
+    IncludePath,
+    ModelArgs,
+    path_option,
+)
 
 if TYPE_CHECKING:
     from spa_bench.results.table import OutputFormat
@@ -42,20 +50,14 @@ def evaluate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --output: play what it owes.")
     ] = False,
-    model_args: Annotated[
-        str, typer.Option(help="Settings of the model, as key=value,key=value.")
-    ] = "",
-    base_url: Annotated[
-        list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
-    ] = None,
+    model_args: ModelArgs = "",
+    base_url: BaseUrl = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Episodes at a time; default: what the model likes.")
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Largest batch of a local model.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")] = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    dtype: Dtype = None,
     gen_kwargs: Annotated[
         str,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,7 @@ def lm_eval_export(
     output: Annotated[Path, path_option("Where to write; a folder of the model's name.")],
 ) -> None:
     """Write a run's results and samples as lm-eval writes its own."""
-    import sys
-
     from spa_bench.interop.lm_eval_export import export
 
-    for path in export(run, output, lambda message: print(message, file=sys.stderr)):
+    for path in export(run, output, partial(typer.echo, err=True)):
         typer.echo(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,17 +22,13 @@ def merge(
     were played twice can be merged too, where they agree. A folder that an earlier merge made
     gets what it lacks.
     """
-    import sys
-
     from spa_bench.cli.evaluate import check_output_format
     from spa_bench.merge import merge as merge_runs
     from spa_bench.results.table import efficiency_line, format_results
 
     style = check_output_format(output_format)
 
-    def note(message: str) -> None:
-        print(message, file=sys.stderr)
-
+    note = partial(typer.echo, err=True)
     results = merge_runs(runs, output, note)
     typer.echo(format_results([results], style))
     if results.efficiency is not None:

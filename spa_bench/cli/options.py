@@ -27,3 +27,12 @@ def path_option(help_: str) -> Any:
 IncludePath = Annotated[
     list[Path] | None, path_option("A folder with more tasks; may be given again.")
 ]
+
+# how a model given by its name is loaded
+ModelArgs = Annotated[str, typer.Option(help="Settings of the model, as key=value,key=value.")]
+BaseUrl = Annotated[
+    list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
+]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Largest batch of a local model.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]

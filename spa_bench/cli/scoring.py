@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
-from spa_bench.cli.options import IncludePath, path_option
+from spa_bench.cli.options import (
+    BaseUrl,
+    BatchSize,
+    Device,
+    Dtype,
+    IncludePath,
+    ModelArgs,
+    path_option,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,19 +53,11 @@ def command(
         limit: Annotated[
             int | None, typer.Option(min=1, help="Only the first so many boards.")
         ] = None,
-        model_args: Annotated[
-            str, typer.Option(help="Settings of the model, as key=value,key=value.")
-        ] = "",
-        base_url: Annotated[
-            list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
-        ] = None,
-        batch_size: Annotated[
-            int | None, typer.Option(min=1, help="Largest batch of a local model.")
-        ] = None,
-        device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")] = None,
-        dtype: Annotated[
-            str | None, typer.Option(help="float32, bfloat16, float16 or auto.")
-        ] = None,
+        model_args: ModelArgs = "",
+        base_url: BaseUrl = None,
+        batch_size: BatchSize = None,
+        device: Device = None,
+        dtype: Dtype = None,
         include_path: IncludePath = None,
         output: Annotated[Path | None, path_option("A file for the numbers, as JSON.")] = None,
     ) -> None:
@@ -73,7 +73,7 @@ def command(
         found = chosen_tasks(tasks, include_path or ())
         for task in found:
             check(task)
-            _check_boards(task, limit)
+            task.check_boards(limit)
         provider, options = resolve_model(
             model,
             args=key_values(model_args, "--model-args"),
@@ -118,13 +118,6 @@ def _check_file(path: Path) -> None:
         raise InputError(f"--output {path}: no folder {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"--output {path}: no permission to write in {path.parent}")
-
-
-def _check_boards(task: Task, limit: int | None) -> None:
-    from spa_bench.errors import InputError
-
-    if not task.first_boards(limit)[0]:
-        raise InputError(f"task {task.name!r} has no boards: its seeds give none")
 
 
 def _write(path: Path, what: str, model: str, measured: Sequence[BaseModel]) -> None:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 
 from spa_bench.errors import InputError, ModelError
-from spa_bench.models.model import Message, Model, Reply, Request, Scorer
+from spa_bench.models.model import Message, Model, Reply, Request, ScoredToken, Scorer
 
 
 def can_rank(model: Model) -> bool:
@@ -35,6 +35,18 @@ def check_scores(model: Model, what: str) -> Scorer:
     return model
 
 
+def total_logprob(tokens: Sequence[ScoredToken]) -> float:
+    """Returns the log-probability of a text from those of its tokens.
+
+    Raises:
+        ModelError: if it is no finite number.
+    """
+    logprob = math.fsum(token.logprob for token in tokens)
+    if not math.isfinite(logprob):
+        raise ModelError("a log-probability is no finite number")
+    return logprob
+
+
 async def total_logprobs(
     scorer: Scorer, messages: Sequence[Message], prefill: str, endings: Sequence[str]
 ) -> list[float]:
@@ -46,10 +58,7 @@ async def total_logprobs(
     """
     # a task group would wrap the first error; gather raises it as it is, and the rest may end
     scores = await asyncio.gather(*(scorer.score_text(messages, prefill, e) for e in endings))
-    logprobs = [math.fsum(token.logprob for token in tokens) for tokens in scores]
-    if not all(map(math.isfinite, logprobs)):
-        raise ModelError("a log-probability is no finite number")
-    return logprobs
+    return list(map(total_logprob, scores))
 
 
 async def likeliest(model: Model, request: Request) -> Reply:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from spa_bench.errors import InputError, ModelError
 from spa_bench.models.model import Message, Model
-from spa_bench.models.ranking import check_scores
+from spa_bench.models.ranking import check_scores, total_logprob
 from spa_bench.probes.world import ProbeWorld
 from spa_bench.task import Task
 
@@ -95,10 +95,9 @@ async def perplexity(model: Model, task: Task, limit: int | None = None) -> Perp
     async def score(text: str) -> tuple[int, float]:
         async with in_flight:
             tokens = await scorer.score_text(_CONTEXT, "", text)
-        logprob = math.fsum(token.logprob for token in tokens)
-        if not (tokens and math.isfinite(logprob)):
+        if not tokens:
             raise ModelError("a log-probability is no finite number")
-        return len(tokens), logprob
+        return len(tokens), total_logprob(tokens)
 
     styles: dict[str, StylePerplexity] = {}
     for style in STYLES:

@@ -62,7 +62,10 @@ class Player:
             first = met[task_number, board.id] * s.repeats  # a small pool comes round within a step
             met[task_number, board.id] += 1
             salt, repeats = f"rl/{s.seed}/{step}", range(first, first + s.repeats)
-            found += [self._spec(task, board, r, salt, log_tokens=True) for r in repeats]
+            found += [
+                EpisodeSpec(task, board, r, salt, log_tokens=True, new_tokens=s.new_tokens)
+                for r in repeats
+            ]
         return found
 
     def rollouts(self, model: Any, specs: Sequence[EpisodeSpec]) -> list[Trajectory | None]:
@@ -87,9 +90,10 @@ class Player:
         prediction say exactly what was so.
         """
         s, told, started = self.settings, dict[str, float](), time.monotonic()
+        salt = f"rl/{s.seed}/held-out"
         for task, boards in zip(self.held_out, self._held_out_boards, strict=True):
             specs = [
-                self._spec(task, board, repeat, f"rl/{s.seed}/held-out")
+                EpisodeSpec(task, board, repeat, salt, new_tokens=s.new_tokens)
                 for board in boards
                 for repeat in range(s.evaluate_repeats)
             ]
@@ -108,9 +112,6 @@ class Player:
                 told[f"{task.config.task}/prediction"] = found.prediction.exact.value or 0.0
         told["evaluate_seconds"] = time.monotonic() - started
         return told
-
-    def _spec(self, *what: Any, **more: Any) -> EpisodeSpec:
-        return EpisodeSpec(*what, **more, new_tokens=self.settings.new_tokens)
 
     def _play(self, live: Any, specs: Sequence[EpisodeSpec]) -> list[Episode]:
         """Plays episodes; returns them in the order of `specs`."""
