@@ -253,6 +253,23 @@ def test_a_step_changes_weights_and_learning_rate_zero_does_not(make, monkeypatc
         assert all(map(torch.equal, before, model.parameters())) == same
 
 
+@pytest.mark.parametrize("decay_steps", [0, 2])
+def test_every_update_takes_the_rate_of_ppo(make, monkeypatch, decay_steps):
+    _rewarded(monkeypatch, lambda i: float(i % 3))
+    grpo = make(steps=3, decay_steps=decay_steps, learning_rate=1e-3)
+    taken = []
+    grpo.trainer.create_optimizer_and_scheduler(num_training_steps=3)
+    step = grpo.trainer.optimizer.step
+
+    def note(*args, **kwargs):
+        taken.append(grpo.trainer.optimizer.param_groups[0]["lr"])
+        return step(*args, **kwargs)
+
+    grpo.trainer.optimizer.step = note
+    grpo.run()
+    assert taken == pytest.approx([1e-3 * grpo.settings.rate(step) for step in range(3)])
+
+
 def test_rewards_that_are_all_equal_teach_nothing_and_say_so(make, monkeypatch):
     _rewarded(monkeypatch, lambda _: 1.0)
     grpo = make(steps=1)

@@ -22,7 +22,7 @@ from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
-from spa_trainers.ppo import Learner, Ppo, advantages_of, groups_kept
+from spa_trainers.ppo import Learner, Ppo, advantages_of, groups_kept, less_group_mean
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes
 from spa_trainers.recipe import Recipe
@@ -204,6 +204,34 @@ def test_learning_rate_zero_changes_nothing(trajectories, tokenizer, muon):
 
 
 @MUON
+def test_rates_fall_over_the_last_steps_from_whatever_state_they_go_on(tokenizer, muon):
+    settings = _settings(steps=5, decay_steps=4, **muon)
+    learner = _learner(tokenizer, settings)
+    before = [group["lr"] for group in learner.optimizer.param_groups]
+    learner.optimizer.load_state_dict(learner.optimizer.state_dict())
+    for step, share in ((0, 1), (1, 1), (2, 0.75), (4, 0.25), (3, 0.5)):
+        learner.adjust_rates(step)
+        now = [group["lr"] for group in learner.optimizer.param_groups]
+        assert now == pytest.approx([share * rate for rate in before])
+    with pytest.raises(ValueError, match="decay_steps: 6 are more than all 5 steps"):
+        _settings(steps=5, decay_steps=6)
+
+
+@MUON
+def test_the_update_of_a_step_takes_its_rate(trajectories, tokenizer, muon):
+    moved = []
+    for step in (0, 9):  # at a tenth of the rate the last step moves a tenth as far
+        learner = _learner(tokenizer, _settings(steps=10, decay_steps=10, microbatch=100, **muon))
+        before = [p.detach().clone() for p in learner.model.parameters()]
+        learner.update(collate(trajectories), step)
+        after = learner.model.parameters()
+        moved.append(
+            sum(float((a - b).detach().abs().sum()) for a, b in zip(after, before, strict=True))
+        )
+    assert moved[1] == pytest.approx(moved[0] / 10, rel=0.01)
+
+
+@MUON
 def test_while_the_critic_warms_up_the_actor_stands_still(trajectories, tokenizer, muon):
     learner = _learner(tokenizer, _settings(critic_warmup=1, **muon))
     actor = [p.detach().clone() for p in learner.model.actor.parameters()]
@@ -250,6 +278,42 @@ def test_groups_that_teach_nothing_are_left_out(trajectories):
     assert {t.group for t in groups_kept([*flat, *narrow, *wide], 0.34)} == {"a"}
     assert {t.group for t in groups_kept([*flat, *narrow, *wide], 1.0)} == {"a", "b"}
     assert groups_kept(flat, 1.0) == []
+
+
+def test_the_mean_of_a_group_is_taken_off_its_last_rewards(trajectories):
+    t = trajectories[0]
+
+    def with_rewards(group, *rewards):
+        return replace(t, group=group, rewards=rewards)
+
+    mixed = [with_rewards("b", -0.1, 1.0), with_rewards("a", 3.0), with_rewards("b", 0.5)]
+    found = less_group_mean(mixed)
+    assert [(f.group, f.rewards) for f in found] == [
+        ("a", (0.0,)),
+        ("b", pytest.approx((-0.1, 0.3))),
+        ("b", pytest.approx((-0.2,))),
+    ]
+    assert [t.rewards for t in mixed] == [(-0.1, 1.0), (3.0,), (0.5,)], "the log keeps what came"
+
+
+def test_with_the_groups_baseline_rewards_of_a_group_sum_to_nothing(
+    tokenizer, task, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "spa_trainers.trajectories.turn_rewards",
+        lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
+    )
+    learnt, told = {}, {}
+    for baseline in ("none", "group"):
+        ppo, _ = _ppo(tokenizer, task, tmp_path / baseline, _settings(baseline=baseline))
+        update, batches = ppo.learner.update, []
+        ppo.learner.update = lambda b, s, u=update, seen=batches: seen.append(b) or u(b, s)
+        told[baseline] = ppo.step(0)
+        learnt[baseline] = batches[0].rewards.sum(1)
+    assert told["none"]["reward"] == told["group"]["reward"] > 0, "what is told is what came"
+    assert learnt["none"].sum() > 1
+    assert learnt["group"].sum() == pytest.approx(0, abs=1e-5)
+    assert learnt["group"].std() > 0
 
 
 def test_a_prompt_that_does_not_extend_the_last_is_refused(trajectories, task):

@@ -213,7 +213,7 @@ class Grpo:
                     entropy_coef=s.entropy,
                     beta=s.kl,
                     learning_rate=s.learning_rate,
-                    lr_scheduler_type="constant",
+                    **_schedule(s),
                     adam_beta1=s.betas[0],
                     adam_beta2=s.betas[1],
                     weight_decay=0.0,
@@ -262,6 +262,14 @@ _NAMES = {
     "actor_gradient": "grad_norm",
 }
 """How TRL calls what a line of the log says after an update."""
+
+
+def _schedule(s: GrpoSettings) -> dict[str, Any]:
+    """Returns transformers' scheduler with the rates of `RlSettings.rate`, update by update."""
+    if not s.decay_steps:
+        return {"lr_scheduler_type": "constant"}
+    falling = {"num_decay_steps": s.decay_steps * s.updates, "decay_type": "linear"}
+    return {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": falling}
 
 
 def as_trl(t: Trajectory | None, padding: int) -> dict[str, Any]:

@@ -44,11 +44,30 @@ def groups_kept(trajectories: Sequence[Trajectory], share: float) -> list[Trajec
 
     A group whose rewards are all equal teaches nothing relative to itself and is never kept.
     """
-    groups = [list(g) for _, g in groupby(sorted(trajectories, key=_group), key=_group)]
+    groups = _groups(trajectories)
     spread = [float(torch.tensor([t.reward for t in g]).std(correction=0)) for g in groups]
     order = sorted(range(len(groups)), key=lambda i: (-spread[i], groups[i][0].group))
     most = max(1, round(share * len(groups)))
     return [t for i in order[:most] if spread[i] > 0 for t in groups[i]]
+
+
+def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Returns the trajectories with the mean reward of their group off each one's last reward.
+
+    That mean is the baseline of GRPO (Shao et al. 2024, eq. 3, not divided by the deviation). What
+    it takes off a trajectory depends on that trajectory by one part in the size of the group.
+    """
+    found = list[Trajectory]()
+    for group in _groups(trajectories):
+        mean = sum(t.reward for t in group) / len(group)
+        for t in group:
+            rewards = (*t.rewards[:-1], t.rewards[-1] - mean)
+            found.append(dataclasses.replace(t, rewards=rewards))
+    return found
+
+
+def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
+    return [list(g) for _, g in groupby(sorted(trajectories, key=_group), key=_group)]
 
 
 def _group(t: Trajectory) -> str:
@@ -111,6 +130,9 @@ class Learner:
     processes: Processes = dataclasses.field(default_factory=Processes)
     whole: Any = None
 
+    def __post_init__(self) -> None:
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+
     @classmethod
     def of(
         cls,
@@ -160,10 +182,16 @@ class Learner:
         )
         return Evaluated(logprobs, entropy, values)
 
+    def adjust_rates(self, step: int) -> None:
+        """Gives every group of the optimizer its learning rate of a step."""
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * self.settings.rate(step)
+
     def update(self, batch: Batch, step: int) -> dict[str, float]:
         """Learns from a step's trajectories; returns what happened, averaged over tokens."""
         s = self.settings
         started = time.monotonic()
+        self.adjust_rates(step)
         old = self.evaluate(batch)
         reference = None
         if self.reference is not None:
@@ -375,6 +403,8 @@ class Ppo:
         told["kept"] = len(kept) / len(played)
         if kept:
             began = time.monotonic()
+            if self.settings.baseline == "group":
+                kept = less_group_mean(kept)
             batch = collate(kept, self._device, mask_context=self.settings.mask_context)
             with explained(self.settings):
                 told |= self.learner.update(batch, step)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spa_trainers.boards import TRAINING_SEEDS, Seeds
 from spa_trainers.rewards import RewardSettings
@@ -25,6 +25,8 @@ class RlSettings(BaseModel):
         new_tokens: of a reply while training plays, in place of the task's limit: one that rambles
             is then cut off soon. What the prompt says stays the task's.
         leave_out: tasks whose boards are not trained on, although their split may be `train`.
+        decay_steps: the last ones, over which all learning rates fall in a line to none: the end is
+            then less of a draw.
         muon_lr: if given, matrices between layers learn by Muon at this rate, a critic's too; the
             other learning rates are for all else.
         betas: of Adam. clip_gradients: the largest norm.
@@ -47,6 +49,7 @@ class RlSettings(BaseModel):
 
     tasks: list[str] = Field(min_length=1)
     steps: int = Field(1000, ge=0)
+    decay_steps: int = Field(0, ge=0)
     boards: int = Field(32, ge=1)
     repeats: int = Field(8, ge=2)
     seeds: Seeds = TRAINING_SEEDS
@@ -83,3 +86,15 @@ class RlSettings(BaseModel):
                 "dropout must be 0: with it no probability is what it was when the token was drawn"
             )
         return lora
+
+    @model_validator(mode="after")
+    def _decay_within_training(self) -> Self:
+        if self.decay_steps > self.steps:
+            raise ValueError(
+                f"decay_steps: {self.decay_steps} are more than all {self.steps} steps"
+            )
+        return self
+
+    def rate(self, step: int) -> float:
+        """Returns what share of their learning rates a step takes, counted from 0."""
+        return min(1.0, (self.steps - step) / self.decay_steps) if self.decay_steps else 1.0
