@@ -439,19 +439,19 @@ def test_a_recipe_with_rl_ends_in_a_checkpoint(tmp_path):
 
 
 def test_other_inputs_than_a_stage_was_begun_with_are_refused(tmp_path):
-    assert not done.is_done(tmp_path / "rl", ["these"])
-    assert not done.is_done(tmp_path / "rl", ["these"])
+    assert done.begin(tmp_path / "rl", ["these"])
+    assert done.begin(tmp_path / "rl", ["these"])
     with pytest.raises(InputError, match="was made from other inputs"):
-        done.is_done(tmp_path / "rl", ["others"])
+        done.begin(tmp_path / "rl", ["others"])
     done.finish(tmp_path / "rl", ["these"], {})
-    assert done.is_done(tmp_path / "rl", ["these"])
+    assert not done.begin(tmp_path / "rl", ["these"])
 
 
 @pytest.mark.parametrize("name", ["done.json", "begun.json"])
 def test_a_record_cut_short_is_said(tmp_path, name):
     (tmp_path / name).write_text("")
     with pytest.raises(InputError, match=rf"{name}: cannot be read .* remove it"):
-        done.is_done(tmp_path, [])
+        done.begin(tmp_path, [])
 
 
 def test_a_state_cut_short_is_said(tokenizer, task, tmp_path):

@@ -60,8 +60,8 @@ def record_of(folder: Path) -> dict[str, Any] | None:
     return _read(folder / _DONE)
 
 
-def is_done(folder: Path, inputs: Any) -> bool:
-    """Says whether the stage of this folder is done; if not, it begins or goes on now.
+def begin(folder: Path, inputs: Any) -> bool:
+    """Begins the stage of this folder, or goes on with it; returns False if it is done already.
 
     Raises:
         InputError: if it was made, or begun, from other inputs.
@@ -76,7 +76,7 @@ def is_done(folder: Path, inputs: Any) -> bool:
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / _BEGUN, content)
-    return found is not None
+    return found is None
 
 
 def finish(folder: Path, inputs: Any, report: dict[str, Any]) -> None:

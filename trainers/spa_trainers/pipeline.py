@@ -137,7 +137,7 @@ class Pipeline:
         tasks = selfplay.training_tasks(settings, self.registry)
         folder = self.output / "selfplay"
         inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
-        if done.is_done(folder, inputs):
+        if not done.begin(folder, inputs):
             self.say(f"selfplay: done already, in {folder}")
             return
         started = time.monotonic()
@@ -166,7 +166,7 @@ class Pipeline:
             done.record_of(self.output / "selfplay"),
             self._start_fingerprint(),
         ]
-        if done.is_done(folder, inputs) and made.is_dir():
+        if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"sft: done already, in {made}")
             return made
         folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ class Pipeline:
         begin = str(self._sft_checkpoint()) if recipe.sft is not None else self._start_path()
         tasks = self.registry.resolve(settings.tasks)
         inputs = [settings.model_dump(), checkpoint.fingerprint(begin), [t.hash for t in tasks]]
-        if done.is_done(folder, inputs) and made.is_dir():
+        if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"rl: done already, in {made}")
             return made
         start = checkpoint.load(begin, dropout=False)
