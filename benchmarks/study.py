@@ -126,23 +126,26 @@ def _below(cell: Cell) -> bool:
 
 
 def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
-    """Draws Pass@1 on held-out boards over the steps of reinforcement, a panel a world."""
-    curves: dict[str, list[tuple[str, list[tuple[float, float]]]]] = {}
+    """Draws Pass@1 on held-out boards over the steps of reinforcement, a panel a world and setup.
+
+    Runs with the group's baseline say so in their names; the others have none.
+    """
+    curves: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
     for entry in sorted(entries, key=lambda e: (e.submission.method, e.submission.model)):
         for world in WORLDS:
             key = f"{world}/pass@1"
             points = [(step["step"], step[key]) for step in entry.training if key in step]
             if points:
-                curves.setdefault(world, []).append((entry.submission.method, points))
+                setup = "group's baseline" if "-group-" in entry.submission.model else "no baseline"
+                curves.setdefault((world, setup), []).append((entry.submission.method, points))
     floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
-    for axis, (world, lines) in zip(axes, curves.items(), strict=True):
-        methods = sorted({method for method, _ in lines}, key=METHODS.index)
-        for method, points in lines:  # all seeds of a method look the same
-            draw_line(axis, points, method.replace("_", " "), methods.index(method))
+    for axis, (world, setup) in zip(axes, sorted(curves, reverse=True), strict=True):
+        for method, points in curves[world, setup]:  # all seeds of a method look the same
+            draw_line(axis, points, method.replace("_", " "), METHODS.index(method))
         chance = 100 * (_cell(floor, world, "pass@1").value or 0.0)
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.1, label="chance")
-        axis.set(title=world, xlabel="steps of reinforcement, 256 episodes each")
+        axis.set(title=f"{world}, {setup}", xlabel="steps of reinforcement, 256 episodes each")
     axes[0].set_ylabel("Pass@1 on held-out boards, %")
     save(figure, axes, path)
 

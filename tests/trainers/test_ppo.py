@@ -289,8 +289,8 @@ def test_the_mean_of_a_group_is_taken_off_its_last_rewards(trajectories):
     mixed = [with_rewards("b", -0.1, 1.0), with_rewards("a", 3.0), with_rewards("b", 0.5)]
     found = less_group_mean(mixed)
     assert [(f.group, f.rewards) for f in found] == [
-        ("a", (0.0,)),
         ("b", pytest.approx((-0.1, 0.3))),
+        ("a", (0.0,)),
         ("b", pytest.approx((-0.2,))),
     ]
     assert [t.rewards for t in mixed] == [(-0.1, 1.0), (3.0,), (0.5,)], "the log keeps what came"

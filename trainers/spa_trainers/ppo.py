@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -57,13 +58,11 @@ def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     That mean is the baseline of GRPO (Shao et al. 2024, eq. 3, not divided by the deviation). What
     it takes off a trajectory depends on that trajectory by one part in the size of the group.
     """
-    found = list[Trajectory]()
-    for group in _groups(trajectories):
-        mean = sum(t.reward for t in group) / len(group)
-        for t in group:
-            rewards = (*t.rewards[:-1], t.rewards[-1] - mean)
-            found.append(dataclasses.replace(t, rewards=rewards))
-    return found
+    means = {group[0].group: fmean(t.reward for t in group) for group in _groups(trajectories)}
+    return [
+        dataclasses.replace(t, rewards=(*t.rewards[:-1], t.rewards[-1] - means[t.group]))
+        for t in trajectories
+    ]
 
 
 def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
