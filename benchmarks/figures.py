@@ -9,6 +9,9 @@ from typing import Any
 
 from spa_bench.results.schema import Interval
 
+WIDEST = 0.4
+"""Share of the axis that a band covers at most."""
+
 _LOOKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"), ("X", "-."))
 """Marker and line of each model, so that they can be told apart in grey."""
 
@@ -44,9 +47,10 @@ def panels(count: int) -> tuple[Any, Any]:
 
 
 def draw_line(axis: Any, points: Sequence[tuple[float, Any]], name: str, number: int) -> None:
-    """Draws (x, share or interval) as a line in per cent, an interval as a band.
+    """Draws (x, share or interval) as a line in per cent, intervals as a band.
 
-    Lines of one number look the same.
+    A line with an interval wider than `WIDEST` has no band: it would hide the others. Lines of one
+    number look the same.
     """
     marker, style = _LOOKS[number % len(_LOOKS)]
     xs = [x for x, _ in points]
@@ -62,9 +66,14 @@ def draw_line(axis: Any, points: Sequence[tuple[float, Any]], name: str, number:
         linewidth=1.3,
         label=name,
     )
-    if all(intervals):
-        bounds = [percents([i.low for i in intervals]), percents([i.high for i in intervals])]
+    known_ones = [i for i in intervals if i is not None]
+    if len(known_ones) == len(xs) and all(_width(i) <= WIDEST for i in known_ones):
+        bounds = [percents([i.low for i in known_ones]), percents([i.high for i in known_ones])]
         axis.fill_between(xs, *bounds, color=shown[0].get_color(), alpha=0.12, linewidth=0)
+
+
+def _width(interval: Interval) -> float:
+    return known(interval.high) - known(interval.low)
 
 
 def percents(values: Sequence[float | None]) -> list[float]:

@@ -49,7 +49,8 @@ def main() -> None:
 
 def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
-    tasks = measured_tasks(["spa", "frozenlake_6x6"], "spa")
+    grids = [f"{world}_grid" for world in WORLDS]
+    tasks = measured_tasks(["spa", "frozenlake_6x6", *grids], "spa")
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
 
@@ -133,7 +134,7 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
     curves: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
     for entry in sorted(entries, key=lambda e: (e.submission.method, e.submission.model)):
         for world in WORLDS:
-            key = f"{world}/pass@1"
+            key = f"{_task(world, entry.submission.method)}/pass@1"
             points = [(step["step"], step[key]) for step in entry.training if key in step]
             if points:
                 setup = "group's baseline" if "-group-" in entry.submission.model else "no baseline"
@@ -153,6 +154,11 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
 # -- our rows --------------------------------------------------------------------------------------
 
 
+def _task(world: str, method: str) -> str:
+    """Returns the task of a world that a method is trained on: vanilla sees the grid alone."""
+    return f"{world}_grid" if method == "vanilla" else world
+
+
 def nano(found: Table) -> str:
     """Returns the rows of small checkpoints, world by world, in the order of the methods."""
     lines: list[list[str]] = []
@@ -160,7 +166,8 @@ def nano(found: Table) -> str:
         rows = [row for row in found.rows if row.kind == "submission" and world in row.model]
         rows = [row for row in rows if row.method in METHODS]
         for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
-            one, eight = _cell(row, world, "pass@1"), _cell(row, world, "pass@8")
+            task = _task(world, row.method)
+            one, eight = _cell(row, task, "pass@1"), _cell(row, task, "pass@8")
             belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
             lines.append(
                 [row.model, row.method, *map(with_interval, (one, eight, *belief)), row.badge]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import draw_line, panels, percents, save
+from benchmarks.figures import WIDEST, draw_line, panels, percents, save
 from benchmarks.tables import markdown
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Interval
@@ -83,7 +83,9 @@ def write_page(runs: Path, page: Path) -> None:
     if _draw_horizon(measured, figures / "world-model-rollout.svg"):
         parts.append(
             "## Over the horizon\n\n"
-            "![Accuracy of roll-outs over one to eight actions](figures/world-model-rollout.svg)\n"
+            "![Accuracy of roll-outs over one to eight actions]"
+            "(figures/world-model-rollout.svg)\n\n"
+            f"Bands are 95% intervals; those wider than {100 * WIDEST:.0f} points are left out.\n"
         )
     parts += [*_belief_section(measured), *_foresight_section(measured)]
     parts += _perplexity_section(measured)

@@ -51,6 +51,12 @@ def test_rows_come_by_world_and_method_and_baselines_do_not():
     assert [line.split("|")[2].strip() for line in lines] == ["base", "spa"]
 
 
+def test_vanilla_is_measured_where_it_was_trained_on_the_grid_alone():
+    row = _row("vanilla", 0.3, 0.5, kind="submission", model="nano-vanilla-frozenlake")
+    row.cells["frozenlake_grid:pass@1"] = Cell(0.44, 0.4, 0.5, 0.2, 1.0)
+    assert "44.0 [40.0, 50.0]" in study.nano(_table(row))
+
+
 def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
     page = "before\n<!-- nano -->\nold\n<!-- end -->\nafter\n"
     new = study.written(page, _table())
