@@ -146,7 +146,7 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
             draw_line(axis, points, method.replace("_", " "), METHODS.index(method))
         chance = 100 * (_cell(floor, world, "pass@1").value or 0.0)
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.1, label="chance")
-        axis.set(title=f"{world}, {setup}", xlabel="steps of reinforcement, 256 episodes each")
+        axis.set(title=f"{world}, {setup}", xlabel="steps, 256 episodes each")
     axes[0].set_ylabel("Pass@1 on held-out boards, %")
     save(figure, axes, path)
 
