@@ -253,10 +253,10 @@ def test_a_step_changes_weights_and_learning_rate_zero_does_not(make, monkeypatc
         assert all(map(torch.equal, before, model.parameters())) == same
 
 
-@pytest.mark.parametrize("decay_steps", [0, 2])
-def test_every_update_takes_the_rate_of_ppo(make, monkeypatch, decay_steps):
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+def test_every_update_takes_the_rate_of_ppo(make, monkeypatch, decay):
     _rewarded(monkeypatch, lambda i: float(i % 3))
-    grpo = make(steps=3, decay_steps=decay_steps, learning_rate=1e-3)
+    grpo = make(steps=3, decay=decay, learning_rate=1e-3)
     taken = []
     grpo.trainer.create_optimizer_and_scheduler(num_training_steps=3)
     step = grpo.trainer.optimizer.step

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from spa_trainers.boards import TRAINING_SEEDS, Seeds
 from spa_trainers.rewards import RewardSettings
@@ -25,8 +25,8 @@ class RlSettings(BaseModel):
         new_tokens: of a reply while training plays, in place of the task's limit: one that rambles
             is then cut off soon. What the prompt says stays the task's.
         leave_out: tasks whose boards are not trained on, although their split may be `train`.
-        decay_steps: the last ones, over which all learning rates fall in a line to none: the end is
-            then less of a draw.
+        decay: share of the steps, the last ones, over which all learning rates fall in a line to
+            none: the end is then less of a draw.
         muon_lr: if given, matrices between layers learn by Muon at this rate, a critic's too; the
             other learning rates are for all else.
         betas: of Adam. clip_gradients: the largest norm.
@@ -49,7 +49,7 @@ class RlSettings(BaseModel):
 
     tasks: list[str] = Field(min_length=1)
     steps: int = Field(1000, ge=0)
-    decay_steps: int = Field(0, ge=0)
+    decay: float = Field(0.0, ge=0, le=1)
     boards: int = Field(32, ge=1)
     repeats: int = Field(8, ge=2)
     seeds: Seeds = TRAINING_SEEDS
@@ -87,13 +87,10 @@ class RlSettings(BaseModel):
             )
         return lora
 
-    @model_validator(mode="after")
-    def _decay_within_training(self) -> Self:
-        if self.decay_steps > self.steps:
-            raise ValueError(
-                f"decay_steps: {self.decay_steps} are more than all {self.steps} steps"
-            )
-        return self
+    @property
+    def decay_steps(self) -> int:
+        """How many steps `decay` is."""
+        return round(self.decay * self.steps)
 
     def rate(self, step: int) -> float:
         """Returns what share of their learning rates a step takes, counted from 0."""
