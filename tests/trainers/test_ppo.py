@@ -19,10 +19,11 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.groups import groups_kept, less_group_mean, shuffled_rewards
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
-from spa_trainers.ppo import Learner, Ppo, advantages_of, groups_kept, less_group_mean
+from spa_trainers.ppo import Learner, Ppo, advantages_of
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes
 from spa_trainers.recipe import Recipe
@@ -292,6 +293,45 @@ def test_the_mean_of_a_group_is_taken_off_its_last_rewards(trajectories):
         ("b", pytest.approx((-0.2,))),
     ]
     assert [t.rewards for t in mixed] == [(-0.1, 1.0), (3.0,), (0.5,)], "the log keeps what came"
+
+
+def test_shuffled_rewards_stay_in_their_group_and_lose_whose_they_are(trajectories):
+    t = trajectories[0]
+    rewards = {"a": [0.0, 0.25, 0.5, 1.0], "b": [2.0, 3.0, 4.0, 6.0]}
+    played = [replace(t, group=g, rewards=(0.0, r)) for r in range(4) for g in "ab"]
+    played = [replace(t, rewards=(0.0, rewards[t.group][int(t.reward)])) for t in played]
+    whose = torch.zeros(4, 4)
+    for seed in range(400):
+        found = shuffled_rewards(played, torch.Generator().manual_seed(seed))
+        for group, expected in rewards.items():
+            got = [f.reward for f in found if f.group == group]
+            assert sorted(got) == expected
+            if group == "a":
+                for place, reward in enumerate(got):
+                    whose[place, expected.index(reward)] += 1
+    assert (whose / 400 - 0.25).abs().max() < 0.1, "each reward goes to each member equally often"
+    assert {f.rewards[0] for f in found} == {0.0}
+    assert (played[0].reward, played[-1].reward) == (0.0, 6.0), "the log keeps what came"
+
+
+def test_a_step_with_shuffled_rewards_tells_what_came_and_learns_from_what_was_dealt(
+    tokenizer, task, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "spa_trainers.trajectories.turn_rewards",
+        lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
+    )
+    learnt, told = {}, {}
+    for shuffled in (False, True):
+        settings = _settings(shuffle_rewards=shuffled)
+        ppo, _ = _ppo(tokenizer, task, tmp_path / str(shuffled), settings)
+        update, batches = ppo.learner.update, []
+        ppo.learner.update = lambda b, s, u=update, seen=batches: seen.append(b) or u(b, s)
+        told[shuffled] = ppo.step(0)
+        learnt[shuffled] = batches[0].rewards.sum(1)
+    assert told[False]["reward"] == told[True]["reward"]
+    assert not torch.allclose(learnt[False], learnt[True])
+    assert torch.allclose(learnt[False].sort().values, learnt[True].sort().values, atol=1e-5)
 
 
 def test_with_the_groups_baseline_rewards_of_a_group_sum_to_nothing(

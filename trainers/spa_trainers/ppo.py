@@ -15,9 +15,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +25,7 @@ from spa_bench.errors import InputError
 from spa_bench.task import Task
 from spa_trainers.actor_critic import ActorCritic, Evaluated
 from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
+from spa_trainers.groups import groups_kept, less_group_mean, shuffled_rewards
 from spa_trainers.losses import kl_to, policy_loss, value_loss
 from spa_trainers.memory import explained
 from spa_trainers.muon import MuonAndAdamW, inner_matrices
@@ -38,39 +37,6 @@ from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Batch, Trajectory, collate
 
 # -- one step -------------------------------------------------------------------------------------
-
-
-def groups_kept(trajectories: Sequence[Trajectory], share: float) -> list[Trajectory]:
-    """Returns the trajectories of the groups whose rewards spread most.
-
-    A group whose rewards are all equal teaches nothing relative to itself and is never kept.
-    """
-    groups = _groups(trajectories)
-    spread = [float(torch.tensor([t.reward for t in g]).std(correction=0)) for g in groups]
-    order = sorted(range(len(groups)), key=lambda i: (-spread[i], groups[i][0].group))
-    most = max(1, round(share * len(groups)))
-    return [t for i in order[:most] if spread[i] > 0 for t in groups[i]]
-
-
-def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Returns the trajectories with the mean reward of their group off each one's last reward.
-
-    That mean is the baseline of GRPO (Shao et al. 2024, eq. 3, not divided by the deviation). What
-    it takes off a trajectory depends on that trajectory by one part in the size of the group.
-    """
-    means = {group[0].group: fmean(t.reward for t in group) for group in _groups(trajectories)}
-    return [
-        dataclasses.replace(t, rewards=(*t.rewards[:-1], t.rewards[-1] - means[t.group]))
-        for t in trajectories
-    ]
-
-
-def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
-    return [list(g) for _, g in groupby(sorted(trajectories, key=_group), key=_group)]
-
-
-def _group(t: Trajectory) -> str:
-    return t.group
 
 
 def advantages_of(batch: Batch, values: Tensor, s: PpoSettings) -> tuple[Tensor, Tensor]:
@@ -209,7 +175,7 @@ class Learner:
         }
         sums = {"policy_loss": 0.0, "value_loss": 0.0, "clipped": 0.0, "kl": 0.0}
         updates, skipped = 0, 0
-        generator = torch.Generator().manual_seed(s.seed * 1_000_003 + step)
+        generator = _generator(s.seed, step)
         for _ in range(s.epochs):
             order = torch.randperm(len(batch), generator=generator)
             for rows in order.tensor_split(s.minibatches):
@@ -334,6 +300,10 @@ def _optimizer(model: ActorCritic, s: PpoSettings) -> torch.optim.Optimizer:
     return MuonAndAdamW(matrices, groups, muon_lr=s.muon_lr, betas=s.betas, weight_decay=0.0)
 
 
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
 def _explained(values: Tensor, returns: Tensor, mask: Tensor) -> float:
     """Returns the share of the returns' variance that the critic explains; 0 if they have none."""
     variance = float(returns[mask].var(correction=0))
@@ -398,6 +368,8 @@ class Ppo:
         played = self.rollouts(step)
         rolled = time.monotonic() - started
         told = rollout_facts(played) | {"rollout_seconds": rolled}
+        if self.settings.shuffle_rewards:
+            played = shuffled_rewards(played, _generator(self.settings.seed, step))
         kept = groups_kept(played, self.settings.keep)
         told["kept"] = len(kept) / len(played)
         if kept:

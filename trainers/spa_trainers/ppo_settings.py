@@ -18,6 +18,8 @@ class PpoSettings(RlSettings):
             each turn; `bilevel` is VAGEN's, in two levels.
         baseline: what a trajectory's reward is measured from, beside the critic: nothing, or the
             mean of its `group`, which says how hard the board is; the critic tells only the rest.
+        shuffle_rewards: a control, from which nothing should be learnt: rewards change places
+            between the trajectories of a group.
         gamma, lam: a token; turn_gamma, turn_lam: a turn, in `bilevel`.
         dual_clip: the most that a negative advantage counts, times its size.
         value_clip: how far the critic may move from what it said before the update.
@@ -35,6 +37,7 @@ class PpoSettings(RlSettings):
     keep: float = Field(0.25, gt=0, le=1)
     advantages: Literal["trajectory", "turn", "bilevel"] = "trajectory"
     baseline: Literal["none", "group"] = "none"
+    shuffle_rewards: bool = False
     gamma: float = Field(1.0, gt=0, le=1)
     lam: float = Field(1.0, ge=0, le=1)
     turn_gamma: float = Field(1.0, gt=0, le=1)

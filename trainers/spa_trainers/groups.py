@@ -1,0 +1,63 @@
+"""What is made of the trajectories of a group, those that began on the same board: which groups are
+learnt from, and what their rewards are measured from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import groupby
+from statistics import fmean
+
+import torch
+
+from spa_trainers.trajectories import Trajectory
+
+
+def groups_kept(trajectories: Sequence[Trajectory], share: float) -> list[Trajectory]:
+    """Returns the trajectories of the groups whose rewards spread most.
+
+    A group whose rewards are all equal teaches nothing relative to itself and is never kept.
+    """
+    groups = _groups(trajectories)
+    spread = [float(torch.tensor([t.reward for t in g]).std(correction=0)) for g in groups]
+    order = sorted(range(len(groups)), key=lambda i: (-spread[i], groups[i][0].group))
+    most = max(1, round(share * len(groups)))
+    return [t for i in order[:most] if spread[i] > 0 for t in groups[i]]
+
+
+def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Returns the trajectories with the mean reward of their group off each one's last reward.
+
+    That mean is the baseline of GRPO (Shao et al. 2024, eq. 3, not divided by the deviation). What
+    it takes off a trajectory depends on that trajectory by one part in the size of the group.
+    """
+    means = {group[0].group: fmean(t.reward for t in group) for group in _groups(trajectories)}
+    return [
+        dataclasses.replace(t, rewards=(*t.rewards[:-1], t.rewards[-1] - means[t.group]))
+        for t in trajectories
+    ]
+
+
+def shuffled_rewards(
+    trajectories: Sequence[Trajectory], generator: torch.Generator
+) -> list[Trajectory]:
+    """Returns the trajectories with the rewards of each group dealt out anew among its members.
+
+    A control: groups, and how much their rewards spread, stay as they are, and which member did
+    well is lost. A reward goes to the last turn, as members differ in their number of turns.
+    """
+    found = list[Trajectory]()
+    for group in _groups(trajectories):
+        order = torch.randperm(len(group), generator=generator).tolist()
+        for t, other in zip(group, (group[i] for i in order), strict=True):
+            rewards = (*(0.0 for _ in t.rewards[:-1]), other.reward)
+            found.append(dataclasses.replace(t, rewards=rewards))
+    return found
+
+
+def _groups(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
+    return [list(g) for _, g in groupby(sorted(trajectories, key=_group), key=_group)]
+
+
+def _group(t: Trajectory) -> str:
+    return t.group
