@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.figures import draw_line, panels, save
 from benchmarks.tables import markdown
@@ -160,7 +161,10 @@ def _task(world: str, method: str) -> str:
 
 
 def nano(found: Table) -> str:
-    """Returns the rows of small checkpoints, world by world, in the order of the methods."""
+    """Returns the rows of small checkpoints, world by world, in the order of the methods.
+
+    None was trained on slippery ice.
+    """
     lines: list[list[str]] = []
     for world in WORLDS:
         rows = [row for row in found.rows if row.kind == "submission" and world in row.model]
@@ -168,11 +172,30 @@ def nano(found: Table) -> str:
         for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
             task = _task(world, row.method)
             one, eight = _cell(row, task, "pass@1"), _cell(row, task, "pass@8")
+            slippery = _cell(row, f"{world}_slippery", "pass@1")
             belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
-            lines.append(
-                [row.model, row.method, *map(with_interval, (one, eight, *belief)), row.badge]
-            )
-    heads = ["model", "method", "Pass@1", "Pass@8", "observed", "predicted", "badge"]
+            scores = map(with_interval, (one, eight, slippery, *belief))
+            lines.append([row.model, row.method, *scores, row.badge])
+    scores = ["Pass@1", "Pass@8", "slippery: Pass@1", "observed", "predicted"]
+    heads = ["model", "method", *scores, "badge"]
+    return markdown(heads, lines)
+
+
+def seeds(found: Table) -> str:
+    """Returns the seeds of each method with the group's baseline on FrozenLake, and their means."""
+    world, lines = "frozenlake", list[list[str]]()
+    for method in METHODS:
+        named = re.compile(rf"nano-{method.replace('_', '-')}-{world}-group-seed-(\d+)")
+        runs = sorted((int(m[1]), row) for row in found.rows if (m := named.fullmatch(row.model)))
+        if not runs:
+            continue
+        line = [method, ", ".join(str(seed) for seed, _ in runs)]
+        for metric in ("pass@1", "pass@8"):
+            cells = [_cell(row, _task(world, method), metric) for _, row in runs]
+            values = [cell.value for cell in cells if cell.value is not None]
+            line += [", ".join(map(percent, values)), percent(fmean(values))]
+        lines.append(line)
+    heads = ["method", "seeds", "Pass@1 of each", "mean", "Pass@8 of each", "mean"]
     return markdown(heads, lines)
 
 
@@ -180,6 +203,7 @@ TABLES: Mapping[str, Callable[[Table], str]] = {
     "paper": paper,
     "below_chance": below_chance,
     "nano": nano,
+    "seeds": seeds,
 }
 
 

@@ -57,6 +57,20 @@ def test_vanilla_is_measured_where_it_was_trained_on_the_grid_alone():
     assert "44.0 [40.0, 50.0]" in study.nano(_table(row))
 
 
+def test_the_seeds_of_a_method_stand_in_a_line_with_their_mean():
+    made = [
+        _row("spa", one, eight, kind="submission", model=f"nano-spa-frozenlake-{name}")
+        for name, one, eight in (
+            ("group-seed-10", 0.5, 0.7),
+            ("group-seed-2", 0.3, 0.6),
+            ("seed-1", 0.9, 0.9),
+        )
+    ]
+    (line,) = study.seeds(_table(*made)).splitlines()[2:]
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells == ["spa", "2, 10", "30.0, 50.0", "40.0", "60.0, 70.0", "65.0"]
+
+
 def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
     page = "before\n<!-- nano -->\nold\n<!-- end -->\nafter\n"
     new = study.written(page, _table())

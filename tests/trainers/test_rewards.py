@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from scripted import Scripted
 
+from spa_bench.models.model import Reply
 from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers.rewards import RewardSettings, turn_rewards
@@ -64,3 +65,17 @@ def test_by_default_beliefs_are_not_rewarded(task):
     assert gained == world
     nothing, world = _rewards(task, "?", RewardSettings())
     assert (nothing, world) == (-0.1, 0.0)
+
+
+def test_a_reply_that_does_not_stop_costs_what_the_settings_say_though_its_answer_counts(task):
+    board = task.boards[0][0]
+    reply = Reply(text="<think></think><answer>Down</answer> || Down", stop_reason="length")
+    episode = asyncio.run(play(EpisodeSpec(task, board, 0, "s"), Scripted([reply])))
+    turn = episode.turns[0]
+    assert (turn.parse, turn.stop_reason, turn.executed) == ("ok", "length", 1)
+
+    def gained(**settings):
+        return turn_rewards(task, board.state, episode, RewardSettings(**settings))[0]
+
+    assert gained() == turn.reward
+    assert gained(cut_off_penalty=-0.3) == pytest.approx(turn.reward - 0.3)

@@ -19,6 +19,8 @@ class RewardSettings(BaseModel):
 
     Attributes:
         format_penalty: for a turn without an answer, or with an action that does not exist.
+        cut_off_penalty: for a turn that did not end by itself but at the limit of tokens, though it
+            may have its answer: a policy can learn to answer and never to stop.
         beliefs: the VAGEN-style method's weight (Wang et al. 2025): a turn in the format with
             both its states gains it once, and once more for each state times how right that is.
             VAGEN asks a language model how right; here it is the object F1 against the kernel's
@@ -28,6 +30,7 @@ class RewardSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format_penalty: float = Field(-0.1, le=0)
+    cut_off_penalty: float = Field(0.0, le=0)
     beliefs: float = Field(0.0, ge=0)
 
 
@@ -36,7 +39,9 @@ def turn_rewards(
 ) -> tuple[float, ...]:
     """Returns the training reward of each turn of an episode that began in the state `start`."""
     rewards = [
-        turn.reward + (settings.format_penalty if turn.parse != "ok" else 0.0)
+        turn.reward
+        + (settings.format_penalty if turn.parse != "ok" else 0.0)
+        + (settings.cut_off_penalty if turn.stop_reason == "length" else 0.0)
         for turn in episode.turns
     ]
     if settings.beliefs:
