@@ -15,6 +15,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -28,6 +29,8 @@ from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 WORLDS = ("sokoban", "frozenlake", "sudoku")
 METHODS = ("base", "world_model", "vanilla", "state_estimation", "vagen", "spa")
 BELOW = "↓"
+SETUPS = {"no baseline": r"(-seed-(\d+))?", "group's baseline": r"-group-seed-(\d+)"}
+"""How reinforcement was done, and how names of runs end that tell it; other endings are tries."""
 
 
 def main() -> None:
@@ -128,18 +131,15 @@ def _below(cell: Cell) -> bool:
 
 
 def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
-    """Draws Pass@1 on held-out boards over the steps of reinforcement, a panel a world and setup.
-
-    Runs with the group's baseline say so in their names; the others have none.
-    """
+    """Draws Pass@1 on held-out boards over the steps of training, a panel a world and set-up."""
     curves: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
     for entry in sorted(entries, key=lambda e: (e.submission.method, e.submission.model)):
-        for world in WORLDS:
-            key = f"{_task(world, entry.submission.method)}/pass@1"
+        method, model = entry.submission.method, entry.submission.model
+        for world, (setup, named) in product(WORLDS, SETUPS.items()):
+            key = f"{_task(world, method)}/pass@1"
             points = [(step["step"], step[key]) for step in entry.training if key in step]
-            if points:
-                setup = "group's baseline" if "-group-" in entry.submission.model else "no baseline"
-                curves.setdefault((world, setup), []).append((entry.submission.method, points))
+            if points and re.fullmatch(_name(method, world) + named, model):
+                curves.setdefault((world, setup), []).append((method, points))
     floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
     for axis, (world, setup) in zip(axes, sorted(curves, reverse=True), strict=True):
@@ -158,6 +158,10 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
 def _task(world: str, method: str) -> str:
     """Returns the task of a world that a method is trained on: vanilla sees the grid alone."""
     return f"{world}_grid" if method == "vanilla" else world
+
+
+def _name(method: str, world: str) -> str:
+    return f"nano-{method.replace('_', '-')}-{world}"
 
 
 def nano(found: Table) -> str:
@@ -185,7 +189,7 @@ def seeds(found: Table) -> str:
     """Returns the seeds of each method with the group's baseline on FrozenLake, and their means."""
     world, lines = "frozenlake", list[list[str]]()
     for method in METHODS:
-        named = re.compile(rf"nano-{method.replace('_', '-')}-{world}-group-seed-(\d+)")
+        named = re.compile(_name(method, world) + SETUPS["group's baseline"])
         runs = sorted((int(m[1]), row) for row in found.rows if (m := named.fullmatch(row.model)))
         if not runs:
             continue
