@@ -15,7 +15,6 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -29,7 +28,7 @@ from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 WORLDS = ("sokoban", "frozenlake", "sudoku")
 METHODS = ("base", "world_model", "vanilla", "state_estimation", "vagen", "spa")
 BELOW = "↓"
-SETUPS = {"no baseline": r"(-seed-(\d+))?", "group's baseline": r"-group-seed-(\d+)"}
+SETUPS = {"no baseline": r"(-seed-\d+)?", "group's baseline": r"-group-seed-(\d+)"}
 """How reinforcement was done, and how names of runs end that tell it; other endings are tries."""
 
 
@@ -135,11 +134,12 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
     curves: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
     for entry in sorted(entries, key=lambda e: (e.submission.method, e.submission.model)):
         method, model = entry.submission.method, entry.submission.model
-        for world, (setup, named) in product(WORLDS, SETUPS.items()):
+        for world in WORLDS:
             key = f"{_task(world, method)}/pass@1"
             points = [(step["step"], step[key]) for step in entry.training if key in step]
-            if points and re.fullmatch(_name(method, world) + named, model):
-                curves.setdefault((world, setup), []).append((method, points))
+            for setup, ending in SETUPS.items():
+                if points and re.fullmatch(_name(method, world) + ending, model):
+                    curves.setdefault((world, setup), []).append((method, points))
     floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
     for axis, (world, setup) in zip(axes, sorted(curves, reverse=True), strict=True):

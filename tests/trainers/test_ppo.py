@@ -314,44 +314,39 @@ def test_shuffled_rewards_stay_in_their_group_and_lose_whose_they_are(trajectori
     assert (played[0].reward, played[-1].reward) == (0.0, 6.0), "the log keeps what came"
 
 
-def test_a_step_with_shuffled_rewards_tells_what_came_and_learns_from_what_was_dealt(
-    tokenizer, task, tmp_path, monkeypatch
-):
+@pytest.fixture
+def first_step(tokenizer, task, tmp_path, monkeypatch):
+    """Returns a function of settings: what a step tells, and the rewards it learns from, summed."""
     monkeypatch.setattr(
         "spa_trainers.trajectories.turn_rewards",
         lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
     )
-    learnt, told = {}, {}
-    for shuffled in (False, True):
-        settings = _settings(shuffle_rewards=shuffled)
-        ppo, _ = _ppo(tokenizer, task, tmp_path / str(shuffled), settings)
+
+    def step(name, **settings):
+        ppo, _ = _ppo(tokenizer, task, tmp_path / name, _settings(**settings))
         update, batches = ppo.learner.update, []
-        ppo.learner.update = lambda b, s, u=update, seen=batches: seen.append(b) or u(b, s)
-        told[shuffled] = ppo.step(0)
-        learnt[shuffled] = batches[0].rewards.sum(1)
-    assert told[False]["reward"] == told[True]["reward"]
-    assert not torch.allclose(learnt[False], learnt[True])
-    assert torch.allclose(learnt[False].sort().values, learnt[True].sort().values, atol=1e-5)
+        ppo.learner.update = lambda batch, number: batches.append(batch) or update(batch, number)
+        told = ppo.step(0)
+        return told, batches[0].rewards.sum(1)
+
+    return step
 
 
-def test_with_the_groups_baseline_rewards_of_a_group_sum_to_nothing(
-    tokenizer, task, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(
-        "spa_trainers.trajectories.turn_rewards",
-        lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
-    )
-    learnt, told = {}, {}
-    for baseline in ("none", "group"):
-        ppo, _ = _ppo(tokenizer, task, tmp_path / baseline, _settings(baseline=baseline))
-        update, batches = ppo.learner.update, []
-        ppo.learner.update = lambda b, s, u=update, seen=batches: seen.append(b) or u(b, s)
-        told[baseline] = ppo.step(0)
-        learnt[baseline] = batches[0].rewards.sum(1)
-    assert told["none"]["reward"] == told["group"]["reward"] > 0, "what is told is what came"
-    assert learnt["none"].sum() > 1
-    assert learnt["group"].sum() == pytest.approx(0, abs=1e-5)
-    assert learnt["group"].std() > 0
+def test_a_step_with_shuffled_rewards_tells_what_came_and_learns_from_what_was_dealt(first_step):
+    told, learnt = first_step("own")
+    told_shuffled, dealt = first_step("shuffled", shuffle_rewards=True)
+    assert told["reward"] == told_shuffled["reward"]
+    assert not torch.allclose(learnt, dealt)
+    assert torch.allclose(learnt.sort().values, dealt.sort().values, atol=1e-5)
+
+
+def test_with_the_groups_baseline_rewards_of_a_group_sum_to_nothing(first_step):
+    told, learnt = first_step("none", baseline="none")
+    told_group, less_mean = first_step("group", baseline="group")
+    assert told["reward"] == told_group["reward"] > 0, "what is told is what came"
+    assert learnt.sum() > 1
+    assert less_mean.sum() == pytest.approx(0, abs=1e-5)
+    assert less_mean.std() > 0
 
 
 def test_a_prompt_that_does_not_extend_the_last_is_refused(trajectories, task):

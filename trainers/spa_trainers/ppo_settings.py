@@ -17,7 +17,7 @@ class PpoSettings(RlSettings):
         advantages: `trajectory` puts all reward on the last token; `turn` leaves it at the end of
             each turn; `bilevel` is VAGEN's, in two levels.
         baseline: what a trajectory's reward is measured from, beside the critic: nothing, or the
-            mean of its `group`, which says how hard the board is; the critic tells only the rest.
+            mean of its `group`, all tries at one board; the critic tells only the rest.
         shuffle_rewards: a control, from which nothing should be learnt: rewards change places
             between the trajectories of a group.
         gamma, lam: a token; turn_gamma, turn_lam: a turn, in `bilevel`.
