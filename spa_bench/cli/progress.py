@@ -40,7 +40,9 @@ class _Counts:
         # no share: episodes that are solved soon end first, so an early share promises too much
         solved = f"{self.successes} of {self.played} solved"
         broken = f", {self.broken} broken" if self.broken else ""
-        return f"{solved}{broken}, {self.rate:.3g} episodes/s"
+        rate = self.rate
+        written = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+        return f"{solved}{broken}, {written} episodes/s"
 
 
 class _Bar:

@@ -54,7 +54,7 @@ def test_the_first_line_says_what_is_to_be_done(lines: list[str]) -> None:
 
 
 def test_the_last_line_says_what_came_of_it(lines: list[str]) -> None:
-    said = re.sub(r"[\d.e+-]+ episodes/s.*", "R episodes/s", lines[-2])
+    said = re.sub(r"[\d.,]+ episodes/s.*", "R episodes/s", lines[-2])
     assert said == "5/6 episodes, 1 of 4 solved, 1 broken, R episodes/s"
 
 
@@ -120,3 +120,15 @@ def test_a_bar_may_be_stopped_before_it_began(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_a_duration_has_the_unit_people_use(seconds: float, shown: str) -> None:
     assert progress._duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(1, "4,000"), (16, "250"), (320, "12.5"), (100_000, "0.04")]
+)
+def test_a_rate_is_written_as_people_write_numbers(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, said: str
+) -> None:
+    counts = progress._Counts()
+    counts.played = 4000
+    monkeypatch.setattr(progress.time, "monotonic", lambda: counts.started + seconds)
+    assert str(counts).endswith(f", {said} episodes/s")
