@@ -23,6 +23,7 @@ from spa_trainers.groups import groups_kept, less_group_mean, shuffled_rewards
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
+from spa_trainers.play import Player
 from spa_trainers.ppo import Learner, Ppo, advantages_of
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes
@@ -135,6 +136,22 @@ def test_recomputed_logprobs_equal_the_rollouts(trajectories, tokenizer):
     # whatever they are batched with
     alone = torch.cat([learner.evaluate(collate([t])).logprobs[0] for t in trajectories])
     assert float((alone - found.logprobs[batch.mask]).abs().max()) < 1e-4
+
+
+def test_in_bfloat16_the_policy_that_plays_is_the_one_that_learns(task, tokenizer):
+    model = _model(tokenizer).to(torch.bfloat16).float()
+    with torch.no_grad():  # by less than bfloat16 tells apart, as a step of training does
+        for weight in model.parameters():
+            weight.mul_(1 + 2**-9.5)
+    gaps = {}
+    for dtype in ("float32", "bfloat16"):
+        player = Player(_settings(dtype=dtype), tokenizer, [task], [task], frozenset())
+        batch = collate([t for t in player.rollouts(model, player.specs(0)) if t])
+        learner = Learner.of(ActorCritic(model, None, shared=True), _settings(dtype="bfloat16"))
+        found = learner.evaluate(batch).logprobs
+        gaps[dtype] = float((found - batch.sampled_logprobs)[batch.mask].abs().mean())
+    assert gaps["bfloat16"] < gaps["float32"] / 5
+    assert "forward" not in vars(model)  # it is as it was
 
 
 def test_entropy_is_that_of_the_distribution(trajectories, tokenizer):

@@ -11,7 +11,8 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -134,7 +135,8 @@ class Player:
                 await model.close()
 
         live.eval()
-        asyncio.run(all_of_it())
+        with _as_trained(live, self.settings):
+            asyncio.run(all_of_it())
         live.train()
         broken = [episode for episode in found.values() if episode.status != "complete"]
         if broken:
@@ -162,6 +164,27 @@ class Player:
         if not boards:
             raise InputError(f"rl: no {kind} board of {task.config.task} is left")
         return boards
+
+
+@contextmanager
+def _as_trained(live: Any, settings: RlSettings) -> Generator[None]:
+    """Rounds as an update's forward passes do, in whatever thread the model is called.
+
+    In bfloat16 a small change of a float32 weight is not seen until there are more of them: played
+    in float32, the policy would be ahead of the one whose gradients are taken.
+    """
+    if settings.dtype == "float32":
+        yield
+        return
+    plain, wrapped = live.forward, vars(live).get("forward")
+    live.forward = torch.autocast(live.device.type, torch.bfloat16)(plain)
+    try:
+        yield
+    finally:
+        if wrapped is None:
+            del live.forward
+        else:
+            live.forward = wrapped
 
 
 def _beliefs(task: Task, boards: Sequence[Instance]) -> BeliefTally | None:
