@@ -15,6 +15,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -28,8 +29,15 @@ from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 WORLDS = ("sokoban", "frozenlake", "sudoku")
 METHODS = ("base", "world_model", "vanilla", "state_estimation", "vagen", "spa")
 BELOW = "↓"
-SETUPS = {"no baseline": r"(-seed-\d+)?", "group's baseline": r"-group-seed-(\d+)"}
-"""How reinforcement was done, and how names of runs end that tell it; other endings are tries."""
+SETUPS = {
+    "no baseline": r"-seed-(\d+)",
+    "group's baseline": r"-group-seed-(\d+)",
+    "the recipes": r"(?:-cut-off-seed-(\d+))?",
+}
+"""How reinforcement was done, and how names of runs end that tell it; other endings are tries.
+
+The last is what the recipes say: each sets out from the one before. What ships is its seed 0.
+"""
 
 
 def main() -> None:
@@ -142,7 +150,8 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
                     curves.setdefault((world, setup), []).append((method, points))
     floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
-    for axis, (world, setup) in zip(axes, sorted(curves, reverse=True), strict=True):
+    order = sorted(curves, key=lambda panel: (panel[0], [*SETUPS].index(panel[1])))
+    for axis, (world, setup) in zip(axes, order, strict=True):
         for method, points in curves[world, setup]:  # all seeds of a method look the same
             draw_line(axis, points, method.replace("_", " "), METHODS.index(method))
         chance = 100 * (_cell(floor, world, "pass@1").value or 0.0)
@@ -186,20 +195,22 @@ def nano(found: Table) -> str:
 
 
 def seeds(found: Table) -> str:
-    """Returns the seeds of each method with the group's baseline on FrozenLake, and their means."""
+    """Returns the seeds of each method on FrozenLake, set-up by set-up, and their means."""
     world, lines = "frozenlake", list[list[str]]()
-    for method in METHODS:
-        named = re.compile(_name(method, world) + SETUPS["group's baseline"])
-        runs = sorted((int(m[1]), row) for row in found.rows if (m := named.fullmatch(row.model)))
-        if not runs:
+    for setup, method in product(reversed(SETUPS), METHODS):
+        named = re.compile(_name(method, world) + SETUPS[setup])
+        runs = sorted(
+            (int(m[1] or 0), row) for row in found.rows if (m := named.fullmatch(row.model))
+        )
+        if len(runs) < 2:
             continue
-        line = [method, ", ".join(str(seed) for seed, _ in runs)]
+        line = [setup, method, ", ".join(str(seed) for seed, _ in runs)]
         for metric in ("pass@1", "pass@8"):
             cells = [_cell(row, _task(world, method), metric) for _, row in runs]
             values = [cell.value for cell in cells if cell.value is not None]
             line += [", ".join(map(percent, values)), percent(fmean(values))]
         lines.append(line)
-    heads = ["method", "seeds", "Pass@1 of each", "mean", "Pass@8 of each", "mean"]
+    heads = ["set-up", "method", "seeds", "Pass@1 of each", "mean", "Pass@8 of each", "mean"]
     return markdown(heads, lines)
 
 

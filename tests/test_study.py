@@ -61,8 +61,8 @@ def test_the_seeds_of_a_method_stand_in_a_line_with_their_mean():
     made = [
         _row("spa", one, eight, kind="submission", model=f"nano-spa-frozenlake-{name}")
         for name, one, eight in (
-            ("group-seed-10", 0.5, 0.7),
-            ("group-seed-2", 0.3, 0.6),
+            ("cut-off-seed-10", 0.5, 0.7),
+            ("cut-off-seed-2", 0.3, 0.6),
             ("seed-1", 0.9, 0.9),
         )
     ]

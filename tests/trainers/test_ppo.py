@@ -19,7 +19,12 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
-from spa_trainers.groups import groups_kept, less_group_mean, shuffled_rewards
+from spa_trainers.groups import (
+    groups_kept,
+    less_group_mean,
+    less_turn_means,
+    shuffled_rewards,
+)
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
@@ -310,6 +315,19 @@ def test_the_mean_of_a_group_is_taken_off_its_last_rewards(trajectories):
         ("b", pytest.approx((-0.2,))),
     ]
     assert [t.rewards for t in mixed] == [(-0.1, 1.0), (3.0,), (0.5,)], "the log keeps what came"
+
+
+def test_from_each_turn_on_the_mean_of_what_comes_to_the_group_is_taken_off(trajectories):
+    t = trajectories[0]
+    played = [
+        replace(t, group=group, rewards=rewards)
+        for group, rewards in (("b", (1.0, 2.0, 4.0)), ("a", (3.0,)), ("b", (5.0,)))
+    ]
+    found = less_turn_means(played)
+    # b: 7, 6 and 4 come to the first from each turn on, to the other 5, 0 and 0
+    to_come = [[sum(f.rewards[turn:]) for turn in range(len(f.rewards))] for f in found]
+    assert to_come == [pytest.approx([7 - 6, 6 - 3, 4 - 2]), [0.0], [5 - 6]]
+    assert played[0].rewards == (1.0, 2.0, 4.0), "the log keeps what came"
 
 
 def test_shuffled_rewards_stay_in_their_group_and_lose_whose_they_are(trajectories):

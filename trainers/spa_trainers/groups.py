@@ -38,6 +38,29 @@ def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     ]
 
 
+def less_turn_means(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Returns the trajectories such that what is to come from a turn on is less what comes, in the
+    mean, to its group from that turn on; to a member that has ended comes nothing.
+
+    With rewards in every turn, the mean of whole trajectories off the last reward would make late
+    turns look bad for being late. Written as rewards that sum up to that, undiscounted.
+    """
+    groups = _groups(trajectories)
+    means = {group[0].group: _mean_to_come([t.rewards for t in group]) for group in groups}
+    found = list[Trajectory]()
+    for t in trajectories:
+        mean = [*means[t.group][: len(t.rewards)], 0.0]
+        rewards = (r - mean[k] + mean[k + 1] for k, r in enumerate(t.rewards))
+        found.append(dataclasses.replace(t, rewards=tuple(rewards)))
+    return found
+
+
+def _mean_to_come(members: Sequence[tuple[float, ...]]) -> list[float]:
+    """Returns, for each turn, the mean of what its members' rewards sum up to from it on."""
+    longest = max(map(len, members))
+    return [fmean(sum(rewards[turn:]) for rewards in members) for turn in range(longest)]
+
+
 def shuffled_rewards(
     trajectories: Sequence[Trajectory], generator: torch.Generator
 ) -> list[Trajectory]:

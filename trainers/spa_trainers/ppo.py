@@ -25,7 +25,12 @@ from spa_bench.errors import InputError
 from spa_bench.task import Task
 from spa_trainers.actor_critic import ActorCritic, Evaluated
 from spa_trainers.advantages import gae, returns_at_end, turn_gae, whiten
-from spa_trainers.groups import groups_kept, less_group_mean, shuffled_rewards
+from spa_trainers.groups import (
+    groups_kept,
+    less_group_mean,
+    less_turn_means,
+    shuffled_rewards,
+)
 from spa_trainers.losses import kl_to, policy_loss, value_loss
 from spa_trainers.memory import explained
 from spa_trainers.muon import MuonAndAdamW, inner_matrices
@@ -376,6 +381,8 @@ class Ppo:
             began = time.monotonic()
             if self.settings.baseline == "group":
                 kept = less_group_mean(kept)
+            elif self.settings.baseline == "turn":
+                kept = less_turn_means(kept)
             batch = collate(kept, self._device, mask_context=self.settings.mask_context)
             with explained(self.settings):
                 told |= self.learner.update(batch, step)

@@ -16,8 +16,9 @@ class PpoSettings(RlSettings):
         keep: the share of groups, those whose rewards spread most, that is learnt from.
         advantages: `trajectory` puts all reward on the last token; `turn` leaves it at the end of
             each turn; `bilevel` is VAGEN's, in two levels.
-        baseline: what a trajectory's reward is measured from, beside the critic: nothing, or the
-            mean of its `group`, all tries at one board; the critic tells only the rest.
+        baseline: what rewards are measured from, beside the critic, which tells only the rest:
+            nothing; the mean of the `group`, all tries at one board, off a whole trajectory's; or,
+            where every turn has a reward, the group's mean of what comes from a `turn` on.
         shuffle_rewards: a control, from which nothing should be learnt: rewards change places
             between the trajectories of a group.
         gamma, lam: a token; turn_gamma, turn_lam: a turn, in `bilevel`.
@@ -36,7 +37,7 @@ class PpoSettings(RlSettings):
     algorithm: Literal["ppo"] = "ppo"
     keep: float = Field(0.25, gt=0, le=1)
     advantages: Literal["trajectory", "turn", "bilevel"] = "trajectory"
-    baseline: Literal["none", "group"] = "none"
+    baseline: Literal["none", "group", "turn"] = "none"
     shuffle_rewards: bool = False
     gamma: float = Field(1.0, gt=0, le=1)
     lam: float = Field(1.0, ge=0, le=1)
