@@ -60,7 +60,7 @@ def main() -> None:
 
 def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
-    grids = [f"{world}_grid" for world in WORLDS]
+    grids = [f"{world}_grid" for world in (*WORLDS, "frozenlake_slippery")]
     tasks = measured_tasks(["spa", "frozenlake_6x6", *grids], "spa")
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
@@ -185,7 +185,7 @@ def nano(found: Table) -> str:
         for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
             task = _task(world, row.method)
             one, eight = _cell(row, task, "pass@1"), _cell(row, task, "pass@8")
-            slippery = _cell(row, f"{world}_slippery", "pass@1")
+            slippery = _cell(row, _task(f"{world}_slippery", row.method), "pass@1")
             belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
             scores = map(with_interval, (one, eight, slippery, *belief))
             lines.append([row.model, row.method, *scores, row.badge])

@@ -330,6 +330,12 @@ def test_from_each_turn_on_the_mean_of_what_comes_to_the_group_is_taken_off(traj
     assert played[0].rewards == (1.0, 2.0, 4.0), "the log keeps what came"
 
 
+def test_the_mean_of_whole_trajectories_is_refused_where_every_turn_is_rewarded():
+    with pytest.raises(ValueError, match="use baseline: turn"):
+        _settings(baseline="group", reward={"beliefs": 0.5})
+    assert _settings(baseline="turn", reward={"beliefs": 0.5}).baseline == "turn"
+
+
 def test_shuffled_rewards_stay_in_their_group_and_lose_whose_they_are(trajectories):
     t = trajectories[0]
     rewards = {"a": [0.0, 0.25, 0.5, 1.0], "b": [2.0, 3.0, 4.0, 6.0]}

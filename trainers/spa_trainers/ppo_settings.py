@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spa_trainers.rl_settings import RlSettings
 
@@ -52,3 +52,12 @@ class PpoSettings(RlSettings):
     value_weight: float = Field(1.0, gt=0)
     microbatch_tokens: int = Field(65_536, ge=1)
     critic_warmup: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _baseline_goes_with_the_rewards(self) -> PpoSettings:
+        if self.baseline == "group" and self.reward.beliefs > 0:
+            raise ValueError(
+                "baseline: group takes the mean of whole trajectories off the last reward; where"
+                " beliefs are rewarded in every turn, use baseline: turn"
+            )
+        return self
