@@ -15,7 +15,8 @@ took once they had loaded the model and written two replies. Their replies do no
 `<think>`, for want of a prefill, and their later turns follow replies of their own.
 
 Tokens are those written. On a CPU they are also counted by the second of processor time, which
-says more where the machine is shared. Idle is the share of the time in which no forward pass runs.
+says more where the machine is shared. Idle is the share of the time in which no forward pass runs;
+passes are counted, and what one takes in the mean, prompts and single tokens together.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def main() -> None:
     parser.add_argument("--without", default="", help="continuous, peers: leaves those out")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    print("| model | turns | | tokens/s | per CPU second | of generate | idle |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | turns | | tokens/s | per CPU second | of generate | idle | passes | ms a pass |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in chosen.models.split(","):
         folder, rows, dtype = _model(name, chosen.device, chosen.dtype)
         for turns in map(int, chosen.turns.split(",")):
@@ -150,10 +151,12 @@ def _print(described: str, setting: _Setting, found: dict[str, list[Pass]]) -> N
     for name, passes in found.items():
         processor = statistics.median(written / one.processor for one in passes)
         idle = statistics.median(1 - one.forward / one.seconds for one in passes)
+        count = statistics.median(one.passes for one in passes)
+        each = statistics.median(1000 * one.forward / one.passes for one in passes)
         print(
             f"| {described} | {setting.turns} | {name} | {rates[name]:.0f} |"
             f" {f'{processor:.0f}' if setting.device == 'cpu' else '–'} |"
-            f" {rates[name] / rates['generate']:.2f} | {idle:.1%} |",
+            f" {rates[name] / rates['generate']:.2f} | {idle:.1%} | {count:.0f} | {each:.1f} |",
             flush=True,
         )
 

@@ -20,6 +20,7 @@ class Pass:
     seconds: float
     processor: float
     forward: float
+    passes: int
 
 
 def forbid(model: Any, tokens: Sequence[int]) -> None:
@@ -75,7 +76,7 @@ class Watch:
             forward = sum(begin.elapsed_time(end) for begin, end in pairs) / 1000
         else:
             forward = sum(end - begin for begin, end in pairs)
-        return Pass(self._seconds, self._processor, forward)
+        return Pass(self._seconds, self._processor, forward, self.passes)
 
     def _now(self) -> Any:
         if not self._cuda:

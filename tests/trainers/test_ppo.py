@@ -19,12 +19,6 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
-from spa_trainers.groups import (
-    groups_kept,
-    less_group_mean,
-    less_turn_means,
-    shuffled_rewards,
-)
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
@@ -287,72 +281,10 @@ def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer, muon):
     assert sum(gained[1::2]) > sum(gained[::2])
 
 
-def test_groups_that_teach_nothing_are_left_out(trajectories):
-    def group(name, rewards):
-        t = trajectories[0]
-        return [
-            replace(t, group=name, rewards=(*t.rewards[:-1], r - sum(t.rewards[:-1])))
-            for r in rewards
-        ]
-
-    wide, narrow, flat = group("a", [0, 10]), group("b", [0, 1]), group("c", [3, 3])
-    assert {t.group for t in groups_kept([*flat, *narrow, *wide], 0.34)} == {"a"}
-    assert {t.group for t in groups_kept([*flat, *narrow, *wide], 1.0)} == {"a", "b"}
-    assert groups_kept(flat, 1.0) == []
-
-
-def test_the_mean_of_a_group_is_taken_off_its_last_rewards(trajectories):
-    t = trajectories[0]
-
-    def with_rewards(group, *rewards):
-        return replace(t, group=group, rewards=rewards)
-
-    mixed = [with_rewards("b", -0.1, 1.0), with_rewards("a", 3.0), with_rewards("b", 0.5)]
-    found = less_group_mean(mixed)
-    assert [(f.group, f.rewards) for f in found] == [
-        ("b", pytest.approx((-0.1, 0.3))),
-        ("a", (0.0,)),
-        ("b", pytest.approx((-0.2,))),
-    ]
-    assert [t.rewards for t in mixed] == [(-0.1, 1.0), (3.0,), (0.5,)], "the log keeps what came"
-
-
-def test_from_each_turn_on_the_mean_of_what_comes_to_the_group_is_taken_off(trajectories):
-    t = trajectories[0]
-    played = [
-        replace(t, group=group, rewards=rewards)
-        for group, rewards in (("b", (1.0, 2.0, 4.0)), ("a", (3.0,)), ("b", (5.0,)))
-    ]
-    found = less_turn_means(played)
-    # b: 7, 6 and 4 come to the first from each turn on, to the other 5, 0 and 0
-    to_come = [[sum(f.rewards[turn:]) for turn in range(len(f.rewards))] for f in found]
-    assert to_come == [pytest.approx([7 - 6, 6 - 3, 4 - 2]), [0.0], [5 - 6]]
-    assert played[0].rewards == (1.0, 2.0, 4.0), "the log keeps what came"
-
-
 def test_the_mean_of_whole_trajectories_is_refused_where_every_turn_is_rewarded():
     with pytest.raises(ValueError, match="use baseline: turn"):
         _settings(baseline="group", reward={"beliefs": 0.5})
     assert _settings(baseline="turn", reward={"beliefs": 0.5}).baseline == "turn"
-
-
-def test_shuffled_rewards_stay_in_their_group_and_lose_whose_they_are(trajectories):
-    t = trajectories[0]
-    rewards = {"a": [0.0, 0.25, 0.5, 1.0], "b": [2.0, 3.0, 4.0, 6.0]}
-    played = [replace(t, group=g, rewards=(0.0, r)) for r in range(4) for g in "ab"]
-    played = [replace(t, rewards=(0.0, rewards[t.group][int(t.reward)])) for t in played]
-    whose = torch.zeros(4, 4)
-    for seed in range(400):
-        found = shuffled_rewards(played, torch.Generator().manual_seed(seed))
-        for group, expected in rewards.items():
-            got = [f.reward for f in found if f.group == group]
-            assert sorted(got) == expected
-            if group == "a":
-                for place, reward in enumerate(got):
-                    whose[place, expected.index(reward)] += 1
-    assert (whose / 400 - 0.25).abs().max() < 0.1, "each reward goes to each member equally often"
-    assert {f.rewards[0] for f in found} == {0.0}
-    assert (played[0].reward, played[-1].reward) == (0.0, 6.0), "the log keeps what came"
 
 
 @pytest.fixture
