@@ -1,57 +1,44 @@
-"""Which boards a training plays, and which it is measured on."""
+"""Which boards a training plays."""
 
 import pytest
 
 from spa_bench.environments.bounds import Solver
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
-from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
-from spa_trainers.recipe import built_in_recipes, load_recipe
-
-SHORT = {"generator": "spa", "max_solution": 3}
-
-
-def _sokoban():
-    return Registry().resolve(["sokoban"])[0]
+from spa_trainers import boards
+from spa_trainers.boards import TRAINING_SEEDS, boards_chance_solves, training_task
+from spa_trainers.play import Player
+from spa_trainers.ppo_settings import PpoSettings
 
 
-def test_training_boards_may_be_easier_and_all_else_stays():
-    task = _sokoban()
-    training = training_task(task, seeds=TRAINING_SEEDS, boards=40, environment=SHORT)
-    lengths = {
-        Solver(training.environment, board.state, training.limits).shortest_plan()
-        for board in training.boards[0]
-    }
-    assert lengths == {1, 2, 3}
-    assert training.hash != task.hash
-    state = task.boards[0][0].state
-    assert training.opening_message("S", 1, 10) == task.opening_message("S", 1, 10)
-    assert training.environment.observe(state, "grid") == task.environment.observe(state, "grid")
-    held_out = held_out_task(task, boards=4)
-    assert held_out.environment == task.environment
+def _training(name, count):
+    return training_task(Registry().resolve([name])[0], seeds=TRAINING_SEEDS, boards=count)
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"max_solutio": 3}, "no parameter 'max_solutio' (did you mean max_solution"),
-        ({"max_solution": 3}, "rl: environment: max_solution is a setting of generator: spa"),
-        ({"generator": "spa", "max_solution": "x"}, "rl: environment.max_solution: "),
-    ],
-)
-def test_a_parameter_that_the_world_does_not_have_is_said(changes, says):
-    with pytest.raises(InputError) as error:
-        training_task(_sokoban(), seeds=TRAINING_SEEDS, boards=1, environment=changes)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
+def _player(task, least):
+    settings = PpoSettings(tasks=[task.config.task], boards=4, repeats=2, least_chance=least)
+    return Player(settings, None, [task], [task], frozenset())
 
 
-def test_another_world_is_no_parameter(tmp_path):
-    text = built_in_recipes()["nano-spa-frozenlake"].read_text()
-    file = tmp_path / "mine.yaml"
-    text = text.replace(
-        "include: ", f"include: {built_in_recipes()['nano-spa-frozenlake'].parent}/"
-    )
-    file.write_text(text + "  environment: {name: sokoban}\n")
-    with pytest.raises(InputError, match=r"mine\.yaml:.* rl\.environment: the world is that of"):
-        load_recipe(file)
+def test_training_boards_may_be_those_that_chance_solves():
+    task = _training("sokoban", 60)
+    every = {board.id: board for board in task.boards[0]}
+    floors = {i: Solver(task.environment, b.state, task.limits).floor() for i, b in every.items()}
+    wanted = [i for i, floor in floors.items() if floor >= 0.2]
+    assert 10 < len(wanted) < 50
+    assert [b.id for b in boards_chance_solves(task, list(every.values()), 0.2)] == wanted
+    played = [spec.instance.id for spec in _player(task, 0.2).specs(0)]
+    assert played == [i for i in wanted[:4] for _ in range(2)]
+    assert [spec.instance.id for spec in _player(task, 0.0).specs(0)][::2] == list(every)[:4]
+
+
+def test_no_board_that_chance_solves_is_said():
+    with pytest.raises(InputError, match="no training board of sokoban with a probability of 1;"):
+        _player(_training("sokoban", 5), 1.0).specs(0)
+
+
+def test_a_world_that_is_too_large_for_exact_chance_is_said(monkeypatch):
+    monkeypatch.setattr(boards, "Solver", lambda *a: Solver(*a, state_limit=3))
+    task = _training("sokoban", 2)
+    with pytest.raises(InputError, match=r"rl\.least_chance: sokoban: more than 3 states"):
+        boards_chance_solves(task, task.boards[0], 0.1)

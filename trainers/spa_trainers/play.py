@@ -26,7 +26,7 @@ from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
-from spa_trainers.boards import boards_left
+from spa_trainers.boards import boards_chance_solves, boards_left
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
 
@@ -151,7 +151,21 @@ class Player:
     @cached_property
     def _boards(self) -> list[list[Instance]]:
         """Of each task, the boards to train on."""
-        return [self._left(task, "training") for task in self.tasks]
+        least = self.settings.least_chance
+        found = [self._left(task, "training") for task in self.tasks]
+        if least == 0:
+            return found
+        found = [
+            boards_chance_solves(task, boards, least)
+            for task, boards in zip(self.tasks, found, strict=True)
+        ]
+        for task, boards in zip(self.tasks, found, strict=True):
+            if not boards:
+                raise InputError(
+                    f"rl.least_chance: chance solves no training board of {task.config.task} with"
+                    f" a probability of {least:g}; give less"
+                )
+        return found
 
     @cached_property
     def _held_out_boards(self) -> list[list[Instance]]:
