@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("--without", default="", help="continuous, peers: leaves those out")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    print("| model | turns | | tokens/s | per CPU second | of generate | idle | passes | ms a pass |")
+    print(
+        "| model | turns | | tokens/s | per CPU second | of generate | idle | passes | ms a pass |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name in chosen.models.split(","):
         folder, rows, dtype = _model(name, chosen.device, chosen.dtype)
