@@ -9,15 +9,10 @@ from spa_trainers import boards
 from spa_trainers.boards import TRAINING_SEEDS, boards_chance_solves, training_task
 from spa_trainers.play import Player
 from spa_trainers.ppo_settings import PpoSettings
-from spa_trainers.recipe import built_in_recipes, load_recipe
 
 
-def _task(name):
-    return Registry().resolve([name])[0]
-
-
-def _training(name, count, environment=None):
-    return training_task(_task(name), seeds=TRAINING_SEEDS, boards=count, environment=environment)
+def _training(name, count):
+    return training_task(Registry().resolve([name])[0], seeds=TRAINING_SEEDS, boards=count)
 
 
 def _player(task, least):
@@ -47,41 +42,3 @@ def test_a_world_that_is_too_large_for_exact_chance_is_said(monkeypatch):
     task = _training("sokoban", 2)
     with pytest.raises(InputError, match=r"rl\.least_chance: sokoban: more than 3 states"):
         boards_chance_solves(task, task.boards[0], 0.1)
-
-
-def test_training_boards_may_be_made_otherwise_and_all_else_stays():
-    task, training = (
-        _task("sokoban"),
-        _training("sokoban", 40, {"generator": "spa", "max_solution": 3}),
-    )
-    boards_made = training.boards[0]
-    solvers = [Solver(training.environment, b.state, training.limits) for b in boards_made]
-    assert {solver.shortest_plan() for solver in solvers} == {1, 2, 3}
-    assert training.hash != task.hash
-    assert training.opening_message("S", 1, 10) == task.opening_message("S", 1, 10)
-    state = task.boards[0][0].state
-    assert training.environment.observe(state, "grid") == task.environment.observe(state, "grid")
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"max_solutio": 3}, "no parameter 'max_solutio' (did you mean max_solution"),
-        ({"max_solution": 3}, "rl: environment: max_solution is a setting of generator: spa"),
-        ({"generator": "spa", "max_solution": "x"}, "rl: environment.max_solution: "),
-    ],
-)
-def test_a_parameter_that_the_world_does_not_have_is_said(changes, says):
-    with pytest.raises(InputError) as error:
-        _training("sokoban", 1, changes)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_another_world_is_no_parameter(tmp_path):
-    path = built_in_recipes()["nano-spa-frozenlake"]
-    text = path.read_text().replace("include: ", f"include: {path.parent}/")
-    file = tmp_path / "mine.yaml"
-    file.write_text(text + "  environment: {name: sokoban}\n")
-    with pytest.raises(InputError, match=r"mine\.yaml:.* rl\.environment: the world is that of"):
-        load_recipe(file)

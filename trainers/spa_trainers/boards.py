@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidationError
 
 from spa_bench.environments.bounds import Solver, TooManyStatesError
 from spa_bench.errors import InputError
-from spa_bench.registry import Registry, make_environment
+from spa_bench.registry import Registry
 from spa_bench.task import Instance, Task, TaskInstances
 
 TRAINING_SEEDS = "10000-4000000000"
@@ -31,41 +31,14 @@ Seeds = Annotated[str, AfterValidator(_seeds)]
 """Seeds such as `123-250` or `1,5,10-20`, as a task's."""
 
 
-def training_task(
-    task: Task,
-    *,
-    seeds: str,
-    boards: int,
-    observation: str | None = None,
-    environment: Mapping[str, Any] | None = None,
-) -> Task:
-    """Returns a task on training boards: the same in all else, with a hash of its own.
-
-    Args:
-        environment: parameters that the world has other values of than the task's.
-
-    Raises:
-        InputError: for a parameter that the world does not have, or a bad value.
-    """
+def training_task(task: Task, *, seeds: str, boards: int, observation: str | None = None) -> Task:
+    """Returns a task on training boards: the same in all else, with a hash of its own."""
     instances = TaskInstances(split="train", seeds=seeds, count=boards)
     changed: dict[str, Any] = {"instances": instances}
     if observation is not None:
         changed["observation"] = observation
-    world = task.environment
-    if environment:
-        changed["environment"] = {**task.config.environment, **environment}
-        try:
-            world = make_environment(changed["environment"])
-        except ValidationError as error:
-            detail = error.errors()[0]
-            key = ".".join(map(str, ("environment", *detail["loc"])))
-            said = detail["msg"].removeprefix("Value error, ")
-            raise InputError(f"rl: {key}: {said} (task {task.config.task})") from None
     return dataclasses.replace(
-        task,
-        name=f"{task.config.task}*",
-        config=task.config.model_copy(update=changed),
-        environment=world,
+        task, name=f"{task.config.task}*", config=task.config.model_copy(update=changed)
     )
 
 

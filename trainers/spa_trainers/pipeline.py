@@ -117,7 +117,7 @@ class Pipeline:
             selfplay.training_tasks(recipe.selfplay, self.registry)
         if recipe.rl is not None:
             self.registry.resolve(recipe.rl.leave_out)
-            for task in self._boards_of(recipe.rl)[0]:
+            for task in self.registry.resolve(recipe.rl.tasks):
                 _check_sampling(task)
             trackers.check(recipe.rl.tracker)
         if recipe.model is not None:
@@ -281,15 +281,7 @@ class Pipeline:
         """Returns tasks on training boards, the same on held-out ones, and boards left out."""
         tasks = self.registry.resolve(settings.tasks)
         return (
-            [
-                training_task(
-                    task,
-                    seeds=settings.seeds,
-                    boards=settings.pool,
-                    environment=settings.environment,
-                )
-                for task in tasks
-            ],
+            [training_task(t, seeds=settings.seeds, boards=settings.pool) for t in tasks],
             [held_out_task(t, boards=settings.evaluate_boards) for t in tasks],
             evaluated_boards(settings.leave_out, self.registry),
         )

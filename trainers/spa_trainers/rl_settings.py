@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -22,8 +22,6 @@ class RlSettings(BaseModel):
         boards: of a step; repeats: episodes a board, which are a group.
         seeds: which boards; of these only boards of the split `train` are played.
         pool: boards of each task that steps are taken from, again and again in one order.
-        environment: parameters of the tasks' world that training boards are made with, in place of
-            the tasks' own. Boards that are held out stay as the tasks have them.
         least_chance: only boards are trained on that uniformly random actions solve with at least
             this probability, exactly; 0 takes all. On others a whole group may never succeed.
         new_tokens: of a reply while training plays, in place of the task's limit: one that rambles
@@ -58,7 +56,6 @@ class RlSettings(BaseModel):
     repeats: int = Field(8, ge=2)
     seeds: Seeds = TRAINING_SEEDS
     pool: int = Field(4096, ge=1)
-    environment: dict[str, Any] = {}
     least_chance: float = Field(0.0, ge=0, le=1)
     new_tokens: int | None = Field(None, ge=1)
     leave_out: list[str] = ["paper"]
@@ -83,13 +80,6 @@ class RlSettings(BaseModel):
     save_every: int = Field(10, ge=1)
     seed: Seed = 0
     tracker: Literal["tensorboard", "wandb"] | None = Field(None, exclude=True)
-
-    @field_validator("environment")
-    @classmethod
-    def _same_world(cls, environment: dict[str, Any]) -> dict[str, Any]:
-        if "name" in environment:
-            raise ValueError("the world is that of the tasks; give parameters of it alone")
-        return environment
 
     @field_validator("lora")
     @classmethod
