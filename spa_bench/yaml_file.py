@@ -218,15 +218,20 @@ def _scalar(path: Path, node: Any) -> Any:
 
 
 def read_value(text: str) -> Any:
-    """Returns what a value given on a command line means.
+    """Returns what a value given on a command line means, as it would mean in a file.
 
     Raises:
-        InputError: if it is no YAML.
+        InputError: if it is no YAML, or such as a file may not have.
     """
+    place = Path("value")
     try:
-        return yaml.load(text, _Loader)
+        _refuse_anchors(place, text)
+        node = yaml.compose(text, Loader=_Loader)
+        return None if node is None else _construct(place, node, (), {})
     except (yaml.YAMLError, ValueError):
         raise InputError(f"{text!r} is no YAML value") from None
+    except InputError as error:
+        raise InputError(str(error).partition(": ")[2]) from None
 
 
 def flatten(data: Mapping[str, Any], key: KeyPath = ()) -> dict[KeyPath, Any]:

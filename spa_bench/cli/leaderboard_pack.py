@@ -27,7 +27,8 @@ def pack(
         typer.Option(help="A YAML file with any of what the other options say, such as model: .."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the folder; default: made from model and method.")
+        str | None,
+        typer.Option(help="Of the folder; default: --output's, else made from model and method."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="As a table shows it.")] = None,
     provider: Annotated[
@@ -63,13 +64,16 @@ def pack(
     from options, from --details or, in a terminal, by asking.
     """
     from spa_bench.checkpoint import read_boards, read_card
+    from spa_bench.errors import InputError
     from spa_bench.registry import Registry
     from spa_bench.runner.log import RunFolder
-    from spa_bench.submission.about import check, known, read_details
+    from spa_bench.submission.about import check, check_weights, known, read_details
     from spa_bench.submission.folder import TRAINING_LOG
     from spa_bench.submission.pack import pack as pack_run
     from spa_bench.submission.training import from_log
 
+    if checkpoint is not None and not checkpoint.is_dir():
+        raise InputError(f"--checkpoint {checkpoint}: no such folder")
     boards = read_boards(checkpoint) if checkpoint else {}
     card = read_card(checkpoint) if checkpoint else None
     if training_log is None and checkpoint and (checkpoint / TRAINING_LOG).exists():
@@ -87,12 +91,23 @@ def pack(
         "notes": notes,
     }
     folder = RunFolder(run)
-    said = known(folder.read_info(), card, checkpoint) | (read_details(details) if details else {})
+    info = folder.read_info()
+    if checkpoint is not None:
+        check_weights(info, checkpoint)
+    said = known(info, card, checkpoint)
+    if output is not None:
+        said["name"] = output.name
+    said |= read_details(details) if details else {}
     said |= {key: value for key, value in given.items() if value is not None}
     for key, question in _ASKED.items():
         if key not in said and sys.stdin.isatty():
             said[key] = typer.prompt(question, err=True)
     checked = check(said)
+    if output is not None and output.name != checked.name:
+        raise InputError(
+            f"--output {output}: a submission's folder has its name, which is {checked.name}; give"
+            f" --name {output.name}, or another folder"
+        )
     submission = pack_run(
         folder,
         checked,

@@ -60,6 +60,10 @@ def pick_board(name: str, seed: int | None, include_path: Sequence[Path]) -> tup
     if not boards:
         raise InputError(f"task {task.name!r} has no boards")
     if seed is not None and seed not in boards:
-        seeds = task.config.instances.seeds
-        raise InputError(f"task {task.name!r} has no board of seed {seed}; its seeds are {seeds}")
+        wanted, few = task.config.instances, ", ".join(map(str, list(boards)[-1:-4:-1]))
+        split = "" if wanted.split in ("paper", "all") else f" of the split {wanted.split}"
+        raise InputError(
+            f"task {task.name!r} has no board of seed {seed}; it has {len(boards)}{split}, of seeds"
+            f" in {wanted.seeds}: {few}{', ..' if len(boards) > 3 else ''}"
+        )
     return task, task.boards[0][0] if seed is None else boards[seed]

@@ -153,10 +153,9 @@ class RunFolder:
             raise InputError(f"{self.path} holds {holds}; choose another folder") from None
         except ValidationError as error:
             detail = error.errors(include_url=False)[0]
-            key = ".".join(map(str, detail["loc"]))
-            raise InputError(
-                f"{path}: not a run this version reads: {key}: {detail['msg']}"
-            ) from None
+            key = "".join(f"{part}." for part in detail["loc"]).removesuffix(".")
+            said = f"{key}: {detail['msg']}" if key else detail["msg"]
+            raise InputError(f"{path}: not a run this version reads: {said}") from None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
 

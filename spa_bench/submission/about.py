@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from spa_bench import yaml_file
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError, nearest
+from spa_bench.models.hf_files import find
 from spa_bench.runner.log import RunInfo
 from spa_bench.submission.schema import About
 from spa_bench.submission.weights import count_parameters
@@ -47,6 +49,26 @@ def known(
     if checkpoint is not None:
         said["parameters"] = count_parameters(checkpoint)
     return {key: value for key, value in said.items() if value is not None}
+
+
+def check_weights(info: RunInfo, checkpoint: Path) -> None:
+    """Refuses a checkpoint other than the one that was played, where a run knows its files.
+
+    Raises:
+        InputError: if they differ.
+    """
+    identity = info.model.identity
+    parts = [identity, *(cast(Any, part) for part in identity.values() if isinstance(part, dict))]
+    played = {str(part["content"]) for part in parts if "content" in part}
+    found = set[str]()
+    for what in ("model", "LoRA adapter"):
+        with suppress(InputError):  # a folder may hold a card alone
+            found.add(find(str(checkpoint), what=what).identity["content"])
+    if played and found and not played & found:
+        raise InputError(
+            f"--checkpoint {checkpoint}: other weights than those of the run, which played"
+            f" {info.model.name}"
+        )
 
 
 def read_details(path: Path) -> dict[str, Any]:

@@ -66,7 +66,11 @@ def pack(
     """
     if os.path.lexists(output):
         raise InputError(f"{output} is there already; choose another --output or remove it")
-    if (about.training == "listed") != bool(training):
+    if about.training == "listed" and not training:
+        raise InputError(
+            "training: listed needs the boards; give --checkpoint FOLDER with the checkpoint's"
+        )
+    if training and about.training != "listed":
         raise InputError("training boards go with `training: listed`, and with nothing else")
     info = run.read_info()
     plan = _plan(run, info, registry)

@@ -217,7 +217,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "show of nothing": (("show",), "Missing argument"),
     "show of an unknown task": (("show", "sokobann"), "unknown task 'sokobann'"),
     "show of several tasks": (("show", "sokoban*"), "tasks: sokoban"),
-    "show of an unknown board": (("show", "sokoban", "--instance", "7"), "no board"),
+    "show of an unknown board": (
+        ("show", "sokoban", "--instance", "7"),
+        "no board of seed 7; it has 128, of seeds in 123-250: 123, 124, 125, ..",
+    ),
     "list of something else": (("list", "taks"), "No such command 'taks'. Did you mean 'tasks'?"),
     "a line feed in a name": (("show", "soko\nban"), "unknown task"),
 }

@@ -14,6 +14,8 @@ from scripted import Scripted
 
 from spa_bench.cli import main
 from spa_bench.evaluation import evaluate
+from spa_bench.models.hf_files import find
+from spa_bench.runner.log import RunFolder
 from spa_bench.submission.folder import SubmissionFolder
 
 WHO = ("--submitted-by", "a group")
@@ -153,7 +155,7 @@ def test_pack_takes_details_from_a_file_and_options_win(run: Path, tmp_path: Pat
     output = tmp_path / "chance-baseline"
     assert spa_bench("pack", run, "--details", details, "--model", "Luck", "--output", output) == 0
     said = SubmissionFolder(output).submission()
-    assert (said.model, said.submitted_by, said.name) == ("Luck", "a file", "luck-baseline")
+    assert (said.model, said.submitted_by, said.name) == ("Luck", "a file", "chance-baseline")
     assert said.date.isoformat() == "2026-10-01"
     assert said.links == {"code": "https://a.example"}
 
@@ -198,6 +200,43 @@ def test_a_checkpoint_says_what_it_is_and_what_it_saw(run: Path, tmp_path: Path)
     assert said.training == "listed"
     assert folder.training_boards() == {"frozenlake/4x4/ragen": frozenset({"0" * 16})}
     assert said.parameters is None  # it has no weights
+
+
+def test_a_folder_with_another_name_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would not verify."""
+    output = tmp_path / "one"
+    assert spa_bench("pack", run, *WHO, "--name", "other", "--output", output) == 2
+    said = capsys.readouterr().err
+    assert "a submission's folder has its name, which is other; give --name one" in said
+    assert not output.exists()
+    assert spa_bench("pack", run, *WHO, "--output", output) == 0
+    assert spa_bench("verify", "--dry-run", output) == 0
+
+
+def test_a_checkpoint_that_is_not_there_or_was_not_played_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--output", tmp_path / "x")
+    assert spa_bench("pack", run, *WHO, *options, "--checkpoint", tmp_path / "nowhere") == 2
+    assert "nowhere: no such folder" in capsys.readouterr().err
+    played, other = (_weights(tmp_path / name, number) for name, number in (("p", 1), ("o", 2)))
+    info = RunFolder(run).read_info()
+    identity = {**info.model.identity, **find(str(played)).identity}
+    model = info.model.model_copy(update={"identity": identity})
+    copy = shutil.copytree(run, tmp_path / "run")
+    RunFolder(copy).write_info(info.model_copy(update={"model": model}))
+    assert spa_bench("pack", copy, *WHO, *options, "--checkpoint", other) == 2
+    assert "other weights than those of the run" in capsys.readouterr().err
+    assert spa_bench("pack", copy, *WHO, *options, "--checkpoint", played) == 0
+
+
+def _weights(folder: Path, number: float) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    save_file({"a": np.full(3, number, np.float32)}, folder / "model.safetensors")
+    return folder
 
 
 def test_a_checkpoint_tells_its_size_and_how_it_was_trained(run: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_submission_is_never_written_over(played: RunFolder, tmp_path: Path) -
 
 def test_listed_without_boards_is_refused(played: RunFolder, tmp_path: Path) -> None:
     about = ABOUT.model_copy(update={"training": "listed"})
-    assert "training boards go with" in refusal(played, tmp_path / "tiny", about=about)
+    assert "training: listed needs the boards" in refusal(played, tmp_path / "tiny", about=about)
 
 
 def test_a_reply_that_holds_a_key_is_refused_since_it_cannot_be_changed(tmp_path: Path) -> None:

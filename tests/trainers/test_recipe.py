@@ -1,5 +1,7 @@
 """Recipes: what is wrong with one is said with file and line, before any work."""
 
+from pathlib import Path
+
 import pytest
 
 from spa_bench import yaml_file
@@ -115,6 +117,48 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, change, says):
         load_recipe(path)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("sft.epochs=0", "--set sft.epochs=0: sft.epochs: "),
+        ("sft.epoch=1", "--set sft.epoch=1: unknown key 'sft.epoch' (did you mean epochs"),
+        ("sft={epochs: x}", "--set sft={epochs: x}: sft.epochs: "),
+        ("sft.clip=.inf", "--set sft.clip=.inf: sft.clip: Input should be a finite number"),
+        ("sft.epochs=&a 1", "--set sft.epochs=&a 1: YAML anchors are not allowed"),
+    ],
+)
+def test_what_is_wrong_with_a_change_is_said_of_the_change(tmp_path, change, says):
+    with pytest.raises(InputError) as raised:
+        load_recipe(_file(tmp_path, GOOD), [change])
+    assert str(raised.value).startswith(says)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_a_file_says_wrong_beside_a_change_is_said_of_the_file(tmp_path):
+    path = _file(tmp_path, GOOD.replace("epochs: 1", "epochs: many"))
+    with pytest.raises(InputError, match=r"mine\.yaml:7: sft\.epochs: "):
+        load_recipe(path, ["sft.clip=2"])
+
+
+@pytest.mark.parametrize("text", ["2020-01-01", "2020-01-01 10:00:00", "!!binary aGVs"])
+def test_a_date_is_text(tmp_path, text):
+    changed = load_recipe(_file(tmp_path, GOOD), [f"description={text}"])
+    assert changed.description == text.removeprefix("!!binary ")
+
+
+def test_a_folder_is_meant_from_where_it_is_named(tmp_path, monkeypatch):
+    path = _file(tmp_path, GOOD.replace("some/model", "./one"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert Path(load_recipe(path).model) == tmp_path / "one"
+    assert Path(load_recipe(path, ["model=./one"]).model) == tmp_path / "here" / "one"
+
+
+def test_a_stage_alone_is_no_recipe():
+    with pytest.raises(InputError, match="the stage rl of which recipe"):
+        find_recipe("rl")
 
 
 def test_settings_can_be_changed_from_the_command_line(tmp_path):

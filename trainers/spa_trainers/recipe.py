@@ -8,7 +8,7 @@ recipe's preset has it (`recipes/presets`), and else as the paper.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -59,7 +59,7 @@ class Recipe(BaseModel):
         save_dtype: of the stored weights; None keeps the type they were trained in.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
@@ -99,6 +99,8 @@ def find_recipe(name: str) -> Path:
     Raises:
         InputError: if there is none.
     """
+    if name in STAGES:
+        raise InputError(f"the stage {name} of which recipe? `spa-bench list recipes` has them")
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
@@ -107,8 +109,8 @@ def find_recipe(name: str) -> Path:
     known = built_in_recipes()
     if name not in known:
         raise InputError(
-            f"unknown recipe {name!r}{nearest(name, known)}; there are {', '.join(sorted(known))},"
-            " or give a file that ends in .yaml"
+            f"unknown recipe {name!r}{nearest(name, known)}; `spa-bench list recipes` has them, or"
+            " give a file that ends in .yaml"
         )
     return known[name]
 
@@ -120,8 +122,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         InputError: for everything that is wrong with it, with file and line.
     """
     document = yaml_file.read(path.resolve())
-    for change in changes:
-        _change(document.data, change)
+    changed = {_change(document.data, change): change for change in changes}
     _add_preset(document.data)
     try:
         # as JSON: `yes`, "5" and 5.0 are not 5
@@ -131,7 +132,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         detail = details[0]
         path_in_file = _without_algorithm(detail["loc"])
         key = ".".join(map(str, path_in_file))
-        where = document.locate(path_in_file)
+        where = _place(document, changed, path_in_file)
         if detail["type"] == "extra_forbidden":
             known = _fields(detail["loc"][:-1])
             hint = nearest(str(detail["loc"][-1]), known)
@@ -141,8 +142,8 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     if (found.model is None) == (found.nano is None):
         raise InputError(f"{document.locate(())}: a recipe begins with `model` or with `nano`")
     if found.model is not None and found.model.startswith(("./", "../")):
-        relative = path.resolve().parent / found.model
-        found = found.model_copy(update={"model": str(relative)})
+        beside = Path.cwd() if ("model",) in changed else path.resolve().parent
+        found = found.model_copy(update={"model": str(beside / found.model)})
     if not found.stages():
         raise InputError(f"{document.locate(())}: a recipe needs a stage: {', '.join(STAGES)}")
     if found.sft is not None and found.selfplay is None:
@@ -168,7 +169,19 @@ def _without_algorithm(loc: tuple[Any, ...]) -> tuple[Any, ...]:
     return loc[:1] + loc[2:] if named else loc
 
 
-def _change(data: dict[str, Any], change: str) -> None:
+def _place(
+    document: yaml_file.Document, changed: Mapping[tuple[str, ...], str], key: tuple[Any, ...]
+) -> str:
+    """Returns where a key was written: the `--set` that changed it or a section it is in, or else
+    file and line."""
+    for length in range(len(key), 0, -1):
+        if key[:length] in changed:
+            return f"--set {changed[key[:length]]}"
+    return document.locate(key)
+
+
+def _change(data: dict[str, Any], change: str) -> tuple[str, ...]:
+    """Applies a change; returns the path of its key."""
     key, equals, text = change.partition("=")
     if not equals or not key:
         raise InputError(f"--set {change}: write KEY=VALUE, such as sft.epochs=1")
@@ -183,6 +196,7 @@ def _change(data: dict[str, Any], change: str) -> None:
             raise InputError(f"--set {change}: {part} is not a section")
         data = cast(dict[str, Any], inner)
     data[last] = value
+    return (*path, last)
 
 
 def _fields(loc: Sequence[Any]) -> list[str]:

@@ -27,7 +27,7 @@ class RewardSettings(BaseModel):
             state, in every world. 0, the default, rewards no beliefs.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format_penalty: float = Field(-0.1, le=0)
     cut_off_penalty: float = Field(0.0, le=0)

@@ -47,7 +47,7 @@ class RlSettings(BaseModel):
             go on with another one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: list[str] = Field(min_length=1)
     steps: int = Field(1000, ge=0)

@@ -47,7 +47,7 @@ class SelfPlaySettings(BaseModel):
         salt: keys the luck of the episodes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: list[str] = Field(min_length=1)
     boards: int = Field(160, ge=1)
@@ -259,6 +259,8 @@ def read_dataset(folder: Path) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
+    if not (folder / "rows.parquet").is_file():
+        raise InputError(f"{folder}: no dataset of rows; `spa-bench train selfplay ..` makes it")
     try:
         with parquet.ParquetFile(folder / "rows.parquet") as file:
             for batch in file.iter_batches(batch_size=4096):

@@ -34,7 +34,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Lora(BaseModel):
     """A low-rank adapter, merged into the weights when training ends."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rank: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)
@@ -56,7 +56,7 @@ class SftSettings(BaseModel):
         snapshots: so many copies of the model are kept on the way, evenly apart, to see it learn.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     labels: Labels = "paper"
     rows: Merge = "turn"

@@ -20,7 +20,7 @@ class NanoConfig(BaseModel):
         seed: of the initial weights.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: list[str]
     boards: int = Field(4000, ge=1)
