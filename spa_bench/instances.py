@@ -39,13 +39,20 @@ class Manifest:
         return f'{opening},\n "boards": [\n{rows}\n ]\n}}\n'.encode()
 
 
-def make_manifests(tasks: Iterable[Task]) -> list[Manifest]:
-    """Returns a manifest for each different set of boards among the tasks."""
-    shared: dict[str, list[Task]] = {}
-    for task in tasks:
+def make_manifests(tasks: Sequence[Task], among: Iterable[Task] = ()) -> list[Manifest]:
+    """Returns a manifest for each different set of boards among the tasks.
+
+    Args:
+        among: all tasks there are; those that play the same boards are named beside.
+    """
+    shared: dict[str, dict[str, Task]] = {}
+    for task in (*tasks, *among):
         instances = task.config.instances.model_dump()
-        shared.setdefault(sha256_hex([task.environment.environment_id, instances]), []).append(task)
-    return sorted((_manifest(group) for group in shared.values()), key=lambda m: m.name)
+        group = sha256_hex([task.environment.environment_id, instances])
+        shared.setdefault(group, {}).setdefault(task.name, task)
+    wanted = {task.name for task in tasks}
+    groups = (list(group.values()) for group in shared.values() if wanted & group.keys())
+    return sorted(map(_manifest, groups), key=lambda m: m.name)
 
 
 def _manifest(tasks: Sequence[Task]) -> Manifest:

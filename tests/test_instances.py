@@ -106,3 +106,11 @@ def test_manifests_of_some_tasks_leave_all_others_alone(
 def test_a_missing_folder_is_told(manifests: list[Manifest], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         check_manifests(manifests, tmp_path / "nowhere", complete=True)
+
+
+def test_a_task_alone_is_checked_beside_those_that_share_its_boards(all_tasks: list[Task]) -> None:
+    (chosen,) = Registry().resolve(["frozenlake"])
+    manifests = make_manifests([chosen], all_tasks)
+    assert len(manifests) == 1
+    assert len(manifests[0].content["tasks"]) > 3
+    assert check_manifests(manifests, PUBLISHED, complete=False) == []

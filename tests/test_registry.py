@@ -218,6 +218,13 @@ def test_what_is_no_model_is_told(written: str, message: str) -> None:
         resolve_model(written)
 
 
+def test_a_folder_needs_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints" / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"to mean the folder write \./checkpoints/mine$"):
+        resolve_model("checkpoints/mine")
+
+
 def test_arguments_given_to_a_model_are_left_as_they_are() -> None:
     given = {"pretrained": "Q"}
     resolve_model("hf", args=given)

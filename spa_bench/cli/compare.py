@@ -14,7 +14,7 @@ def compare(
     ],
     output_format: Annotated[str, typer.Option(help="table or markdown.")] = "table",
 ) -> None:
-    """Compare runs, paired by board: difference, 95% interval, permutation test.
+    """Compare runs, paired by board: first less second, 95% interval, permutation test.
 
     Runs of different formats or observations of the same boards can be compared too; what differs
     between their tasks is printed.

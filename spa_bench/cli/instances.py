@@ -74,5 +74,6 @@ def _made(tasks: str, include_path: list[Path] | None) -> tuple[list[Manifest], 
     names = task_names(tasks)
     if not names:
         raise InputError(f"--tasks {tasks!r} names no task")
-    manifests = make_manifests(Registry.with_paths(include_path or ()).resolve(names))
+    registry = Registry.with_paths(include_path or ())
+    manifests = make_manifests(registry.resolve(names), registry.resolve([_ALL]))
     return manifests, _ALL in names

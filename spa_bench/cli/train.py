@@ -75,7 +75,9 @@ def train(
     )
     made = pipeline.run(what[0] if len(what) == 2 else None)
     if made is not None:
-        typer.echo(f"checkpoint: {made}\n  spa-bench evaluate --model {_as_path(made)} --tasks spa")
+        tasks = ",".join(recipe.rl.tasks) if recipe.rl else "spa"
+        evaluate = f"spa-bench evaluate --model {_as_path(made)} --tasks {tasks}"
+        typer.echo(f"checkpoint: {made}\n  {evaluate}")
 
 
 def _curves(folders: list[Path], output: Path | None) -> None:

@@ -190,11 +190,13 @@ def _compare_tasks(
 
 def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
     """Returns what a reader of the comparison of two runs should know, a line each."""
-    told = [
-        f"{name}: {note}"
-        for name, run in (("first", first), ("second", second))
-        for note in run.notes
-    ]
+    sides = (("first", first), ("second", second))
+    told = [f"{name}: {note}" for name, run in sides for note in run.notes]
+    matched = list(_counterparts(first, second))
+    for (name, run), side in zip(sides, (0, 1), strict=True):
+        compared = {pair[side].task for pair in matched}
+        if alone := [task.task for task in run.info.tasks if task.task not in compared]:
+            told.append(f"{name}: not compared, for the other has none such: {', '.join(alone)}")
     seeds = first.info.salt, second.info.salt
     if seeds[0] != seeds[1]:
         told.append(

@@ -51,6 +51,14 @@ def test_tasks_of_one_name_are_compared_with_each_other_only(runs: dict[str, Log
     assert [c.task for c in compare(runs["both"], runs["random"])] == ["sokoban", "sokoban"]
 
 
+def test_tasks_that_one_run_alone_has_are_named(runs: dict[str, LoggedRun]) -> None:
+    (told,) = notes(runs["both"], runs["random"])
+    assert told == "first: not compared, for the other has none such: sokoban_grid"
+    (told,) = notes(runs["random"], runs["both"])
+    assert told.startswith("second: not compared")
+    assert notes(runs["random"], runs["grid"]) == []
+
+
 def test_runs_without_common_boards_are_refused(runs: dict[str, LoggedRun]) -> None:
     with pytest.raises(InputError, match="no boards in common"):
         compare(runs["random"], runs["lake"])

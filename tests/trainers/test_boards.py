@@ -6,7 +6,7 @@ from spa_bench.environments.bounds import Solver
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
 from spa_trainers import boards
-from spa_trainers.boards import TRAINING_SEEDS, boards_chance_solves, training_task
+from spa_trainers.boards import TRAINING_SEEDS, chances, training_task
 from spa_trainers.play import Player
 from spa_trainers.ppo_settings import PpoSettings
 
@@ -26,14 +26,16 @@ def test_training_boards_may_be_those_that_chance_solves():
     floors = {i: Solver(task.environment, b.state, task.limits).floor() for i, b in every.items()}
     wanted = [i for i, floor in floors.items() if floor >= 0.2]
     assert 10 < len(wanted) < 50
-    assert [b.id for b in boards_chance_solves(task, list(every.values()), 0.2)] == wanted
+    assert chances(task, task.boards[0]) == list(floors.values())
     played = [spec.instance.id for spec in _player(task, 0.2).specs(0)]
     assert played == [i for i in wanted[:4] for _ in range(2)]
     assert [spec.instance.id for spec in _player(task, 0.0).specs(0)][::2] == list(every)[:4]
 
 
 def test_no_board_that_chance_solves_is_said():
-    with pytest.raises(InputError, match="no training board of sokoban with a probability of 1;"):
+    with pytest.raises(
+        InputError, match=r"board of sokoban with a probability of 1; the most is 0\.[1-9]"
+    ):
         _player(_training("sokoban", 5), 1.0).specs(0)
 
 
@@ -41,4 +43,4 @@ def test_a_world_that_is_too_large_for_exact_chance_is_said(monkeypatch):
     monkeypatch.setattr(boards, "Solver", lambda *a: Solver(*a, state_limit=3))
     task = _training("sokoban", 2)
     with pytest.raises(InputError, match=r"rl\.least_chance: sokoban: more than 3 states"):
-        boards_chance_solves(task, task.boards[0], 0.1)
+        chances(task, task.boards[0])

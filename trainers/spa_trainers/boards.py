@@ -64,9 +64,8 @@ def boards_left(task: Task, left_out: frozenset[str]) -> list[Instance]:
     return [board for board in task.boards[0] if board.board_key not in left_out]
 
 
-def boards_chance_solves(task: Task, boards: Sequence[Instance], least: float) -> list[Instance]:
-    """Returns the boards that uniformly random actions solve with at least such a probability,
-    within the task's limits, exactly.
+def chances(task: Task, boards: Sequence[Instance]) -> list[float]:
+    """Returns how likely uniformly random actions solve each board within the limits, exactly.
 
     Raises:
         InputError: for a world whose states cannot be enumerated, or are too many.
@@ -76,7 +75,6 @@ def boards_chance_solves(task: Task, boards: Sequence[Instance], least: float) -
             f"rl.least_chance: the world of {task.config.task} cannot be enumerated; leave it out"
         )
     try:
-        floors = [Solver(task.environment, board.state, task.limits).floor() for board in boards]
+        return [Solver(task.environment, board.state, task.limits).floor() for board in boards]
     except TooManyStatesError as error:
         raise InputError(f"rl.least_chance: {task.config.task}: {error}") from None
-    return [board for board, floor in zip(boards, floors, strict=True) if floor >= least]

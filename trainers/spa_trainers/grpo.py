@@ -79,6 +79,7 @@ class Grpo:
                 with the episodes what it did when this was written.
         """
         s = self.settings
+        self.player.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         (last, updates), log = last_checkpoint(self._checkpoints), self._log
         if last is None:

@@ -26,7 +26,7 @@ from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
-from spa_trainers.boards import boards_chance_solves, boards_left
+from spa_trainers.boards import boards_left, chances
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
 
@@ -48,6 +48,14 @@ class Player:
     tasks: Sequence[Task]
     held_out: Sequence[Task]
     left_out: frozenset[str]
+
+    def check(self) -> None:
+        """Makes all boards.
+
+        Raises:
+            InputError: if none is left to train on, or to measure on.
+        """
+        _ = self._boards, self._held_out_boards
 
     def specs(self, step: int) -> list[EpisodeSpec]:
         """Returns the episodes of a step: board by board, and of each all repeats.
@@ -151,21 +159,20 @@ class Player:
     @cached_property
     def _boards(self) -> list[list[Instance]]:
         """Of each task, the boards to train on."""
+        return [self._solved_by_chance(task, self._left(task, "training")) for task in self.tasks]
+
+    def _solved_by_chance(self, task: Task, boards: list[Instance]) -> list[Instance]:
+        """Returns the boards that chance solves as often as is asked for."""
         least = self.settings.least_chance
-        found = [self._left(task, "training") for task in self.tasks]
         if least == 0:
-            return found
-        found = [
-            boards_chance_solves(task, boards, least)
-            for task, boards in zip(self.tasks, found, strict=True)
-        ]
-        for task, boards in zip(self.tasks, found, strict=True):
-            if not boards:
-                raise InputError(
-                    f"rl.least_chance: chance solves no training board of {task.config.task} with"
-                    f" a probability of {least:g}; give less"
-                )
-        return found
+            return boards
+        found = chances(task, boards)
+        if least > max(found):
+            raise InputError(
+                f"rl.least_chance: chance solves no training board of {task.config.task} with a"
+                f" probability of {least:g}; the most is {max(found):.3g}"
+            )
+        return [board for board, chance in zip(boards, found, strict=True) if chance >= least]
 
     @cached_property
     def _held_out_boards(self) -> list[list[Instance]]:
@@ -176,7 +183,10 @@ class Player:
     def _left(self, task: Task, kind: str) -> list[Instance]:
         boards = boards_left(task, self.left_out)
         if not boards:
-            raise InputError(f"rl: no {kind} board of {task.config.task} is left")
+            told = {"training": "; give other rl.seeds, or leave out less (rl.leave_out)"}
+            raise InputError(
+                f"rl: no {kind} board of {task.config.task} is left{told.get(kind, '')}"
+            )
         return boards
 
 

@@ -345,6 +345,7 @@ class Ppo:
             TrainingError: if gradients are no numbers three steps in a row, or memory runs out.
         """
         s = self.settings
+        self._player.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         step, bad = self._resume(), 0
         if step == 0:
