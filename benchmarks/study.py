@@ -195,22 +195,31 @@ def nano(found: Table) -> str:
 
 
 def seeds(found: Table) -> str:
-    """Returns the seeds of each method on FrozenLake, set-up by set-up, and their means."""
-    world, lines = "frozenlake", list[list[str]]()
-    for setup, method in product(reversed(SETUPS), METHODS):
+    """Returns the seeds of each method, world by world and set-up by set-up, and their means."""
+    lines = list[list[str]]()
+    for world, setup, method in product(reversed(WORLDS), reversed(SETUPS), METHODS):
         named = re.compile(_name(method, world) + SETUPS[setup])
         runs = sorted(
             (int(m[1] or 0), row) for row in found.rows if (m := named.fullmatch(row.model))
         )
         if len(runs) < 2:
             continue
-        line = [setup, method, ", ".join(str(seed) for seed, _ in runs)]
+        line = [world, setup, method, ", ".join(str(seed) for seed, _ in runs)]
         for metric in ("pass@1", "pass@8"):
             cells = [_cell(row, _task(world, method), metric) for _, row in runs]
             values = [cell.value for cell in cells if cell.value is not None]
             line += [", ".join(map(percent, values)), percent(fmean(values))]
         lines.append(line)
-    heads = ["set-up", "method", "seeds", "Pass@1 of each", "mean", "Pass@8 of each", "mean"]
+    heads = [
+        "world",
+        "set-up",
+        "method",
+        "seeds",
+        "Pass@1 of each",
+        "mean",
+        "Pass@8 of each",
+        "mean",
+    ]
     return markdown(heads, lines)
 
 

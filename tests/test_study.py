@@ -68,7 +68,8 @@ def test_the_seeds_of_a_method_stand_in_a_line_with_their_mean():
     ]
     (line,) = study.seeds(_table(*made)).splitlines()[2:]
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
-    assert cells == ["the recipes", "spa", "2, 10", "30.0, 50.0", "40.0", "60.0, 70.0", "65.0"]
+    assert cells[:4] == ["frozenlake", "the recipes", "spa", "2, 10"]
+    assert cells[4:] == ["30.0, 50.0", "40.0", "60.0, 70.0", "65.0"]
 
 
 def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
