@@ -301,6 +301,12 @@ class Registry:
                 yield from (t for t in self.task_names() if name in self.entries[t].tags)
             elif matching:
                 yield from matching
+            elif os.path.isdir(name):
+                raise InputError(
+                    f"{where}{name!r} is a folder: give --include-path {name}, and name its tasks"
+                )
+            elif os.sep in name or name.endswith(".yml"):
+                raise InputError(f"{where}{name}: no such task file; they end in .yaml")
             else:
                 known = {*self.entries, *tags}
                 raise InputError(

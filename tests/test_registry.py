@@ -92,7 +92,7 @@ def test_an_unknown_name_suggests_the_nearest(folder: Path, wanted: str, suggest
     assert f"unknown task {wanted!r} (did you mean {suggested}" in problem(folder, wanted)
 
 
-@pytest.mark.parametrize("wanted", ["", " ", "x*", "[", "pair/", "one.yml"])
+@pytest.mark.parametrize("wanted", ["", " ", "x*", "["])
 def test_what_is_no_name_is_told(folder: Path, wanted: str) -> None:
     assert problem(folder, wanted).startswith(f"unknown task {wanted!r}")
 
@@ -216,6 +216,16 @@ def test_a_provider_alone_takes_its_model_from_the_arguments_as_in_lm_eval(key: 
 def test_what_is_no_model_is_told(written: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         resolve_model(written)
+
+
+def test_a_path_that_is_no_task_file_is_told_from_a_name(tmp_path: Path) -> None:
+    for path, message in [
+        (tmp_path, "is a folder: give --include-path"),
+        (tmp_path / "nowhere", "nowhere: no such task file; they end in .yaml"),
+        (Path("mine.yml"), "mine.yml: no such task file; they end in .yaml"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            Registry().resolve([str(path)])
 
 
 def test_a_folder_needs_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

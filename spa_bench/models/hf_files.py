@@ -60,8 +60,11 @@ def find(
 
 
 def brief(error: BaseException) -> str:
-    """Returns the first line of an error's message, which may be long or empty."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """Returns the first line of an error's message, which may be long or empty; two where the first
+    only announces what follows."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    first = lines[0].rstrip(". ")
+    return f"{first} {lines[1].strip(' ,.')}" if first.endswith(":") and lines[1:] else first
 
 
 def needs_extra(error: ImportError) -> InputError:
