@@ -12,17 +12,14 @@ leaves all of the latter out (`leave_out`).
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator
-from itertools import count, islice
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from benchmarks.tables import markdown
-from spa_bench.environments.environment import NoBoardError
 from spa_bench.registry import Registry
-from spa_bench.task import Task
-
-_FIRST = 10_000
+from spa_bench.task import Task, TaskInstances
+from spa_trainers.boards import TRAINING_SEEDS
 
 
 def main() -> None:
@@ -41,34 +38,24 @@ def main() -> None:
     print(markdown([*heads, "of the evaluation's", "the very same", "but for symmetry"], lines))
 
 
-def counted(task: Task, numbers: list[int]) -> Iterator[list[object]]:
-    """Yields a line of the table for each number of training boards, ascending."""
+def counted(task: Task, numbers: Sequence[int]) -> Iterator[list[object]]:
+    """Yields a line of the table for each number of training boards."""
     evaluated, _ = task.boards
-    states, keys, done = set[Any](), Counter[str](), 0
-    boards = _boards(task)
+    instances = TaskInstances(split="all", seeds=TRAINING_SEEDS, count=max(numbers))
+    config = task.config.model_copy(update={"instances": instances})
+    boards, _ = dataclasses.replace(task, config=config).boards
     for number in numbers:
-        for state in islice(boards, number - done):
-            states.add(state)
-            keys[task.environment.board_key(state)] += 1
-        done = number
-        most = keys.most_common(1)[0][1]
+        states = {board.state for board in boards[:number]}
+        keys = Counter(board.board_key for board in boards[:number])
         yield [
             task.name,
             f"{number:,}",
             f"{len(keys):,}",
-            f"{most / number:.1%}",
+            f"{keys.most_common(1)[0][1] / number:.1%}",
             len(evaluated),
             sum(board.state in states for board in evaluated),
             sum(board.board_key in keys for board in evaluated),
         ]
-
-
-def _boards(task: Task) -> Iterator[Any]:
-    for seed in count(_FIRST):
-        try:
-            yield from (state for _, state in task.environment.instances(seed))
-        except NoBoardError:
-            continue
 
 
 if __name__ == "__main__":

@@ -103,11 +103,6 @@ def pack(
         if key not in said and sys.stdin.isatty():
             said[key] = typer.prompt(question, err=True)
     checked = check(said)
-    if output is not None and output.name != checked.name:
-        raise InputError(
-            f"--output {output}: a submission's folder has its name, which is {checked.name}; give"
-            f" --name {output.name}, or another folder"
-        )
     submission = pack_run(
         folder,
         checked,

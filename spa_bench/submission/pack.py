@@ -66,6 +66,11 @@ def pack(
     """
     if os.path.lexists(output):
         raise InputError(f"{output} is there already; choose another --output or remove it")
+    if output.name != about.name:
+        raise InputError(
+            f"--output {output}: a submission's folder has its name, which is {about.name}; give"
+            f" --name {output.name}, or another folder"
+        )
     if about.training == "listed" and not training:
         raise InputError(
             "training: listed needs the boards; give --checkpoint FOLDER with the checkpoint's"

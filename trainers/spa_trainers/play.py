@@ -183,10 +183,9 @@ class Player:
     def _left(self, task: Task, kind: str) -> list[Instance]:
         boards = boards_left(task, self.left_out)
         if not boards:
-            told = {"training": "; give other rl.seeds, or leave out less (rl.leave_out)"}
-            raise InputError(
-                f"rl: no {kind} board of {task.config.task} is left{told.get(kind, '')}"
-            )
+            other = "; give other rl.seeds, or leave out less (rl.leave_out)"
+            hint = other if kind == "training" else ""
+            raise InputError(f"rl: no {kind} board of {task.config.task} is left{hint}")
         return boards
 
 
