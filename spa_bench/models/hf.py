@@ -3,7 +3,7 @@
     hf_settings   what the user asked            hf_template   conversation <-> token ids
     hf_files      where the files are            hf_batcher    many coroutines, one thread
     hf_load       config, tokenizer, weights     hf_engine     prompts and next tokens, batched
-    hf_texts      texts in a thread of their own hf_attention  of one token, on a CPU
+    hf_texts      texts in a thread of their own hf_attention  as a device does it best
                                                  hf_cache      keys and values of a batch
                                                  hf_parked     those of earlier turns
                                                  hf_sampling   draws

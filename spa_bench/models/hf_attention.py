@@ -1,9 +1,13 @@
-"""Attention of one new token a row, the way that is fastest on a CPU.
+"""Attention as it is fastest on each device.
 
-torch's fused attention is made for many queries at a time. With one, on a CPU, two plain matrix
-products are as fast in float32 and two to three times as fast in bfloat16, where the fused kernel
-spends its time on repacking. Several queries at a time, and whatever a model adds to attention,
-stay with transformers' own `sdpa`.
+On CUDA torch prefers cuDNN's, which makes a plan for each shape that a thread has not had before.
+Here hardly any shape comes twice: rows join and leave, and a batch grows by a column a token. Such
+plans took two thirds of a pass of SmolLM2 on an H200, so other kernels do it.
+
+On a CPU one new token a row has attention of our own: torch's fused attention is made for many
+queries at a time. With one, two plain matrix products are as fast in float32 and two to three times
+as fast in bfloat16, where the fused kernel spends its time on repacking. Several queries at a time,
+and whatever a model adds to attention, stay with transformers' own `sdpa`.
 
 Torch is imported at module level: import this file only where a model is about to run.
 """
@@ -24,8 +28,15 @@ _interfaces: Any = AttentionInterface, AttentionMaskInterface
 
 
 def use(model: Any) -> None:
-    """Sets a model that would use `sdpa` on a CPU to this."""
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+    """Sets a model that would use `sdpa` to this.
+
+    cuDNN's can only be turned off for all of a process.
+    """
+    if model.config._attn_implementation != "sdpa":
+        return
+    if model.device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
+    if model.device.type == "cpu":
         attentions, masks = _interfaces
         attentions.register(_NAME, attend)
         masks.register(_NAME, _masks.sdpa_mask)

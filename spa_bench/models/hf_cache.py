@@ -12,7 +12,7 @@ Torch is imported at module level: import this file only where a model is about 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,6 +25,9 @@ from spa_bench.models.hf_forward import growing_cache
 
 _ROOM = 64
 """Free columns, at least, once rows were moved: tokens that are written without a move."""
+_TOGETHER = 8
+"""Rows that are copied out or put back at a time. One by one each takes a few calls a layer, which
+cost a GPU more than the copying; all at once would take as much memory again."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +176,17 @@ class Cache:
                 part[to, :, : self.end] = part[of, :, : self.end]
         return order
 
-    def take(self, row: int, length: int) -> Row:
-        """Returns a copy of the last `length` columns of a row."""
-        columns = slice(self.end - length, self.end)
-        return [
-            torch.stack([part[row, :, columns] for part in block])
-            for block in self._blocks.values()
-        ]
+    def take(self, rows: Sequence[int], lengths: Sequence[int]) -> list[Row]:
+        """Returns copies of the last columns of some rows, so many of each."""
+        taken: list[Row] = [[] for _ in rows]
+        for block in self._blocks.values():
+            for some in _pieces(len(rows)):
+                width = max(lengths[number] for number in some)
+                index = torch.tensor([rows[number] for number in some], device=self._layout.device)
+                columns = (part[index, :, self.end - width : self.end] for part in block)
+                for number, one in zip(some, torch.stack(list(columns), 1), strict=True):
+                    taken[number].append(one[:, :, width - lengths[number] :].clone())
+        return taken
 
     def put(self, first: int, rows: Sequence[Row | None], lengths: Sequence[int], end: int) -> None:
         """Fills places from `first` on: the first tokens of each row, ending before column `end`.
@@ -187,13 +194,26 @@ class Cache:
         Args:
             first: the first place.
             rows: what `take` returned, or None for a row of which nothing is known.
-            lengths: how many tokens of each.
+            lengths: how many tokens of each; 0 where nothing is known.
             end: the column after their last.
         """
-        for index, block in enumerate(self._blocks.values()):
-            for number, part in enumerate(block):
-                # Not what was there before: a masked NaN is still a NaN after attention.
-                part[first : first + len(rows), :, :end] = 0
-                for place, (row, length) in enumerate(zip(rows, lengths, strict=True), first):
+        for index, (shape, block) in enumerate(self._blocks.items()):
+            for some in _pieces(len(rows)):
+                width = max(lengths[number] for number in some)
+                parts = len(block), len(some)
+                together = self._layout.memory(shape, parts[0] * parts[1], width)
+                together = together.unflatten(0, parts)
+                for place, number in enumerate(some):
+                    row, length = rows[number], lengths[number]
+                    # Not what was there before: a masked NaN is still a NaN after attention.
+                    together[:, place, :, : width - length] = 0
                     if row is not None:
-                        part[place, :, end - length : end] = row[index][number, :, :length]
+                        together[:, place, :, width - length :] = row[index][:, :, :length]
+                places = slice(first + some.start, first + some.stop)
+                for part, new in zip(block, together, strict=True):
+                    part[places, :, : end - width] = 0
+                    part[places, :, end - width : end] = new
+
+
+def _pieces(count: int) -> Iterator[range]:
+    return (range(at, min(at + _TOGETHER, count)) for at in range(0, count, _TOGETHER))

@@ -249,16 +249,16 @@ class HFEngine:
             ids, logprobs = draw(chosen, u.to(self._device), temperature, top_p)
             for row, token, logprob in zip(rows, _numbers(ids), _numbers(logprobs), strict=True):
                 self._append(jobs[row], token, logprob)
-        for row in running:
-            if jobs[row].stop_reason is not None:
-                self._park(first + row)
+        self._park([first + row for row in running if jobs[row].stop_reason is not None])
 
-    def _park(self, row: int) -> None:
-        """Keeps a row whose reply is whole."""
-        job = self._jobs[row]
-        if self._parked.limit and self._cache is not None:
-            ids = (*job.prompt, *job.completion)
-            self._parked.put(self._key(ids), self._cache.take(row, len(ids) - 1))
+    def _park(self, rows: Sequence[int]) -> None:
+        """Keeps rows whose replies are whole."""
+        if not rows or not self._parked.limit or self._cache is None:
+            return
+        jobs = [self._jobs[row] for row in rows]
+        copies = self._cache.take(rows, [_length(job) - 1 for job in jobs])
+        for job, copy in zip(jobs, copies, strict=True):
+            self._parked.put(self._key((*job.prompt, *job.completion)), copy)
 
     def _past_of(self, job: Job) -> tuple[int, ...]:
         return self._key(job.prompt[: job.earlier])

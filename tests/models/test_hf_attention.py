@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 from hf_tiny import model, save
+from transformers import PretrainedConfig
 from transformers.integrations.sdpa_attention import (
     sdpa_attention_forward,  # pyright: ignore[reportUnknownVariableType]
 )
@@ -48,6 +49,25 @@ def test_a_bias_that_a_model_adds_is_not_lost() -> None:
     expected, _ = sdpa_attention_forward(Layer(), query, key, value, mask, position_bias=bias)
     assert torch.allclose(found, expected, atol=1e-6)
     assert not torch.allclose(found, plain, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen", "left"),
+    [("cuda", "sdpa", False), ("cuda", "eager", True), ("cpu", "eager", True)],
+)
+def test_cudnn_makes_no_plans_on_a_gpu(device: str, chosen: str, left: bool) -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.device = torch.device(device)
+            self.config = PretrainedConfig(attn_implementation=chosen)
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        hf_attention.use(Model())
+        assert torch.backends.cuda.cudnn_sdp_enabled() is left
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def loaded(folder: Path, attention: str | None) -> Any:
