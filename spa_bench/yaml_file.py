@@ -47,20 +47,37 @@ class Document:
     Attributes:
         path: the file that was asked for.
         data: plain Python values.
-        where: for each key path, the file and line (from 1) that it was read from.
+        where: for each key path, `file:line` (from 1) that it was read from, or the flag.
     """
 
     path: Path
     data: dict[str, Any]
-    where: dict[KeyPath, tuple[Path, int]] = field(default_factory=dict[KeyPath, tuple[Path, int]])
+    where: dict[KeyPath, str] = field(default_factory=dict[KeyPath, str])
 
     def locate(self, key: KeyPath) -> str:
-        """Returns `file:line` of a key, or of the nearest enclosing one that was written."""
-        for length in range(len(key), -1, -1):
-            if key[:length] in self.where:
-                path, line = self.where[key[:length]]
-                return f"{path}:{line}"
-        return f"{self.path}:1"
+        """Returns where a key was written, or the nearest enclosing one that was."""
+        places = (self.where.get(key[:length]) for length in range(len(key), -1, -1))
+        return next((place for place in places if place), f"{self.path}:1")
+
+    def change(self, key: tuple[str, ...], value: Any, place: str) -> None:
+        """Gives a key another value; `place` is where that was said.
+
+        Raises:
+            InputError: if the key is to be in what is no section.
+        """
+        data = self.data
+        for length, part in enumerate(key[:-1], start=1):
+            if part not in data:
+                data[part] = {}
+                self.where[key[:length]] = place
+            if not isinstance(data[part], dict):
+                raise InputError(f"{place}: {part} is not a section")
+            data = cast(dict[str, Any], data[part])
+        data[key[-1]] = value
+        below = [one for one in self.where if one[: len(key)] == key]
+        for one in below:
+            del self.where[one]
+        self.where[key] = place
 
 
 def read(path: Path) -> Document:
@@ -175,9 +192,9 @@ def _refuse_anchors(path: Path, text: str) -> None:
             depth -= 1
 
 
-def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, tuple[Path, int]]) -> Any:
+def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, str]) -> Any:
     line = node.start_mark.line + 1
-    where.setdefault(key, (path, line))
+    where.setdefault(key, f"{path}:{line}")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for name_node, value_node in cast(list[tuple[Any, Any]], node.value):
@@ -187,7 +204,7 @@ def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, tuple[P
             name = str(name_node.value)
             if name in mapping:
                 raise InputError(f"{path}:{at}: key {name!r} is given twice")
-            where[(*key, name)] = (path, at)
+            where[(*key, name)] = f"{path}:{at}"
             mapping[name] = _construct(path, value_node, (*key, name), where)
         return mapping
     if isinstance(node, yaml.SequenceNode):

@@ -200,9 +200,8 @@ class Cache:
         for index, (shape, block) in enumerate(self._blocks.items()):
             for some in _pieces(len(rows)):
                 width = max(lengths[number] for number in some)
-                parts = len(block), len(some)
-                together = self._layout.memory(shape, parts[0] * parts[1], width)
-                together = together.unflatten(0, parts)
+                flat = self._layout.memory(shape, len(block) * len(some), width)
+                together = flat.view(len(block), len(some), *flat.shape[1:])
                 for place, number in enumerate(some):
                     row, length = rows[number], lengths[number]
                     # Not what was there before: a masked NaN is still a NaN after attention.

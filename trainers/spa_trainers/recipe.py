@@ -8,11 +8,11 @@ recipe's preset has it (`recipes/presets`), and else as the paper.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
@@ -20,6 +20,7 @@ from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.selfplay import SelfPlaySettings
+from spa_trainers.settings import Settings
 from spa_trainers.sft import SftSettings
 
 _PRESETS = "presets"
@@ -45,7 +46,7 @@ Rl = Annotated[
 """A section `rl`: its key `algorithm` says which settings it has."""
 
 
-class Recipe(BaseModel):
+class Recipe(Settings):
     """The contents of a recipe file.
 
     Attributes:
@@ -58,8 +59,6 @@ class Recipe(BaseModel):
         nano: in place of `model`: a fresh small model of these sizes.
         save_dtype: of the stored weights; None keeps the type they were trained in.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
@@ -122,7 +121,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         InputError: for everything that is wrong with it, with file and line.
     """
     document = yaml_file.read(path.resolve())
-    changed = {_change(document.data, change): change for change in changes}
+    changed = {_change(document, change) for change in changes}
     _add_preset(document.data)
     try:
         # as JSON: `yes`, "5" and 5.0 are not 5
@@ -132,7 +131,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         detail = details[0]
         path_in_file = _without_algorithm(detail["loc"])
         key = ".".join(map(str, path_in_file))
-        where = _place(document, changed, path_in_file)
+        where = document.locate(path_in_file)
         if detail["type"] == "extra_forbidden":
             known = _fields(detail["loc"][:-1])
             hint = nearest(str(detail["loc"][-1]), known)
@@ -169,18 +168,7 @@ def _without_algorithm(loc: tuple[Any, ...]) -> tuple[Any, ...]:
     return loc[:1] + loc[2:] if named else loc
 
 
-def _place(
-    document: yaml_file.Document, changed: Mapping[tuple[str, ...], str], key: tuple[Any, ...]
-) -> str:
-    """Returns where a key was written: the `--set` that changed it or a section it is in, or else
-    file and line."""
-    for length in range(len(key), 0, -1):
-        if key[:length] in changed:
-            return f"--set {changed[key[:length]]}"
-    return document.locate(key)
-
-
-def _change(data: dict[str, Any], change: str) -> tuple[str, ...]:
+def _change(document: yaml_file.Document, change: str) -> tuple[str, ...]:
     """Applies a change; returns the path of its key."""
     key, equals, text = change.partition("=")
     if not equals or not key:
@@ -189,14 +177,9 @@ def _change(data: dict[str, Any], change: str) -> tuple[str, ...]:
         value = yaml_file.read_value(text)
     except InputError as error:
         raise InputError(f"--set {change}: {error}") from None
-    *path, last = key.split(".")
-    for part in path:
-        inner = data.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise InputError(f"--set {change}: {part} is not a section")
-        data = cast(dict[str, Any], inner)
-    data[last] = value
-    return (*path, last)
+    path = tuple(key.split("."))
+    document.change(path, value, f"--set {change}")
+    return path
 
 
 def _fields(loc: Sequence[Any]) -> list[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from spa_bench.formats.format import Span
 from spa_bench.metrics.belief import agreement
 from spa_bench.runner.record import Episode, Turn
 from spa_bench.runner.replay import replay
 from spa_bench.task import Task
+from spa_trainers.settings import Settings
 
 
-class RewardSettings(BaseModel):
+class RewardSettings(Settings):
     """Rewards of a turn. The defaults are the paper's.
 
     Attributes:
@@ -26,8 +27,6 @@ class RewardSettings(BaseModel):
             VAGEN asks a language model how right; here it is the object F1 against the kernel's
             state, in every world. 0, the default, rewards no beliefs.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format_penalty: float = Field(-0.1, le=0)
     cut_off_penalty: float = Field(0.0, le=0)

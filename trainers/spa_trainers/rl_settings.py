@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from spa_trainers.boards import TRAINING_SEEDS, Seeds
 from spa_trainers.rewards import RewardSettings
+from spa_trainers.settings import Settings
 from spa_trainers.sft import Betas, Lora, Seed
 
 
-class RlSettings(BaseModel):
+class RlSettings(Settings):
     """Which boards are played, how often, for what, and how an update goes.
 
     The defaults are the paper's.
@@ -47,8 +48,6 @@ class RlSettings(BaseModel):
             go on with another one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     tasks: list[str] = Field(min_length=1)
     steps: int = Field(1000, ge=0)
     decay: float = Field(0.0, ge=0, le=1)
@@ -58,7 +57,7 @@ class RlSettings(BaseModel):
     pool: int = Field(4096, ge=1)
     least_chance: float = Field(0.0, ge=0, le=1)
     new_tokens: int | None = Field(None, ge=1)
-    leave_out: list[str] = ["paper"]
+    leave_out: list[str] = Field(["paper"])
     reward: RewardSettings = RewardSettings()  # pyright: ignore[reportCallIssue]
     muon_lr: float | None = Field(None, ge=0)
     betas: Betas = (0.9, 0.999)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from spa_bench.checkpoint import short_key, world_of
 from spa_bench.errors import InputError, nearest
@@ -25,9 +25,10 @@ from spa_bench.task import Task
 from spa_trainers.boards import TRAINING_SEEDS, Seeds, boards_left, evaluated_boards, training_task
 from spa_trainers.players import Expected, Source
 from spa_trainers.rows import UNFORMATTED, Beliefs, Coordinates, Kept, Row, RowMaker
+from spa_trainers.settings import Settings
 
 
-class SelfPlaySettings(BaseModel):
+class SelfPlaySettings(Settings):
     """What to play, and what to make of it. The defaults are the paper's.
 
     Attributes:
@@ -47,11 +48,9 @@ class SelfPlaySettings(BaseModel):
         salt: keys the luck of the episodes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     tasks: list[str] = Field(min_length=1)
     boards: int = Field(160, ge=1)
-    boards_of: dict[str, int] = {}
+    boards_of: dict[str, int] = Field({})
     repeats: int = Field(8, ge=1)
     seeds: Seeds = TRAINING_SEEDS
     player: Source = "model"
@@ -61,7 +60,7 @@ class SelfPlaySettings(BaseModel):
     coordinates: Coordinates = "true"
     observation: Literal["grid", "grid+coordinates"] | None = None
     filtered: bool = True
-    leave_out: list[str] = ["paper"]
+    leave_out: list[str] = Field(["paper"])
     salt: str = "selfplay"
 
 

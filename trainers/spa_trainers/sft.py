@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from spa_bench.errors import InputError, SpaBenchError
 from spa_bench.models.hf_load import cpu_has_bfloat16
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
+from spa_trainers.settings import Settings
 from spa_trainers.tokens import IGNORED, Example, Labels, Merge
 
 _LOG = logging.getLogger("spa_trainers")
@@ -31,10 +32,8 @@ Betas = tuple[Beta, Beta]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class Lora(BaseModel):
+class Lora(Settings):
     """A low-rank adapter, merged into the weights when training ends."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rank: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)
@@ -42,7 +41,7 @@ class Lora(BaseModel):
     targets: str | list[str] = "all-linear"
 
 
-class SftSettings(BaseModel):
+class SftSettings(Settings):
     """How to fine-tune. The defaults are the paper's.
 
     Attributes:
@@ -55,8 +54,6 @@ class SftSettings(BaseModel):
         save_every: optimizer steps between checkpoints to resume from.
         snapshots: so many copies of the model are kept on the way, evenly apart, to see it learn.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     labels: Labels = "paper"
     rows: Merge = "turn"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from spa_trainers.settings import Settings
 
 
-class NanoConfig(BaseModel):
+class NanoConfig(Settings):
     """Sizes of a nano model, and the tasks whose words it has.
 
     Attributes:
@@ -19,8 +21,6 @@ class NanoConfig(BaseModel):
         initial_std: of all weights.
         seed: of the initial weights.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: list[str]
     boards: int = Field(4000, ge=1)
