@@ -77,7 +77,24 @@ def _check_file(
         return
     task = load_task(path)
     report.tasks += 1
+    _check_words(task, document, report)
     _check_boards(task, document, report)
+
+
+def _check_words(task: Task, document: yaml_file.Document, report: Report) -> None:
+    config = task.config
+    if "{state}" not in config.prompt.turn:
+        where = document.locate(("prompt", "turn"))
+        report.problems.append(
+            f"{where}: prompt.turn: no {{state}}: the model never sees the board"
+        )
+    for metric in config.metrics:
+        k = metric.removeprefix("pass@").removeprefix("pass^")
+        if k.isdecimal() and int(k) > config.repeats:
+            report.problems.append(
+                f"{document.locate(('metrics',))}: metrics: {metric} needs {k} episodes a board;"
+                f" `repeats` is {config.repeats}"
+            )
 
 
 def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> None:

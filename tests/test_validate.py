@@ -111,6 +111,22 @@ def test_boards_out_of_reach_are_told(tmp_path: Path) -> None:
     assert all("a.yaml:3: the board of seed" in problem for problem in problems)
 
 
+def test_a_task_that_never_shows_its_state_is_told(tmp_path: Path) -> None:
+    _write(tmp_path, "a.yaml", _task("blind", "prompt: {turn: 'What now?'}\n"))
+    (problem,) = validate_all([str(tmp_path)]).problems
+    assert "a.yaml:4: prompt.turn: no {state}" in problem
+
+
+@pytest.mark.parametrize("metric", ["pass@16", "pass^9"])
+def test_a_metric_of_more_episodes_than_are_played_is_told(tmp_path: Path, metric: str) -> None:
+    _write(tmp_path, "a.yaml", _task("a", f"repeats: 8\nmetrics: [pass@8, {metric}]\n"))
+    (problem,) = validate_all([str(tmp_path)]).problems
+    assert (
+        f"a.yaml:5: metrics: {metric} needs {metric[5:]} episodes a board; `repeats` is 8"
+        in problem
+    )
+
+
 def test_seeds_without_any_board_are_told(tmp_path: Path) -> None:
     _write(tmp_path, "a.yaml", _task("none").replace("all, seeds: 123-125", "test, seeds: 124"))
     (problem,) = validate_all([str(tmp_path / "a.yaml")]).problems

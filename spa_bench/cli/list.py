@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from typing import Any
 
 import typer
@@ -62,23 +64,36 @@ def list_environments() -> None:
     from spa_bench.errors import SpaBenchError
     from spa_bench.registry import load_plugin, plugins
 
-    rows: list[tuple[str, str]] = []
     for name in sorted(plugins("environments")):
         try:
-            fields = dataclasses.fields(load_plugin("environments", name))
+            environment = load_plugin("environments", name)
+            rows = _parameters(environment)
         except SpaBenchError as error:  # one plug-in that is broken hides no other
-            rows.append((name, str(error)))
-        else:
-            rows += [(name, _parameter(field)) for field in fields]
-    typer.echo(tabulate(rows, headers=["environment", "parameter and default"]))
+            typer.echo(f"{name}: {error}\n")
+            continue
+        typer.echo(f"{name}: {(inspect.getdoc(environment) or '').partition(chr(10))[0]}\n")
+        headers = ["parameter", "default", "what it is"]
+        typer.echo(tabulate(rows, headers, maxcolwidths=[None, None, 90]) + "\n")
 
 
-def _parameter(field: dataclasses.Field[Any]) -> str:
+def _parameters(environment: type[Any]) -> list[tuple[str, str, str]]:
+    """Returns the name, default and meaning of each."""
+    described = re.findall(
+        r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(environment) or "", re.MULTILINE
+    )
+    meanings = {name: " ".join(text.split()) for name, text in described}
+    return [
+        (field.name, _default(field), meanings.get(field.name, ""))
+        for field in dataclasses.fields(environment)
+    ]
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
-        return f"{field.name} = {field.default!r}"
+        return repr(field.default)
     if field.default_factory is not dataclasses.MISSING:
-        return f"{field.name} = {field.default_factory()!r}"
-    return f"{field.name}, which must be given"
+        return repr(field.default_factory())
+    return "must be given"
 
 
 app.command("recipes")(list_recipes)

@@ -60,13 +60,15 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
     """FrozenLake on a square of `size` x `size` cells.
 
     Attributes:
+        size: cells a side.
         ice: `firm`, one cell in the direction chosen; `slippery`, one cell in that direction or in
             either perpendicular to it, each with probability 1/3; `sliding`, on and on in the
             direction chosen until the edge, a hole or the goal ends it.
         p_frozen: the probability that the generator makes a cell ice.
         generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they can
             be solved cell by cell. `spa` makes our own, solvable on the board's own ice.
-        controls: what the four actions do, see `Controls`.
+        controls: `plain`; `mirrored`, Left and Right change places; `rotated`, by a quarter turn
+            clockwise, so that Up moves right.
         min_solution: `spa` only: the shortest solution takes at least so many actions.
         max_solution: `spa` only: and at most so many. On slippery ice both count with luck.
         symbols: player, ice, hole, goal, player in a hole, player on the goal.

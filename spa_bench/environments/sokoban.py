@@ -64,11 +64,15 @@ class Sokoban(Environment[SokobanState, Move]):
     """Sokoban with `boxes` boxes on a board of `rows` x `cols` cells, border included.
 
     Attributes:
+        rows: of cells, walls included.
+        cols: of cells, walls included.
+        boxes: each has its target.
         generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they can
             be solved by pushing. `spa` makes our own, solvable under the board's own rule.
         search_depth: of RAGEN's search for a start position; None takes the published setting
             (300, for two boxes and more 30).
-        controls: what the four actions do, see `Controls`.
+        controls: `plain`; `mirrored`, Left and Right change places; `rotated`, by a quarter turn
+            clockwise, so that Up moves right.
         boxes_move: `pushed`, by walking into them; or `pulled`: whoever walks away from a box that
             lies directly behind him, on the other side from where he goes, pulls it along into the
             cell he leaves. Then nothing is pushed: a box in the way stops him like a wall.

@@ -51,6 +51,7 @@ class Sudoku(Environment[SudokuState, Placement]):
     """Sudoku of `size` x `size` cells with boxes of half or a third of that, 4x4 or 9x9.
 
     Attributes:
+        size: cells a side, 4 or 9.
         clues: how many cells the generator leaves filled. `ragen` may leave a few more where fewer
             would not have one solution only.
         generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they have

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +21,7 @@ import spa_bench
 import spa_bench.evaluation as evaluation
 from spa_bench.cli import main
 from spa_bench.errors import ModelError, ModelGoneError
+from spa_bench.registry import load_plugin, plugins
 
 
 class Said(NamedTuple):
@@ -350,10 +353,16 @@ def test_list_models_shows_how_each_is_written(spa: Command) -> None:
     assert "openai/NAME --base-url URL" in said.out
 
 
-def test_list_environments_shows_every_parameter_with_its_default(spa: Command) -> None:
-    rows = [line.split(maxsplit=1) for line in spa("list", "environments").out.splitlines()]
-    assert ["sokoban", "rows = 6"] in rows
-    assert ["gymnasium", "settings = {}"] in rows
+def test_list_environments_says_of_every_parameter_its_default_and_what_it_is(
+    spa: Command,
+) -> None:
+    said = spa("list", "environments").out
+    assert re.search(r"^rows +6 +of cells, walls included\.$", said, re.MULTILINE)
+    assert re.search(r"^settings +\{\} +passed to `gymnasium.make`\.$", said, re.MULTILINE)
+    for name in plugins("environments"):
+        table = said.partition(f"{name}: ")[2].partition("\n\n")[2].partition("\n\n")[0]
+        for field in dataclasses.fields(load_plugin("environments", name)):
+            assert re.search(rf"^{field.name} +\S.*  +[`\w]", table, re.MULTILINE), field.name
 
 
 def test_list_recipes_shows_names_and_methods(spa: Command) -> None:
