@@ -318,6 +318,11 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
                     f"{path} already holds a run; add --resume to continue it,"
                     " or choose another --output"
                 )
+        elif folder.results_path.is_file():
+            raise InputError(
+                f"{folder.results_path} is there already and belongs to no run; choose another"
+                " --output"
+            )
     except OSError as error:
         raise InputError(f"--output {path}: {error.strerror}") from None
 

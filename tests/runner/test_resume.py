@@ -479,6 +479,18 @@ def test_a_folder_below_a_file_is_refused_before_the_model_starts(tmp_path: Path
     assert model.started == 0
 
 
+def test_the_results_of_something_else_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("mine")
+    model = Scripted(still)
+    for resume in (False, True):
+        with pytest.raises(
+            InputError, match=r"results\.json is there already and belongs to no run"
+        ):
+            run(model, tmp_path, resume=resume)
+    assert (tmp_path / "results.json").read_text() == "mine"
+    assert model.started == 0
+
+
 def test_a_run_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "results.json").mkdir()
     with pytest.raises(UnwrittenError, match=r"Is a directory; mend that and .* --resume$"):
