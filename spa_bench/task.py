@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from spa_bench.environments.environment import AnyEnvironment, NoBoardError
 from spa_bench.environments.limits import Limits
 from spa_bench.errors import InputError, nearest, plugin_code
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
+from spa_bench.matching import Matching
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
@@ -38,6 +39,18 @@ _PLACEHOLDERS = {
     "reply_format": frozenset({"separator", "actions_per_turn"}),
 }
 """What each prompt text may use, beside what the environment offers to `instruction`."""
+
+
+TaskName: TypeAlias = Annotated[
+    str, Matching(r"^[a-z0-9][a-z0-9_]*$", "a name is made of a-z, 0-9 and _, with no _ first")
+]
+Metric: TypeAlias = Annotated[
+    str,
+    Matching(
+        r"^(pass[@^][1-9]\d{0,4}|belief|accuracy)$",
+        "a metric is pass@1, pass@8 and so on, pass^8 and so on, belief, or accuracy",
+    ),
+]
 
 
 class _Strict(BaseModel):
@@ -123,7 +136,7 @@ class TaskPrompt(_Strict):
 class TaskConfig(_Strict):
     """A task file after its includes are merged."""
 
-    task: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    task: TaskName
     version: int = Field(ge=1)
     kind: Literal["episode", "probe"]
     description: str = ""
@@ -137,7 +150,7 @@ class TaskConfig(_Strict):
     sampling: TaskSampling
     history: Literal["full"] | int = "full"
     repeats: int = Field(ge=1, le=MOST_REPEATS)
-    metrics: list[Annotated[str, Field(pattern=r"^(pass[@^][1-9]\d{0,4}|belief|accuracy)$")]]
+    metrics: list[Metric]
     tag: list[str] = []
     prompt: TaskPrompt
 
@@ -183,7 +196,7 @@ these out, and so do the differences that are told between two tasks."""
 class GroupConfig(_Strict):
     """A group file: a name for several tasks, groups or tags."""
 
-    group: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+    group: TaskName
     description: str = ""
     tasks: list[str]
 

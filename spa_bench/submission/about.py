@@ -20,10 +20,6 @@ from spa_bench.runner.log import RunInfo
 from spa_bench.submission.schema import About
 from spa_bench.submission.weights import count_parameters
 
-_RULES = {
-    "name": "a name is made of a-z, 0-9, '.', '_' and '-', and begins with a letter or a digit",
-    "links": "a link begins with https:// and holds no blank, quote or bracket",
-}
 _FLAGS = {"links": "--link", "date": "date in --details"}
 """How what is not called like its option is said."""
 
@@ -109,8 +105,6 @@ def check(said: Mapping[str, Any]) -> About:
             " --details"
         )
     key, message = str(details[0]["loc"][0]), details[0]["msg"].removeprefix("Value error, ")
-    if details[0]["type"] == "string_pattern_mismatch":
-        message = _RULES.get(key, message)
     raise InputError(f"{_flag(key)}: {message}")
 
 

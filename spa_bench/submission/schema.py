@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from spa_bench.matching import Matching
 from spa_bench.runner.log import Price
 from spa_bench.task import MOST_REPEATS
 
@@ -43,11 +44,23 @@ Note: TypeAlias = Annotated[
 """A longer line."""
 
 Link: TypeAlias = Annotated[
-    str, StringConstraints(max_length=300, pattern=r"^https://[^\s<>\"'`\\]+$")
+    str,
+    StringConstraints(max_length=300),
+    Matching(
+        r"^https://[^\s<>\"'`\\]+$",
+        "a link begins with https:// and holds no blank, quote or bracket",
+    ),
 ]
 """A web address."""
 
-Slug: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
+Slug: TypeAlias = Annotated[
+    str,
+    Matching(
+        r"^[a-z0-9][a-z0-9._-]{0,79}$",
+        "a name is made of a-z, 0-9, '.', '_' and '-', begins with a letter or a digit, and has"
+        " at most 80 of them",
+    ),
+]
 """The name of a submission and of its folder."""
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=SHA256)]

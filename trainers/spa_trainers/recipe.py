@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
+from spa_bench.matching import Matching
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig
 from spa_trainers.ppo_settings import PpoSettings
@@ -60,7 +61,13 @@ class Recipe(Settings):
         save_dtype: of the stored weights; None keeps the type they were trained in.
     """
 
-    recipe: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    recipe: Annotated[
+        str,
+        Matching(
+            r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            "a name is made of letters, digits, '.', '_' and '-', a letter or a digit first",
+        ),
+    ]
     description: str = ""
     method: Literal["base", "world_model", "vanilla", "state_estimation", "vagen", "spa"]
     preset: Literal["paper", "repo_compat"] = "paper"
