@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from spa_bench.errors import InputError, nearest
+from spa_bench.errors import InputError, complaint, nearest
 
 
 def _path(value: Any) -> Path:
@@ -45,7 +45,7 @@ class _Arguments(BaseModel):
         if first["type"] == "extra_forbidden":
             known = {*RunArguments.model_fields, *ModelArguments.model_fields}
             raise InputError(f"evaluate has no option {name!r}{nearest(name, known)}")
-        raise InputError(f"{name}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}")
+        raise InputError(f"{name}={first['input']!r}: {complaint(first)}")
 
 
 class RunArguments(_Arguments):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class SpaBenchError(Exception):
@@ -69,6 +70,11 @@ def told(error: BaseException) -> str:
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     says = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}{': ' if says else ''}{says}{where}"
+
+
+def complaint(detail: Mapping[str, Any]) -> str:
+    """Returns what one error of pydantic says, without the words that it puts before ours."""
+    return str(detail["msg"]).removeprefix("Value error, ")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from spa_bench import yaml_file
 from spa_bench.environments.environment import AnyEnvironment
-from spa_bench.errors import InputError, nearest, told
+from spa_bench.errors import InputError, complaint, nearest, told
 from spa_bench.formats.format import Format
 from spa_bench.models.model import Model, ModelOptions
 from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
@@ -422,7 +422,7 @@ def _say(detail: ErrorDetails, prefix: str, schema: type[Any] | None = None) -> 
         return f"unknown key {key!r}{nearest(loc[-1], _fields_at(schema, loc[:-1]))}"
     if detail["type"] == "missing":
         return f"the key {key!r} is missing"
-    return f"{key + ': ' if key else ''}{detail['msg'].removeprefix('Value error, ')}"
+    return f"{key + ': ' if key else ''}{complaint(detail)}"
 
 
 def _fields_at(schema: type[Any] | None, loc: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import pydantic
 
-from spa_bench.errors import InputError, ModelError, ModelGoneError
+from spa_bench.errors import InputError, ModelError, ModelGoneError, complaint
 from spa_bench.models.hf_files import Source, brief
 from spa_bench.models.vllm_guard import Guard
 from spa_bench.models.vllm_output import cause_of, output_to
@@ -208,7 +208,7 @@ def for_this_build(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _reason(error: Exception) -> str:
     """Returns an error's message; of one by pydantic what it says of the first wrong value."""
     if isinstance(error, pydantic.ValidationError):
-        return brief(ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")))
+        return brief(ValueError(complaint(error.errors()[0])))
     return brief(error)
 
 

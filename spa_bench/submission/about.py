@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from spa_bench import yaml_file
 from spa_bench.checkpoint import CheckpointCard
-from spa_bench.errors import InputError, nearest
+from spa_bench.errors import InputError, complaint, nearest
 from spa_bench.models.hf_files import find
 from spa_bench.runner.log import RunInfo
 from spa_bench.submission.schema import About
@@ -104,7 +104,7 @@ def check(said: Mapping[str, Any]) -> About:
             f"{', '.join(missing)} cannot be known from the run: say {them} with {flags}, or in"
             " --details"
         )
-    key, message = str(details[0]["loc"][0]), details[0]["msg"].removeprefix("Value error, ")
+    key, message = str(details[0]["loc"][0]), complaint(details[0])
     raise InputError(f"{_flag(key)}: {message}")
 
 

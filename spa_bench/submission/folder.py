@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, complaint
 from spa_bench.results.results import Results
 from spa_bench.runner.record import Episode, episode_adapter
 from spa_bench.submission.schema import Submission, Verification
@@ -260,5 +260,5 @@ def _first(error: ValidationError) -> str:
     """Returns the first complaint as one line that quotes nothing long."""
     detail = error.errors(include_url=False, include_input=False)[0]
     key = shown(".".join(map(str, detail["loc"])), 120)
-    message = shown(detail["msg"].removeprefix("Value error, "), 300)
+    message = shown(complaint(detail), 300)
     return f"{key}: {message}" if key else message

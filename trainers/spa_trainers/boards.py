@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ValidationError
 
 from spa_bench.environments.bounds import Solver, TooManyStatesError
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, complaint
 from spa_bench.registry import Registry
 from spa_bench.task import Instance, Task, TaskInstances
 
@@ -24,7 +24,7 @@ def _seeds(text: str) -> str:
     try:
         return TaskInstances(split="train", seeds=text, count=1).seeds
     except ValidationError as error:
-        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        raise ValueError(complaint(error.errors()[0])) from None
 
 
 Seeds = Annotated[str, AfterValidator(_seeds)]

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from spa_bench import yaml_file
-from spa_bench.errors import InputError, nearest
+from spa_bench.errors import InputError, complaint, nearest
 from spa_bench.matching import Matching
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig
@@ -143,8 +143,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
             known = _fields(detail["loc"][:-1])
             hint = nearest(str(detail["loc"][-1]), known)
             raise InputError(f"{where}: unknown key {key!r}{hint}") from None
-        message = detail["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {key}: {message}") from None
+        raise InputError(f"{where}: {key}: {complaint(detail)}") from None
     if (found.model is None) == (found.nano is None):
         raise InputError(f"{document.locate(())}: a recipe begins with `model` or with `nano`")
     if found.model is not None and found.model.startswith(("./", "../")):
