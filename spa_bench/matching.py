@@ -33,7 +33,6 @@ class Matching:
         return {**handler(schema), "pattern": self.pattern}
 
     def _matched(self, text: str) -> str:
-        # \Z: Python's $ also stands before a line's end.
-        if re.search(self.pattern.removesuffix("$") + r"\Z", text) is None:
+        if re.fullmatch(self.pattern, text) is None:
             raise ValueError(self.words)
         return text

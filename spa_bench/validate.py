@@ -9,8 +9,11 @@ from pathlib import Path
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError
+from spa_bench.metrics.success import metric_of
 from spa_bench.registry import Registry, load_task
+from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
+from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task
 
 
@@ -89,8 +92,7 @@ def _check_words(task: Task, document: yaml_file.Document, report: Report) -> No
             f"{where}: prompt.turn: no {{state}}: the model never sees the board"
         )
     for metric in config.metrics:
-        k = metric.removeprefix("pass@").removeprefix("pass^")
-        if k.isdecimal() and int(k) > config.repeats:
+        if metric not in (BELIEF, ACCURACY) and (k := metric_of(metric).k) > config.repeats:
             report.problems.append(
                 f"{document.locate(('metrics',))}: metrics: {metric} needs {k} episodes a board;"
                 f" `repeats` is {config.repeats}"

@@ -74,10 +74,8 @@ class Document:
                 raise InputError(f"{place}: {part} is not a section")
             data = cast(dict[str, Any], data[part])
         data[key[-1]] = value
-        below = [one for one in self.where if one[: len(key)] == key]
-        for one in below:
-            del self.where[one]
-        self.where[key] = place
+        kept = {one: at for one, at in self.where.items() if one[: len(key)] != key}
+        self.where = {**kept, key: place}
 
 
 def read(path: Path) -> Document:

@@ -67,21 +67,21 @@ def list_environments() -> None:
     for name in sorted(plugins("environments")):
         try:
             environment = load_plugin("environments", name)
-            rows = _parameters(environment)
+            described = inspect.getdoc(environment) or ""
+            rows = _parameters(environment, described)
         except SpaBenchError as error:  # one plug-in that is broken hides no other
             typer.echo(f"{name}: {error}\n")
             continue
-        typer.echo(f"{name}: {(inspect.getdoc(environment) or '').partition(chr(10))[0]}\n")
+        summary, _, _ = described.partition("\n")
+        typer.echo(f"{name}: {summary}\n")
         headers = ["parameter", "default", "what it is"]
         typer.echo(tabulate(rows, headers, maxcolwidths=[None, None, 90]) + "\n")
 
 
-def _parameters(environment: type[Any]) -> list[tuple[str, str, str]]:
+def _parameters(environment: type[Any], described: str) -> list[tuple[str, str, str]]:
     """Returns the name, default and meaning of each."""
-    described = re.findall(
-        r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(environment) or "", re.MULTILINE
-    )
-    meanings = {name: " ".join(text.split()) for name, text in described}
+    attributes = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", described, re.MULTILINE)
+    meanings = {name: " ".join(text.split()) for name, text in attributes}
     return [
         (field.name, _default(field), meanings.get(field.name, ""))
         for field in dataclasses.fields(environment)

@@ -36,7 +36,7 @@ def use(model: Any) -> None:
         return
     if model.device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)
-    if model.device.type == "cpu":
+    elif model.device.type == "cpu":
         attentions, masks = _interfaces
         attentions.register(_NAME, attend)
         masks.register(_NAME, _masks.sdpa_mask)
