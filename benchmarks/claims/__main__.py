@@ -1,4 +1,4 @@
-"""Measures claims: `python -m benchmarks.claims [NAME ..] [--list] [--json FILE] [--write FILE]`.
+"""Measures claims: `python -m benchmarks.claims [NAME ..] [--list] [--write PAGE]`.
 
 Exits with 1 if a claim is not met. Best run on a quiet machine: figures of speed are wall time.
 """
@@ -6,9 +6,8 @@ Exits with 1 if a claim is not met. Best run on a quiet machine: figures of spee
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from tabulate import tabulate
@@ -26,15 +25,17 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all claims")
     parser.add_argument("--list", action="store_true", help="say what is claimed, measure nothing")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured as JSON")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write docs/claims.md")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="PAGE",
+        help="write docs/claims.md and claims.json beside it; claims not named stay as they are",
+    )
     chosen = parser.parse_args()
     claims = discover()
     unknown = [name for name in chosen.names if name not in claims]
     if unknown:
         parser.error(f"unknown claim {unknown[0]!r}; there are {', '.join(claims)}")
-    if chosen.write and chosen.names:
-        parser.error("--write writes all claims: leave out the names")
     wanted = [claims[name] for name in chosen.names or claims]
     if chosen.list:
         cells = [(claim.topic, claim.name, claim.says, claim.aim) for claim in wanted]
@@ -43,14 +44,11 @@ def main() -> int:
     print(f"on {report.machine()}", flush=True)
     rows: list[Row] = []
     for claim in wanted:
-        rows.append(measure(claim))
+        rows.append(replace(measure(claim), machine=report.machine()))
         print(report.line(rows[-1]), flush=True)
     print(f"\n{report.table(rows)}\n\n{report.summary(rows)}")
-    if chosen.json:
-        found = {"machine": report.machine(), "claims": [asdict(row) for row in rows]}
-        chosen.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if chosen.write:
-        chosen.write.write_text(report.markdown(rows), encoding="utf-8")
+        report.write(chosen.write, report.merged(report.read(chosen.write), rows, claims))
     return int(any(row.status == "not met" for row in rows))
 
 

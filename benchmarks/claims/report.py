@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from tabulate import tabulate
 
@@ -15,8 +18,9 @@ from benchmarks.claims.row import Row
 _HEAD = """# Claims
 
 Figures that the documents state, each with its aim, measured anew. Written by `make claims`
-(`python -m benchmarks.claims --write docs/claims.md`); not edited by hand. Each row can be measured
-alone by its command. *Not run* says what was absent; it is no success.
+(`python -m benchmarks.claims --write docs/claims.md`), with [claims.json](claims.json) beside it;
+neither is edited by hand. Each row can be measured alone by its command, and with
+`--write docs/claims.md` after it is put in here. *Not run* says what was absent; it is no success.
 """
 
 _COUNT = 10_000_000
@@ -57,8 +61,27 @@ def table(rows: Sequence[Row]) -> str:
     return tabulate(cells, headers=headers, maxcolwidths=[None, None, 50, 34, None])
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Returns the contents of `docs/claims.md`."""
+def read(page: Path) -> list[Row]:
+    """Returns the claims that a page was last written from; none if there is no such page."""
+    data = page.with_suffix(".json")
+    return [Row(**row) for row in json.loads(data.read_text("utf-8"))] if data.exists() else []
+
+
+def write(page: Path, rows: Sequence[Row]) -> None:
+    """Writes claims as a page, and beside it as JSON."""
+    data = json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)
+    page.with_suffix(".json").write_text(data + "\n", encoding="utf-8")
+    page.write_text(_markdown(rows), encoding="utf-8")
+
+
+def merged(old: Iterable[Row], new: Iterable[Row], names: Iterable[str]) -> list[Row]:
+    """Returns the newest row of each name, in the order of the names; other names are gone."""
+    newest = {row.name: row for row in (*old, *new)}
+    return [newest[name] for name in names if name in newest]
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    machines = list(dict.fromkeys(row.machine for row in rows))
     cells = [
         (
             row.topic,
@@ -66,11 +89,13 @@ def markdown(rows: Sequence[Row]) -> str:
             row.aim,
             f"{row.value} ({row.detail})" if row.detail else row.value,
             row.status,
+            1 + machines.index(row.machine),
             f"`{row.command}`",
         )
         for row in rows
     ]
-    headers = ["topic", "claim", "aim", "measured", "", "command"]
+    headers = ["topic", "claim", "aim", "measured", "", "on", "command"]
     escaped = [[str(cell).replace("|", "\\|") for cell in cells_of_row] for cells_of_row in cells]
     body = tabulate(escaped, headers=headers, tablefmt="github", disable_numparse=True)
-    return f"{_HEAD}\nMeasured on {machine()}. {summary(rows)}.\n\n{body}\n"
+    told = "\n".join(f"{number}. {machine}" for number, machine in enumerate(machines, start=1))
+    return f"{_HEAD}\n{summary(rows)}. *On*:\n\n{told}\n\n{body}\n"

@@ -32,7 +32,8 @@ class Row:
 
     Attributes:
         status: `not run` where something that it needs is absent; `value` then says what.
-        seconds: that the measurement took.
+        seconds: that the measurement took; 0 where nobody noted it.
+        machine: on which.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     value: str
     detail: str = ""
     seconds: float = 0.0
+    machine: str = ""
 
     @property
     def command(self) -> str:
