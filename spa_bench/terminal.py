@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import IO, Any
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, redirect_stderr
+from typing import IO, Any, cast
 
 _ORDERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and line feed
     "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # order and width
     "\ud800-\udfff\U000e0000-\U000e0fff]"  # halves of characters; invisible tags
 )
+_REDRAWS = re.compile("(\r|\x1b\\[A)")  # to the beginning of the line, to the line above
 
 
 def printable(text: str) -> str:
@@ -48,6 +51,26 @@ class Plain:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.behind, name)
+
+
+class _Redrawn(Plain):
+    """A `Plain` stream on which lines may be drawn anew, as a bar of progress is."""
+
+    def write(self, text: str) -> int:
+        parts = _REDRAWS.split(text)  # the odd ones are the orders
+        self.behind.write("".join(p if i % 2 else printable(p) for i, p in enumerate(parts)))
+        return len(text)
+
+
+@contextmanager
+def redrawing() -> Generator[None]:
+    """Lets libraries draw their progress on standard error meanwhile, and do nothing else there."""
+    stream: Any = sys.stderr
+    if not isinstance(stream, Plain):
+        yield
+        return
+    with redirect_stderr(cast(Any, _Redrawn(stream.behind))):
+        yield
 
 
 def unfiltered(stream: IO[str]) -> IO[str]:

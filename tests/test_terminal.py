@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tqdm import tqdm
 
-from spa_bench.terminal import Plain, printable, unfiltered
+from spa_bench.terminal import Plain, printable, redrawing, unfiltered
 
 ORDERS = "\x1b[2J\x1b]0;title\x07\x9b31m\r\b\x00\x7f\u202e\u2066\u200b\u2028\ud800"
 
@@ -57,6 +59,20 @@ def test_a_plain_stream_filters_whatever_is_written() -> None:
     plain.writelines([ORDERS])
     assert behind.getvalue().startswith(r"\u001b[2J")
     assert not gives_orders(behind.getvalue())
+
+
+def test_a_library_may_draw_its_progress_anew_and_give_no_other_order(monkeypatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", Plain(terminal))
+    with redrawing():
+        for _ in tqdm(range(2), desc=f"model\x1b[2J{ORDERS[-2]}", mininterval=0):
+            pass
+    drawn = terminal.getvalue()
+    assert drawn.count("\r") > 2
+    assert "100%" in drawn
+    assert not gives_orders(drawn.replace("\r", "").replace("\x1b[A", ""))
+    print("\r", file=sys.stderr)
+    assert terminal.getvalue() == drawn + "\\r\n"
 
 
 def test_colours_of_ones_own_go_to_the_stream_behind() -> None:

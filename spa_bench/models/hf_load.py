@@ -14,6 +14,7 @@ from typing import Any
 
 from spa_bench.errors import InputError
 from spa_bench.models.hf_files import Source, brief, needs_extra
+from spa_bench.terminal import redrawing
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -151,26 +152,33 @@ def _import(name: str) -> Any:
 
 @contextmanager
 def _reading(place: str, what: str) -> Generator[None]:
-    """Turns what transformers raises into one line, and keeps it from chatting meanwhile.
-
-    Bars of downloads stay: they can take minutes.
-    """
+    """Turns what transformers raises into one line, and keeps it from chatting meanwhile."""
     logging = _import("transformers.utils.logging")
-    hub = _import("huggingface_hub.utils")
     verbosity = logging.get_verbosity()
-    bars, downloads = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()  # which turns those of downloads off as well
-    if downloads:
-        hub.enable_progress_bars()
     try:
-        yield
+        with without_bars(), redrawing():
+            yield
     except InputError:
         raise
     except Exception as error:  # files may be wrong in any way, and libraries raise what they like
         raise InputError(f"{place}: cannot load the {what}: {brief(error)}") from error
     finally:
         logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def without_bars() -> Generator[None]:
+    """Keeps transformers from drawing bars for what takes no time; those of downloads stay."""
+    logging = _import("transformers.utils.logging")
+    hub = _import("huggingface_hub.utils")
+    bars, downloads = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    logging.disable_progress_bar()  # which turns those of downloads off as well
+    if downloads:
+        hub.enable_progress_bars()
+    try:
+        yield
+    finally:
         if bars:
             logging.enable_progress_bar()
         if not downloads:

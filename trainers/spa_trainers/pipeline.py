@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from spa_bench.canonical import sha256_hex
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError
+from spa_bench.models.hf_load import without_bars
 from spa_bench.registry import Registry
 from spa_bench.run import Progress
 from spa_bench.task import Task
@@ -75,11 +76,15 @@ class Pipeline:
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
         self._check_names()
         done.check_room(self.output)
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            return self._together(only)
+        with without_bars():
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                return self._together(only)
+            return self._alone(only)
+
+    def _alone(self, only: str | None) -> Path | None:
         done.check_same_recipe(self.output, self.recipe)
         made: Path | None = None
-        for stage in recipe.stages():
+        for stage in self.recipe.stages():
             if only in (None, stage):
                 made = {"selfplay": self._selfplay, "sft": self._sft, "rl": self._rl}[
                     stage
