@@ -25,6 +25,9 @@ MOST_REPEATS = 100_000
 
 _MOST_BOARDS = 1_000_000
 
+_PATIENCE = 5_000
+"""Seeds in a row without a board: a world with so few boards may have none of a split at all."""
+
 SPLITS = ("test", "validation", *["train"] * 8)
 """The split of a board, by the SHA-256 of its board key modulo 10."""
 
@@ -300,9 +303,17 @@ class Task:
         wanted = self.config.instances
         found: list[Instance] = []
         skipped: list[Skipped] = []
+        fruitless = 0
         for seed in wanted.seed_list():
             if most is not None and len(found) >= most:
                 break
+            if fruitless == _PATIENCE:
+                raise InputError(
+                    f"task {self.name!r}: {_PATIENCE:,} seeds in a row give no board of the split"
+                    f" {wanted.split!r}; a world with few boards that differ by more than a"
+                    " symmetry may have none there"
+                )
+            fruitless += 1
             try:
                 with plugin_code(
                     f"task {self.name!r}: its environment, at seed {seed},", NoBoardError
@@ -312,6 +323,7 @@ class Task:
                         if wanted.split not in ("paper", "all") and split_of(key) != wanted.split:
                             break
                         found.append(Instance(name, seed, state, key))
+                        fruitless = 0
             except NoBoardError as error:
                 skipped.append(Skipped(seed, str(error)))
         return tuple(found[:most]), tuple(skipped)

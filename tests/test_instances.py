@@ -13,7 +13,8 @@ from spa_bench.probes.world import ProbeWorld
 from spa_bench.registry import Registry
 from spa_bench.task import Task, split_of
 
-PUBLISHED = Path(__file__).parents[1] / "leaderboard" / "instances"
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "leaderboard" / "instances"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,23 @@ def test_boards_of_a_split_belong_to_it() -> None:
     for path in PUBLISHED.glob("*-test-*.json"):
         boards = json.loads(path.read_text())["boards"]
         assert {split_of(key) for _, key in boards} <= {"test"}, path.name
+
+
+def test_a_split_in_which_a_world_has_no_board_is_not_searched_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one blank all Sudokus of 4x4 are one but for symmetry, and it is a validation board."""
+    monkeypatch.setattr("spa_bench.task._PATIENCE", 20)
+    path = tmp_path / "one.yaml"
+    path.write_text(
+        f"include: {ROOT / 'tasks/sudoku/_sudoku.yaml'}\n"
+        "task: one\ndescription: one blank\nenvironment: {clues: 15}\n"
+        "instances: {split: train, seeds: 10000-4000000000, count: 3}\n"
+    )
+    with pytest.raises(InputError, match=r"'one': 20 seeds in a row give no board .* 'train'"):
+        _ = Registry().resolve([str(path)])[0].boards
+    path.write_text(path.read_text().replace("split: train", "split: validation"))
+    assert len(Registry().resolve([str(path)])[0].boards[0]) == 3
 
 
 def test_what_was_written_checks(manifests: list[Manifest], tmp_path: Path) -> None:
