@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from tabulate import tabulate
 
 from benchmarks.claims import report
 from benchmarks.claims.claim import discover
-from benchmarks.claims.row import Row, measure
+from benchmarks.claims.row import Row, machine, measure
 
 
 def main() -> int:
@@ -41,10 +40,10 @@ def main() -> int:
         cells = [(claim.topic, claim.name, claim.says, claim.aim) for claim in wanted]
         print(tabulate(cells, headers=["topic", "claim", "says", "aim"]))
         return 0
-    print(f"on {report.machine()}", flush=True)
+    print(f"on {machine()}", flush=True)
     rows: list[Row] = []
     for claim in wanted:
-        rows.append(replace(measure(claim), machine=report.machine()))
+        rows.append(measure(claim))
         print(report.line(rows[-1]), flush=True)
     print(f"\n{report.table(rows)}\n\n{report.summary(rows)}")
     if chosen.write:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
-import platform
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,24 +18,6 @@ Figures that the documents state, each with its aim, measured anew. Written by `
 neither is edited by hand. Each row can be measured alone by its command, and with
 `--write docs/claims.md` after it is put in here. *Not run* says what was absent; it is no success.
 """
-
-_COUNT = 10_000_000
-
-
-@functools.cache
-def machine() -> str:
-    """Returns what the figures were measured on, and how fast it was when first asked.
-
-    Shared machines differ from hour to hour by more than any claim of speed leaves room for.
-    """
-    started = time.perf_counter()
-    for _ in range(_COUNT):
-        pass
-    seconds = time.perf_counter() - started
-    return (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}"
-        f" (an empty loop counts to ten million in {seconds:.2f} s)"
-    )
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -7,7 +7,10 @@ measures one claim in this process and writes its row to FILE as JSON.
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TIMEOUT = 3600
 """Seconds after which a measurement is given up."""
+
+_COUNT = 10_000_000
 
 Status: TypeAlias = Literal["met", "not met", "not run"]
 
@@ -52,11 +57,28 @@ class Row:
         return f"python -m benchmarks.claims {self.name}"
 
 
+@functools.cache
+def machine() -> str:
+    """Returns what the figures were measured on, and how fast it was when first asked.
+
+    Shared machines differ from hour to hour by more than any claim of speed leaves room for.
+    """
+    started = time.perf_counter()
+    for _ in range(_COUNT):
+        pass
+    seconds = time.perf_counter() - started
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}"
+        f" (an empty loop counts to ten million in {seconds:.2f} s)"
+    )
+
+
 def measure(claim: Claim) -> Row:
     """Measures a claim in a new process. A measurement that breaks is a claim not met."""
     started = time.perf_counter()
     row = _measure_apart(claim)
-    return replace(row, seconds=round(time.perf_counter() - started, 1))
+    seconds = round(time.perf_counter() - started, 1)
+    return replace(row, seconds=seconds, machine=machine())
 
 
 def _measure_apart(claim: Claim) -> Row:
