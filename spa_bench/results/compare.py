@@ -207,14 +207,18 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
 
 
 _Values: TypeAlias = tuple[tuple[list[float], list[float]], tuple[int, int]]
-"""For both runs: a value for each common board, and how many samples those are."""
+"""For both runs: a value for each common board, and how many samples those are.
+
+The order of boards is their names', not the one in which a log has them: a permutation test draws
+by place, and says the same whichever run comes first and however they were played.
+"""
 
 
 def _predictions(
     first: BeliefTally, second: BeliefTally, beliefs: tuple[Belief, Belief]
 ) -> _Values:
     one, other = first.exact_predictions(), second.exact_predictions()
-    common = [board for board in one if board in other]
+    common = sorted(set(one) & set(other))
     values = [one[board] for board in common], [other[board] for board in common]
     return values, (beliefs[0].turns, beliefs[1].turns)
 
@@ -228,7 +232,7 @@ def _scores(
     one_counts, other_counts = first.counts[one.hash], second.counts[other.hash]
     boards = [
         board
-        for board, (n, _) in one_counts.items()
+        for board, (n, _) in sorted(one_counts.items())
         if n >= of.k and other_counts.get(board, (0, 0))[0] >= of.k
     ]
     both = one_counts, other_counts
@@ -242,7 +246,7 @@ def _scores(
 def _accuracies(run: LoggedRun, one: Counts, other: Counts) -> _Values:
     """Takes together the items that are about one board: they are not independent."""
     sums: dict[str, list[int]] = {}
-    for item in (item for item in one if item in other):
+    for item in sorted(set(one) & set(other)):
         board = sums.setdefault(run.boards[item], [0, 0, 0, 0])
         for place, number in enumerate((*one[item], *other[item])):
             board[place] += number

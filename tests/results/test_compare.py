@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,27 @@ def test_runs_without_common_boards_are_refused(runs: dict[str, LoggedRun]) -> N
 def test_a_run_compared_with_itself_differs_by_nothing(runs: dict[str, LoggedRun]) -> None:
     for comparison in compare(runs["random"], runs["random"]):
         assert (comparison.result.difference.value, comparison.result.p_value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("task", ["frozenlake", "frozenlake_legality"])
+def test_a_p_value_does_not_depend_on_which_run_comes_first_or_the_order_of_a_log(
+    tmp_path: Path, task: str
+) -> None:
+    runs: list[LoggedRun] = []
+    for salt in ("one", "three"):
+        folder = tmp_path / salt
+        evaluate("baseline/random", task, limit=40, salt=salt, output=folder)
+        runs.append(LoggedRun.read(folder))
+    first, second = runs
+    turned = replace(
+        first,
+        counts={task: dict(reversed(boards.items())) for task, boards in first.counts.items()},
+    )
+    found = [compare(first, second), compare(second, first), compare(turned, second)]
+    assert found[0][0].result.boards > 13  # fewer are not drawn but all tried
+    values = [[comparison.result.p_value for comparison in one] for one in found]
+    assert values[0] == values[1] == values[2]
+    assert 0 < values[0][0] < 1
 
 
 def test_a_metric_needs_enough_repeats_on_both_sides(
