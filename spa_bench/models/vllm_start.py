@@ -126,6 +126,18 @@ class Engine:
             raise ModelError("vLLM dropped the request")
         return output
 
+    async def reload(self, folder: str) -> None:
+        """Reads weights of the same shape in place of those that are there, in every process.
+
+        Raises:
+            ModelGoneError: if that fails: some of the weights may be new and some not.
+        """
+        try:
+            await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            await self._llm.reset_prefix_cache()
+        except Exception as error:  # of many kinds, and not the same ones in every release
+            raise ModelGoneError(f"vLLM took no new weights: {brief(error)}") from error
+
     def stop(self) -> None:
         """Ends the engine's processes and waits for them."""
         self._llm.shutdown(timeout=_STOP_SECONDS)

@@ -20,6 +20,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -78,6 +79,10 @@ class Grpo:
             TrainingError: if gradients are no numbers three updates in a row, or TRL does not do
                 with the episodes what it did when this was written.
         """
+        with closing(self.player):
+            return self._run()
+
+    def _run(self) -> tuple[Any, dict[str, Any]]:
         s = self.settings
         self.player.check()
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from spa_bench.canonical import sha256_hex
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError
 from spa_bench.models.hf_load import without_bars
+from spa_bench.models.vllm_start import needs_vllm
 from spa_bench.registry import Registry
 from spa_bench.run import Progress
 from spa_bench.task import Task
@@ -104,6 +105,8 @@ class Pipeline:
             )
         if not isinstance(recipe.rl, PpoSettings):
             raise InputError("rl: several processes share PPO alone; GRPO runs in one")
+        if recipe.rl.engine != "transformers":
+            raise InputError("rl.engine: vllm plays for one process; in several, leave it out")
         self._processes = processes = Processes.started()
         if not processes.is_main:
             self.say = lambda _: None
@@ -125,6 +128,8 @@ class Pipeline:
             for task in self.registry.resolve(recipe.rl.tasks):
                 _check_sampling(task)
             trackers.check(recipe.rl.tracker)
+            if recipe.rl.engine == "vllm":
+                needs_vllm()
         if recipe.model is not None:
             if os.path.isabs(recipe.model) and not os.path.isdir(recipe.model):
                 raise InputError(

@@ -6,13 +6,11 @@ order, with the same luck.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,13 +18,14 @@ import torch
 
 from spa_bench.errors import InputError
 from spa_bench.metrics.success import pass_at_k
-from spa_bench.models import hf
+from spa_bench.models.model import Model
 from spa_bench.results.belief import BeliefTally
 from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.runner.record import Episode
 from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
 from spa_trainers.boards import boards_left, chances
+from spa_trainers.engines import Engine, engine
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
 
@@ -124,27 +123,21 @@ class Player:
 
     def _play(self, live: Any, specs: Sequence[EpisodeSpec]) -> list[Episode]:
         """Plays episodes; returns them in the order of `specs`."""
-        model = hf.of_live("policy", live, self.tokenizer, batch_size=self.settings.batch_size)
-        if not model.capabilities.append_only:
-            raise InputError(
-                "rl: the chat template does not extend its own prefix, so trained tokens would not"
-                " be the sampled tokens; use another template"
-            )
         found: dict[tuple[str, str, int], Episode] = {}
 
         def keep(episode: Episode) -> None:
             found[episode.task_hash, episode.instance, episode.repeat] = episode
 
-        async def all_of_it() -> None:
-            await model.start()
-            try:
-                await play_all(iter(specs), model, min(len(specs), 2 * model.concurrency), keep)
-            finally:
-                await model.close()
+        async def all_of_it(model: Model) -> None:
+            if not model.capabilities.append_only:
+                raise InputError(
+                    "rl: the chat template does not extend its own prefix, so trained tokens would"
+                    " not be the sampled tokens; use another template"
+                )
+            await play_all(iter(specs), model, min(len(specs), 2 * model.concurrency), keep)
 
         live.eval()
-        with _as_trained(live, self.settings):
-            asyncio.run(all_of_it())
+        self._engine.play(live, all_of_it)
         live.train()
         broken = [episode for episode in found.values() if episode.status != "complete"]
         if broken:
@@ -155,6 +148,14 @@ class Player:
                 broken[0].error,
             )
         return [found[spec.task.hash, spec.instance.id, spec.repeat] for spec in specs]
+
+    def close(self) -> None:
+        """Ends whatever wrote the replies."""
+        self._engine.close()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return engine(self.settings, self.tokenizer)
 
     @cached_property
     def _boards(self) -> list[list[Instance]]:
@@ -187,27 +188,6 @@ class Player:
             hint = other if kind == "training" else ""
             raise InputError(f"rl: no {kind} board of {task.config.task} is left{hint}")
         return boards
-
-
-@contextmanager
-def _as_trained(live: Any, settings: RlSettings) -> Generator[None]:
-    """Rounds as an update's forward passes do, in whatever thread the model is called.
-
-    In bfloat16 a small change of a float32 weight is not seen until there are more of them: played
-    in float32, the policy would be ahead of the one whose gradients are taken.
-    """
-    if settings.dtype == "float32":
-        yield
-        return
-    plain, wrapped = live.forward, vars(live).get("forward")
-    live.forward = torch.autocast(live.device.type, torch.bfloat16)(plain)
-    try:
-        yield
-    finally:
-        if wrapped is None:
-            del live.forward
-        else:
-            live.forward = wrapped
 
 
 def _beliefs(task: Task, boards: Sequence[Instance]) -> BeliefTally | None:

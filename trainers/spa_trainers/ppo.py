@@ -14,6 +14,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -344,6 +345,10 @@ class Ppo:
             InputError: if the template is not append-only, or no board is left to train on.
             TrainingError: if gradients are no numbers three steps in a row, or memory runs out.
         """
+        with closing(self._player):
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         s = self.settings
         self._player.check()
         self.folder.mkdir(parents=True, exist_ok=True)

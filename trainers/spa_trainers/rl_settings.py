@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Any, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from spa_bench.errors import InputError
+from spa_bench.models import vllm_settings
+from spa_bench.models.model import ModelOptions
 from spa_trainers.boards import TRAINING_SEEDS, Seeds
 from spa_trainers.rewards import RewardSettings
 from spa_trainers.settings import Settings
 from spa_trainers.sft import Betas, Lora, Seed
+
+_NOT_WHILE_TRAINING = frozenset(
+    {
+        "pretrained",
+        "revision",
+        "quantization",
+        "lora_local_path",
+        "trust_remote_code",
+        "add_bos_token",
+        "chat_template",
+    }
+)
+"""Arguments of vLLM's that would play another model than the one that is trained."""
 
 
 class RlSettings(Settings):
@@ -39,6 +56,10 @@ class RlSettings(Settings):
         epochs, minibatches: passes over a step's trajectories, and updates in each.
         microbatch: trajectories of one forward pass.
         dtype: of the forward pass; weights and optimizer stay float32.
+        engine: what writes the replies of the policy: `transformers`, in this process, or `vllm`,
+            which must be installed, in processes of its own. Training computes log-probabilities
+            anew, whatever the engine says.
+        engine_args: of `vllm`, what `--model-args` are to an evaluation.
         batch_size: replies written at a time.
         evaluate_every: steps between evaluations on held-out boards (split `validation`).
         evaluate_boards: of each task; evaluate_repeats: episodes a board.
@@ -72,6 +93,8 @@ class RlSettings(Settings):
     dtype: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     lora: Lora | None = None
+    engine: Literal["transformers", "vllm"] = "transformers"
+    engine_args: dict[str, str] = Field(default_factory=dict)
     batch_size: int = Field(256, ge=1)
     evaluate_every: int = Field(10, ge=1)
     evaluate_boards: int = Field(64, ge=1)
@@ -88,6 +111,26 @@ class RlSettings(Settings):
                 "dropout must be 0: with it no probability is what it was when the token was drawn"
             )
         return lora
+
+    @field_validator("engine_args", mode="before")
+    @classmethod
+    def _as_on_the_command_line(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        named = cast("dict[Any, Any]", given)
+        return {key: v if isinstance(v, str) else json.dumps(v) for key, v in named.items()}
+
+    @model_validator(mode="after")
+    def _engine_takes_its_arguments(self) -> RlSettings:
+        if self.engine_args and self.engine != "vllm":
+            raise ValueError("engine_args are those of engine: vllm")
+        if fixed := sorted(_NOT_WHILE_TRAINING & set(self.engine_args)):
+            raise ValueError(f"engine_args: {fixed[0]} is not to be chosen while training")
+        try:
+            vllm_settings.Settings.of(ModelOptions("policy", "policy", self.engine_args))
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
 
     @property
     def decay_steps(self) -> int:
