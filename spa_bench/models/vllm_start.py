@@ -7,6 +7,7 @@ it sets `VLLM_LOGGING_LEVEL`. No telemetry is sent unless the user's environment
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import importlib.util
@@ -37,6 +38,8 @@ _LEVEL = "VLLM_LOGGING_LEVEL"
 _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _STOP_SECONDS = 30.0
+_HEARTBEAT = 1.0
+"""Seconds between two looks at whether the engine is alive."""
 _MEMORY = re.compile(r"memory|kv cache|allocate", re.IGNORECASE)
 
 
@@ -132,11 +135,18 @@ class Engine:
         Raises:
             ModelGoneError: if that fails: some of the weights may be new and some not.
         """
-        try:
-            await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
-            await self._llm.reset_prefix_cache()
-        except Exception as error:  # of many kinds, and not the same ones in every release
+        asked = asyncio.ensure_future(self._reload(folder))
+        # What is asked of processes that are dead, and not yet known to be, is never answered.
+        while not (await asyncio.wait({asked}, timeout=_HEARTBEAT))[0]:
+            if self._llm.errored:
+                asked.cancel()
+                raise ModelGoneError(f"vLLM's engine died: {cause_of(self._printed) or 'killed'}")
+        if error := asked.exception():  # of many kinds, and not the same ones in every release
             raise ModelGoneError(f"vLLM took no new weights: {brief(error)}") from error
+
+    async def _reload(self, folder: str) -> None:
+        await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+        await self._llm.reset_prefix_cache()
 
     def stop(self) -> None:
         """Ends the engine's processes and waits for them."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from spa_bench.errors import ModelGoneError
 from tests.models.vllm.live import NEEDS_VLLM, TOLERANCE
 
 pytestmark = NEEDS_VLLM
@@ -70,6 +71,13 @@ def test_what_plays_is_what_was_learnt_last(
         then = player.rollouts(live, player.specs(0))
         assert _gap(live, then) < TOLERANCE
         assert [t.ids for t in first] != [t.ids for t in then]
+        for process in multiprocessing.active_children():
+            process.kill()
+        with torch.no_grad():
+            learning[0].mul_(1.1)
+        with pytest.raises(ModelGoneError) as caught:
+            player.rollouts(live, player.specs(0))
+        assert "\n" not in str(caught.value)
     finally:
         player.close()
     assert not multiprocessing.active_children()
