@@ -62,7 +62,7 @@ def needs_vllm(least: tuple[int, int] | None = None) -> None:
     there = version(names[0])
     if tuple(map(int, re.findall(r"\d+", there)[:2])) < least:
         wanted = ".".join(map(str, least))
-        raise InputError(f"this needs {names[0]} {wanted} or newer, there is {there}")
+        raise InputError(f"{names[0]} {there} is too old: this needs {wanted} or newer")
 
 
 class Engine:

