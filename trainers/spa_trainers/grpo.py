@@ -149,7 +149,8 @@ class Grpo:
         played = [t for t in trajectories if t is not None]
         self._rolled_out = time.monotonic()
         self._told = rollout_facts(played) | {"rollout_seconds": self._rolled_out - started}
-        self._told["logprob_gap"] = self._gap(played[:_COMPARED])
+        if s.engine != "transformers":  # which plays the very weights
+            self._told["logprob_gap"] = self._gap(played[:_COMPARED])
         padding = trainer.processing_class.pad_token_id
         rows = [as_trl(t, padding) for t in trajectories]
         return {name: [row[name] for row in rows] for name in rows[0]}
