@@ -45,6 +45,17 @@ def test_from_each_turn_on_the_mean_of_what_comes_to_the_group_is_taken_off():
     assert played[0].rewards == (1.0, 2.0, 4.0), "the log keeps what came"
 
 
+def test_what_comes_to_the_group_is_discounted_as_what_comes_to_the_member():
+    played = [_played("b", 1.0, 2.0, 4.0), _played("b", 5.0)]
+    found = less_turn_means(played, gamma=0.5)
+    to_come = [
+        [sum(r * 0.5**k for k, r in enumerate(f.rewards[turn:])) for turn in range(len(f.rewards))]
+        for f in found
+    ]
+    # from each turn on come 1 + 1 + 1, 2 + 2 and 4 to the first, to the other 5, 0 and 0
+    assert to_come == [pytest.approx([3 - 4, 4 - 2, 4 - 2]), [pytest.approx(5 - 4)]]
+
+
 def test_shuffled_rewards_stay_in_their_group_and_lose_whose_they_are():
     rewards = {"a": [0.0, 0.25, 0.5, 1.0], "b": [2.0, 3.0, 4.0, 6.0]}
     played = [_played(group, 0.0, rewards[group][rank]) for rank in range(4) for group in "ab"]

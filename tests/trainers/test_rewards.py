@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
-from scripted import Scripted
+from scripted import Scripted, answer
 
+from spa_bench.environments.bounds import Solver
+from spa_bench.environments.limits import Limits
 from spa_bench.models.model import Reply
 from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
@@ -58,6 +60,21 @@ def test_beliefs_count_only_in_a_turn_that_follows_the_format(task):
     assert gained == pytest.approx(world - 0.1)
     missing, world = _rewards(task, "<think></think><answer>Up</answer>")
     assert missing == pytest.approx(world)
+
+
+def test_a_solved_board_pays_what_the_settings_say_in_the_turn_that_solves_it():
+    task = Registry().resolve(["frozenlake"])[0]
+    environment, board, paid = task.environment, task.boards[0][0], RewardSettings(success=9)
+    solver = Solver(environment, board.state, Limits(turns=1, actions=10, actions_per_turn=10))
+    way = [environment.format_action(a) for a in solver.best_turn(board.state, 1, 10)]
+    solved = asyncio.run(
+        play(EpisodeSpec(task, board, 0, "s"), Scripted([answer(way[0]), answer(*way[1:])]))
+    )
+    assert solved.success
+    assert turn_rewards(task, board.state, solved, paid) == (0.0, 10.0)
+    lost = asyncio.run(play(EpisodeSpec(task, board, 0, "s"), Scripted([answer(way[0])])))
+    assert not lost.success
+    assert set(turn_rewards(task, board.state, lost, paid)) == {0.0}
 
 
 def test_by_default_beliefs_are_not_rewarded(task):

@@ -38,27 +38,33 @@ def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     ]
 
 
-def less_turn_means(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+def less_turn_means(trajectories: Sequence[Trajectory], gamma: float = 1.0) -> list[Trajectory]:
     """Returns the trajectories such that what is to come from a turn on is less what comes, in the
     mean, to its group from that turn on; to a member that has ended comes nothing.
 
     With rewards in every turn, the mean of whole trajectories off the last reward would make late
-    turns look bad for being late. Written as rewards that sum up to that, undiscounted.
+    turns look bad for being late. Written as rewards that sum up to that.
+
+    Args:
+        gamma: what a reward loses with each turn that it is further off.
     """
     groups = _groups(trajectories)
-    means = {group[0].group: _mean_to_come([t.rewards for t in group]) for group in groups}
+    means = {group[0].group: _mean_to_come([t.rewards for t in group], gamma) for group in groups}
     found = list[Trajectory]()
     for t in trajectories:
         mean = [*means[t.group][: len(t.rewards)], 0.0]
-        rewards = (r - mean[k] + mean[k + 1] for k, r in enumerate(t.rewards))
+        rewards = (r - mean[k] + gamma * mean[k + 1] for k, r in enumerate(t.rewards))
         found.append(dataclasses.replace(t, rewards=tuple(rewards)))
     return found
 
 
-def _mean_to_come(members: Sequence[tuple[float, ...]]) -> list[float]:
+def _mean_to_come(members: Sequence[tuple[float, ...]], gamma: float) -> list[float]:
     """Returns, for each turn, the mean of what its members' rewards sum up to from it on."""
-    longest = max(map(len, members))
-    return [fmean(sum(rewards[turn:]) for rewards in members) for turn in range(longest)]
+    means = [0.0]
+    for turn in reversed(range(max(map(len, members)))):
+        now = sum(rewards[turn] for rewards in members if turn < len(rewards)) / len(members)
+        means.append(now + gamma * means[-1])
+    return means[:0:-1]
 
 
 def shuffled_rewards(

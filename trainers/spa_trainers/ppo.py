@@ -388,7 +388,8 @@ class Ppo:
             if self.settings.baseline == "group":
                 kept = less_group_mean(kept)
             elif self.settings.baseline == "turn":
-                kept = less_turn_means(kept)
+                two_levels = self.settings.advantages == "bilevel"
+                kept = less_turn_means(kept, self.settings.turn_gamma if two_levels else 1.0)
             batch = collate(kept, self._device, mask_context=self.settings.mask_context)
             with explained(self.settings):
                 told |= self.learner.update(batch, step)

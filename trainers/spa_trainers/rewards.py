@@ -22,6 +22,7 @@ class RewardSettings(Settings):
         format_penalty: for a turn without an answer, or with an action that does not exist.
         cut_off_penalty: for a turn that did not end by itself but at the limit of tokens, though it
             may have its answer: a policy can learn to answer and never to stop.
+        success: for the turn that solves the board, beside what the world pays for that.
         beliefs: the VAGEN-style method's weight (Wang et al. 2025): a turn in the format with
             both its states gains it once, and once more for each state times how right that is.
             VAGEN asks a language model how right; here it is the object F1 against the kernel's
@@ -30,6 +31,7 @@ class RewardSettings(Settings):
 
     format_penalty: float = Field(-0.1, le=0)
     cut_off_penalty: float = Field(0.0, le=0)
+    success: float = Field(0.0, ge=0)
     beliefs: float = Field(0.0, ge=0)
 
 
@@ -43,6 +45,8 @@ def turn_rewards(
         + (settings.cut_off_penalty if turn.stop_reason == "length" else 0.0)
         for turn in episode.turns
     ]
+    if episode.success:
+        rewards[-1] += settings.success
     if settings.beliefs:
         for number, here in enumerate(replay(task, start, episode)):
             rewards[number] += settings.beliefs * _beliefs(task, here.turn, here.before, here.after)
