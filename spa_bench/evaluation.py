@@ -84,7 +84,7 @@ async def evaluate_async(
     )
     loaded = chosen_tasks(tasks, given.include_paths)
     chosen = each_once([with_overrides(task, given.gen_kwargs or {}) for task in loaded])
-    made = _model(model, options)
+    made = _model(model, options, concurrency)
     return await run(
         Evaluation(
             made,
@@ -105,10 +105,10 @@ async def evaluate_async(
     )
 
 
-def _model(model: str | Model, options: ModelArguments) -> Model:
+def _model(model: str | Model, options: ModelArguments, concurrency: int | None) -> Model:
     if isinstance(model, str):
         fields = {name: getattr(options, name) for name in ModelArguments.model_fields}
-        provider, resolved = resolve_model(model, **fields)
+        provider, resolved = resolve_model(model, concurrency=concurrency, **fields)
         return make_model(resolved, provider)
     if not callable(getattr(model, "generate", None)):
         raise InputError(f"model={model!r}: a name such as hf/NAME or ./FOLDER, or a `Model`")

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from spa_bench.metrics.interval import NOTHING, Estimate, clustered, difference, student_t
 
 _RESAMPLES = 9999
+_MOST_AT_A_TIME = 1_000_000
+"""Flipped signs held in memory; how many changes nothing else."""
 _NONE = 1e-12
 """A spread so small is rounding."""
 
@@ -32,13 +34,23 @@ class Paired:
     boards: int
 
 
-def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
+def paired(
+    first: Sequence[float],
+    second: Sequence[float],
+    weights: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Paired:
     """Compares two equally long sequences, one value a board, in the same order of boards.
 
     The interval is Student's on the differences. Where all boards differ by the same, which would
     make it nothing wide, it is that of two independent means: never 1 +- 0. The test flips the
     sign of each board's difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so
     that the same logs give the same answer).
+
+    Args:
+        weights: how much each board counts in the first mean and in the second, above 0, such as
+            its number of turns; None: all the same. The means are then ratios, and interval and
+            test are of what each board adds to their difference in its linearisation (Cochran
+            1977, Sampling Techniques, section 6.4).
 
     Raises:
         ValueError: if the sequences differ in length.
@@ -49,6 +61,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     if n < 2:
         return Paired(NOTHING, math.nan, n)
     differences = [a - b for a, b in zip(first, second, strict=True)]
+    if weights is not None:
+        differences = _linearised(first, second, weights)
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n
     if not any(differences):
@@ -56,9 +70,27 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     half = student_t(n - 1) * math.sqrt(variance)
     found = Estimate(mean, mean - half, mean + half)
     if half < _NONE:
-        found = difference(clustered(first, n), clustered(second, n))
+        one, other = weights or (None, None)
+        found = difference(clustered(first, n, one), clustered(second, n, other))
     interval = Estimate(mean, max(-1.0, found.low), min(1.0, found.high))
     return Paired(interval, _sign_flip_test(differences), n)
+
+
+def _linearised(
+    first: Sequence[float],
+    second: Sequence[float],
+    weights: tuple[Sequence[float], Sequence[float]],
+) -> list[float]:
+    """Returns, for each board, what has the difference of the weighted means as its mean."""
+    n, totals = len(first), [math.fsum(own) for own in weights]
+    means = [
+        math.fsum(value * weight for value, weight in zip(values, own, strict=True)) / total
+        for values, own, total in zip((first, second), weights, totals, strict=True)
+    ]
+    return [
+        n * (v * (a - means[0]) / totals[0] - w * (b - means[1]) / totals[1]) + means[0] - means[1]
+        for a, b, v, w in zip(first, second, *weights, strict=True)
+    ]
 
 
 def _sign_flip_test(differences: Sequence[float]) -> float:
@@ -75,6 +107,7 @@ def _sign_flip_test(differences: Sequence[float]) -> float:
         permutation_type="samples",
         vectorized=True,
         n_resamples=_RESAMPLES,
+        batch=max(1, _MOST_AT_A_TIME // len(differences)),
         rng=0,
     )
     return float(result.pvalue)

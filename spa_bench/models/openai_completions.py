@@ -118,7 +118,18 @@ def _tokens(choice: Mapping[str, object], *, skip_first: bool = False) -> list[S
         pairs = list(zip(texts, values, strict=False))
     tokens: list[ScoredToken] = []
     for text, value in pairs[skip_first:]:
-        if not isinstance(text, str) or not isinstance(value, int | float) or math.isnan(value):
+        logprob = _number(value)
+        if not isinstance(text, str) or math.isnan(logprob):
             raise MalformedAnswerError("a token of the answer has no log-probability")
-        tokens.append(ScoredToken(text, float(value)))
+        tokens.append(ScoredToken(text, logprob))
     return tokens
+
+
+def _number(value: object) -> float:
+    """Returns a number that a server wrote; NaN for what is none, or has hundreds of digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

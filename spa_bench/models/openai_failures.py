@@ -150,7 +150,7 @@ def from_exception(error: Exception, key: str | None) -> Failure:
     network = (openai.APIConnectionError, aiohttp.ClientError, httpx2.HTTPError, OSError)
     if isinstance(error, network):
         return Failure("transient", f"the connection broke ({_why(chain[-1], key)})")
-    if isinstance(error, openai.OpenAIError | ValueError | RecursionError):
+    if isinstance(error, openai.OpenAIError | ValueError | ArithmeticError | RecursionError):
         return Failure("malformed", f"the answer is not what it claims ({_why(error, key)})")
     raise error
 

@@ -42,12 +42,20 @@ class StylePerplexity(BaseModel):
     @computed_field
     @property
     def per_token(self) -> float:
-        return math.exp(-self.logprob / self.tokens) if self.tokens else math.nan
+        return _exp(-self.logprob, self.tokens)
 
     @computed_field
     @property
     def per_character(self) -> float:
-        return math.exp(-self.logprob / self.characters) if self.characters else math.nan
+        return _exp(-self.logprob, self.characters)
+
+
+def _exp(surprise: float, pieces: int) -> float:
+    """Returns exp(surprise / pieces): NaN of nothing, infinite where no float is as large."""
+    try:
+        return math.exp(surprise / pieces) if pieces else math.nan
+    except OverflowError:
+        return math.inf
 
 
 class Perplexity(BaseModel):

@@ -165,9 +165,9 @@ class BeliefTally:
             self._probability += probability
             self._supported += probability > 0
 
-    def exact_predictions(self) -> Mapping[str, float]:
-        """Returns for each board the share of its turns with an exact prediction."""
-        return {name: board.expected.exact / board.turns for name, board in self._boards.items()}
+    def exact_predictions(self) -> Mapping[str, tuple[int, int]]:
+        """Returns for each board its turns, and in how many of them the prediction was exact."""
+        return {name: (board.turns, board.expected.exact) for name, board in self._boards.items()}
 
     def result(self) -> Belief:
         """Returns what was counted."""

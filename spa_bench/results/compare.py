@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
@@ -171,18 +171,18 @@ def _compare_tasks(
             if tallies[0] is None or tallies[1] is None:
                 continue
             beliefs = tallies[0].result(), tallies[1].result()
-            values, samples = _predictions(tallies[0], tallies[1], beliefs)
+            sides = _predictions(tallies[0], tallies[1])
         else:
-            values, samples = _scores(metric, first, one, second, other)
-        if values[0]:
+            sides = _scores(metric, first, one, second, other)
+        if sides[0].values:
             yield Comparison(
                 first=first.info.model.name,
                 second=second.info.model.name,
                 task=name,
                 metric=metric,
-                first_score=clustered(values[0], samples[0]),
-                second_score=clustered(values[1], samples[1]),
-                result=paired(values[0], values[1]),
+                first_score=sides[0].score(),
+                second_score=sides[1].score(),
+                result=_paired(*sides),
                 differences=differences,
                 beliefs=beliefs,
             )
@@ -206,53 +206,76 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
     return told
 
 
-_Values: TypeAlias = tuple[tuple[list[float], list[float]], tuple[int, int]]
-"""For both runs: a value for each common board, and how many samples those are.
+@dataclass(frozen=True)
+class _Side:
+    """What one of the two runs has of the boards that are common.
 
-The order of boards is their names', not the one in which a log has them: a permutation test draws
-by place, and says the same whichever run comes first and however they were played.
-"""
+    The order of boards is their names', not the one in which a log has them: a permutation test
+    draws by place, and says the same whichever run comes first and however they were played.
+
+    Attributes:
+        values: one a board. samples: how many episodes, items or turns those are.
+        weights: how many of these each board has, where each of them counts the same in the score;
+            None where each board does.
+    """
+
+    values: Sequence[float]
+    samples: int
+    weights: Sequence[float] | None = None
+
+    @classmethod
+    def of_shares(cls, counts: Sequence[tuple[int, int]]) -> _Side:
+        """Returns the side of a share of samples: how many each board has, and how many right."""
+        weights = [n for n, _ in counts]
+        return cls([right / n for n, right in counts], sum(weights), weights)
+
+    def score(self) -> Estimate:
+        return clustered(self.values, self.samples, self.weights)
 
 
-def _predictions(
-    first: BeliefTally, second: BeliefTally, beliefs: tuple[Belief, Belief]
-) -> _Values:
+def _paired(first: _Side, second: _Side) -> Paired:
+    if first.weights is None or second.weights is None:
+        return paired(first.values, second.values)
+    return paired(first.values, second.values, (first.weights, second.weights))
+
+
+def _predictions(first: BeliefTally, second: BeliefTally) -> tuple[_Side, _Side]:
     one, other = first.exact_predictions(), second.exact_predictions()
     common = sorted(set(one) & set(other))
-    values = [one[board] for board in common], [other[board] for board in common]
-    return values, (beliefs[0].turns, beliefs[1].turns)
+    return _Side.of_shares([one[b] for b in common]), _Side.of_shares([other[b] for b in common])
 
 
 def _scores(
     metric: str, first: LoggedRun, one: RunTask, second: LoggedRun, other: RunTask
-) -> _Values:
-    if metric == ACCURACY:
-        return _accuracies(first, first.counts[one.hash], second.counts[other.hash])
-    of = metric_of(metric)
+) -> tuple[_Side, _Side]:
     one_counts, other_counts = first.counts[one.hash], second.counts[other.hash]
+    if metric == ACCURACY:
+        return _accuracies(first, one_counts, other_counts)
+    of = metric_of(metric)
     boards = [
         board
         for board, (n, _) in sorted(one_counts.items())
         if n >= of.k and other_counts.get(board, (0, 0))[0] >= of.k
     ]
-    both = one_counts, other_counts
-    values, samples = (
-        [[of.of_samples(*counts[board]) for board in boards] for counts in both],
-        [sum(counts[board][0] for board in boards) for counts in both],
-    )
-    return (values[0], values[1]), (samples[0], samples[1])
+
+    def side(counts: Counts) -> _Side:
+        values = [of.of_samples(*counts[board]) for board in boards]
+        return _Side(values, sum(counts[board][0] for board in boards))
+
+    return side(one_counts), side(other_counts)
 
 
-def _accuracies(run: LoggedRun, one: Counts, other: Counts) -> _Values:
+def _accuracies(run: LoggedRun, one: Counts, other: Counts) -> tuple[_Side, _Side]:
     """Takes together the items that are about one board: they are not independent."""
-    sums: dict[str, list[int]] = {}
-    for item in sorted(set(one) & set(other)):
-        board = sums.setdefault(run.boards[item], [0, 0, 0, 0])
-        for place, number in enumerate((*one[item], *other[item])):
-            board[place] += number
-    columns = list(sums.values())
-    values = [c / n for n, c, _, _ in columns], [c / n for _, _, n, c in columns]
-    return values, (sum(row[0] for row in columns), sum(row[2] for row in columns))
+
+    def side(counts: Counts) -> _Side:
+        boards: dict[str, tuple[int, int]] = {}
+        for item in sorted(set(one) & set(other)):
+            n, right = boards.get(run.boards[item], (0, 0))
+            boards[run.boards[item]] = n + counts[item][0], right + counts[item][1]
+        return _Side.of_shares(list(boards.values()))
+
+    return side(one), side(other)
 
 
 def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:

@@ -201,7 +201,7 @@ def _outcome(task: Task, salt: str, episode: Episode, state: Any, step: _Step) -
         raise
     except Exception as error:  # of a world of somebody else's, asked what it never meant to answer
         raise NotReplayableError(f"{where} such step: {error}") from None
-    if step.outcome >= len(outcomes):
+    if not 0 <= step.outcome < len(outcomes):
         raise NotReplayableError(f"{where} outcome {step.outcome}")
     return outcomes[step.outcome]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
+from spa_bench.metrics.interval import student_t
 from spa_bench.metrics.paired import paired
 
 VALUES = st.lists(
@@ -51,6 +53,37 @@ def test_the_interval_is_students() -> None:
     interval = ttest_rel(first, second).confidence_interval()
     found = paired(first, second).difference
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_weights_that_are_all_the_same_are_none() -> None:
+    first, second = [0.1, 0.5, 0.9, 0.4, 0.6], [0.0, 0.4, 0.5, 0.5, 0.2]
+    plain, weighted = paired(first, second), paired(first, second, ([3] * 5, [7] * 5))
+    for name in ("value", "low", "high"):
+        expected = getattr(plain.difference, name)
+        assert getattr(weighted.difference, name) == pytest.approx(expected)
+    assert weighted.p_value == pytest.approx(plain.p_value)
+
+
+def test_with_weights_the_difference_is_that_of_two_ratios() -> None:
+    rng = random.Random(5)
+    rows = [
+        (rng.random(), rng.random(), rng.randint(1, 9), rng.randint(1, 9)) for _ in range(400)
+    ]
+
+    def ratio(some: list[tuple[float, float, int, int]], side: int) -> float:
+        return sum(r[side] * r[side + 2] for r in some) / sum(r[side + 2] for r in some)
+
+    def told(some: list[tuple[float, float, int, int]]) -> float:
+        return ratio(some, 0) - ratio(some, 1)
+
+    one, other, *weights = zip(*rows, strict=True)
+    found = paired(one, other, (weights[0], weights[1])).difference
+    assert found.value == pytest.approx(told(rows))
+    # its standard error is the jackknife's, which leaves out a board at a time
+    left_out = [told([*rows[:i], *rows[i + 1 :]]) for i in range(len(rows))]
+    mean = sum(left_out) / len(rows)
+    error = math.sqrt(sum((v - mean) ** 2 for v in left_out) * (len(rows) - 1) / len(rows))
+    assert (found.high - found.low) / 2 == pytest.approx(student_t(399) * error, rel=0.02)
 
 
 def test_equal_values_differ_by_nothing() -> None:

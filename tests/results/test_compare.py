@@ -126,6 +126,26 @@ def test_beliefs_are_compared_and_told_beside_success(tmp_path: Path) -> None:
     assert text.count("baseline/random  observation") == 1
 
 
+def test_a_share_of_turns_or_items_is_what_the_results_say(tmp_path: Path) -> None:
+    tasks = "frozenlake_slippery_wm,sokoban_transition"
+    results = evaluate("baseline/random", tasks, limit=40, output=tmp_path / "one")
+    evaluate("baseline/oracle", tasks, limit=40, output=tmp_path / "other")
+    first, second = (LoggedRun.read(tmp_path / name) for name in ("one", "other"))
+    found = {c.metric: c for c in compare(first, second)}
+    belief, probe = results.tasks
+    assert belief.belief is not None
+    for one, told in (
+        (found["belief"], belief.belief.prediction.exact),
+        (found["accuracy"], probe.metrics["accuracy"]),
+    ):
+        score = one.first_score
+        assert (score.value, score.low, score.high) == (told.value, told.low, told.high)
+    for metric in ("belief", "accuracy"):
+        one = found[metric]
+        expected = one.first_score.value - one.second_score.value
+        assert one.result.difference.value == pytest.approx(expected)
+
+
 def test_a_run_whose_world_is_unknown_is_compared_without_beliefs(tmp_path: Path) -> None:
     for name in ("one", "other"):
         output = tmp_path / name

@@ -36,6 +36,14 @@ def test_the_mean_of_a_group_is_taken_off_its_last_rewards():
     assert [t.rewards for t in mixed] == [(-0.1, 1.0), (3.0,), (0.5,)], "the log keeps what came"
 
 
+@pytest.mark.parametrize("reward", [-0.1, -0.3, 0.7, 9.7])
+def test_a_group_of_equal_rewards_is_not_kept_whatever_they_round_to(reward):
+    played = [_played("same", reward) for _ in range(8)]
+    assert groups_kept(played, 1.0) == []
+    played += [_played("live", reward - 1) for _ in range(7)] + [_played("live", reward)]
+    assert {t.group for t in groups_kept(played, 1.0)} == {"live"}
+
+
 def test_from_each_turn_on_the_mean_of_what_comes_to_the_group_is_taken_off():
     played = [_played("b", 1.0, 2.0, 4.0), _played("a", 3.0), _played("b", 5.0)]
     found = less_turn_means(played)

@@ -16,13 +16,19 @@ from spa_trainers.trajectories import Trajectory
 def groups_kept(trajectories: Sequence[Trajectory], share: float) -> list[Trajectory]:
     """Returns the trajectories of the groups whose rewards spread most.
 
-    A group whose rewards are all equal teaches nothing relative to itself and is never kept.
+    A group whose rewards are all equal, but for rounding, teaches nothing relative to itself and is
+    never kept.
     """
     groups = _groups(trajectories)
     spread = [float(torch.tensor([t.reward for t in g]).std(correction=0)) for g in groups]
     order = sorted(range(len(groups)), key=lambda i: (-spread[i], groups[i][0].group))
     most = max(1, round(share * len(groups)))
-    return [t for i in order[:most] if spread[i] > 0 for t in groups[i]]
+    return [t for i in order[:most] if _differ(groups[i]) for t in groups[i]]
+
+
+def _differ(group: Sequence[Trajectory]) -> bool:
+    rewards = [t.reward for t in group]
+    return max(rewards) - min(rewards) > 1e-6
 
 
 def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
