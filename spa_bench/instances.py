@@ -62,7 +62,7 @@ def _manifest(tasks: Sequence[Task]) -> Manifest:
     keys = [board.board_key for board in boards]
     variant = re.sub(r"[^A-Za-z0-9]+", "-", environment.variant).strip("-")
     count = f"-{instances.count}" if instances.count else ""
-    seeds = re.sub(r"\D+", "-", instances.seeds)
+    seeds = re.sub(r"[^\d,]+", "-", instances.seeds).replace(",", "_")
     return Manifest(
         name=f"{environment.name}-{variant}-{instances.split}-{seeds}{count}.json",
         content={

@@ -7,6 +7,7 @@ computed from that log, and what no part has played it owes.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Sequence
@@ -58,7 +59,7 @@ def merge(
             episode differently, or `output` holds something else.
         UnwrittenError: if it cannot be written.
     """
-    target = RunFolder(Path(output))
+    target = RunFolder(Path(os.path.realpath(output)))
     check_folder(target, resume=True)
     parts = _parts(runs)
     earlier = _earlier(target, parts) if target.exists() else None

@@ -7,6 +7,7 @@ import dataclasses
 import fnmatch
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.errors import InputError, complaint, nearest, told
 from spa_bench.formats.format import Format
 from spa_bench.models.model import Model, ModelOptions
+from spa_bench.paths import expanded
 from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
 
 PACKAGE = Path(__file__).parent
@@ -100,10 +102,7 @@ def resolve_model(model: str, **options: Any) -> tuple[str, ModelOptions]:
 
 
 def _folder_name(path: str) -> str:
-    try:
-        folder = Path(os.path.realpath(Path(path).expanduser()))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"model {path!r}: {error}") from None
+    folder = Path(os.path.realpath(expanded(path)))
     return folder.name or str(folder)
 
 
@@ -405,9 +404,16 @@ def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
         details = sorted(
             error.errors(include_url=False), key=lambda detail: detail["type"] == "missing"
         )
-        first = f"{document.locate(details[0]['loc'])}: {_say(details[0], '', schema)}"
+        place = details[0]["loc"] or _named_at_first(details[0]["msg"])
+        first = f"{document.locate(place)}: {_say(details[0], '', schema)}"
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise InputError(first + more) from None
+
+
+def _named_at_first(message: str) -> tuple[str, ...]:
+    """Returns the key that a complaint about a whole file begins with: its place in the file."""
+    found = re.match(r"(?:Value error, )?`?([a-z_]+(?:\.[a-z_]+)*)`?", message)
+    return tuple(found[1].split(".")) if found else ()
 
 
 def _strictly(schema: pydantic.TypeAdapter[Any], data: Mapping[str, Any]) -> Any:

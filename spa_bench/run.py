@@ -18,6 +18,7 @@ from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model, Trained
 from spa_bench.models.ranking import can_rank
 from spa_bench.results.results import Results, compute
+from spa_bench.runner.chance import MOST_SALT
 from spa_bench.runner.log import (
     BadLines,
     Price,
@@ -279,6 +280,8 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
     for name, text in (("--seed", evaluation.salt), ("the model's name", evaluation.model.name)):
         if text != text.encode("utf-8", "replace").decode():
             raise InputError(f"{name} must be text: {text!r} is not UTF-8")
+    if len(evaluation.salt) > MOST_SALT:
+        raise InputError(f"--seed must have at most {MOST_SALT} characters")
     most = max(plan.repeats, default=1)
     if most > MOST_REPEATS:
         raise InputError(f"--repeats must be at most {MOST_REPEATS}, not {most}")

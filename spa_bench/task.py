@@ -18,7 +18,9 @@ from spa_bench.errors import InputError, nearest, plugin_code
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 from spa_bench.matching import Matching
 
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_MEANT = re.compile(r"\{\s*([A-Za-z_]\w*)\s*(?:![a-z])?(?::[^{}]*)?\}")
+"""What is a placeholder, or was to be one."""
 
 MOST_REPEATS = 100_000
 """Episodes of one board at most."""
@@ -153,7 +155,7 @@ class TaskConfig(_Strict):
     sampling: TaskSampling
     history: Literal["full"] | int = "full"
     repeats: int = Field(ge=1, le=MOST_REPEATS)
-    metrics: list[Metric]
+    metrics: list[Metric] = Field(min_length=1)
     tag: list[str] = []
     prompt: TaskPrompt
 
@@ -372,7 +374,13 @@ def split_of(board_key: str) -> str:
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     """Replaces each `{name}` by its value, once; values are never searched for placeholders."""
-    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def placeholders(text: str) -> Iterator[str]:
+    """Yields what stands in braces as a placeholder does, also where it is misspelt: `state` of
+    `{state}`, and `State!r` of `{State!r}`."""
+    return (match[0][1:-1] for match in _MEANT.finditer(text))
 
 
 def format_reward(reward: float) -> str:
@@ -396,6 +404,6 @@ def unknown_placeholders(
     for name, text in prompt.reply_format.items():
         texts.append((("prompt", "reply_format", name), text, _PLACEHOLDERS["reply_format"]))
     for key, text, known in texts:
-        for match in PLACEHOLDER.finditer(text):
-            if match[1] not in known:
-                yield key, match[1], known
+        for name in placeholders(text):
+            if name not in known:
+                yield key, name, known

@@ -91,10 +91,12 @@ def _check_words(task: Task, document: yaml_file.Document, report: Report) -> No
         report.problems.append(
             f"{where}: prompt.turn: no {{state}}: the model never sees the board"
         )
+    places = [document.locate((key,)) for key in ("metrics", "repeats")]
+    own = [place for place in places if place.startswith(f"{document.path}:")]
     for metric in config.metrics:
         if metric not in (BELIEF, ACCURACY) and (k := metric_of(metric).k) > config.repeats:
             report.problems.append(
-                f"{document.locate(('metrics',))}: metrics: {metric} needs {k} episodes a board;"
+                f"{(own or places)[0]}: metrics: {metric} needs {k} episodes a board;"
                 f" `repeats` is {config.repeats}"
             )
 
@@ -106,7 +108,12 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
         report.problems.append(f"{where}: no board: none of these seeds gives one of this split")
     report.boards += len(boards)
     if task.config.instances.split == "paper":
-        return  # boards as they were published, also those out of reach: the ceiling says so
+        if task.config.environment.get("generator", "ragen") == "ragen":
+            return  # boards as they were published, also those out of reach: the ceiling says so
+        report.problems.append(
+            f"{document.locate(('instances', 'split'))}: instances.split: `paper` is for the"
+            " paper's boards, which generator: ragen makes; name a split of your own seeds"
+        )
     bounds = board_bounds(task, boards)
     for board in boards:
         if bounds[board.id].ceiling <= 0:

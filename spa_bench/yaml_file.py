@@ -5,6 +5,7 @@ Not for: knowing what the keys mean. That is the schema in `task`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -88,9 +89,6 @@ def read(path: Path) -> Document:
 
 
 def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Document:
-    if path in including:
-        chain = " -> ".join(str(p) for p in (*including[including.index(path) :], path))
-        raise InputError(f"include cycle: {chain}")
     if len(including) > _MAX_INCLUDES or next(left, None) is None:
         raise InputError(f"{including[-1]}:1: includes more files than any task can need")
     own = read_alone(path)
@@ -103,7 +101,11 @@ def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Docum
         included = path.parent / name
         if not included.is_file():
             raise InputError(f"{own.locate(('include',))}: include: no file {name!r}")
-        _merge(merged, _read(included.resolve(), (*including, path), left))
+        chain = (*including, path)
+        if (found := included.resolve()) in chain:
+            cycle = " -> ".join(str(p) for p in (*chain[chain.index(found) :], found))
+            raise InputError(f"{own.locate(('include',))}: include cycle: {cycle}")
+        _merge(merged, _read(found, chain, left))
     _merge(merged, own)
     return merged
 
@@ -155,6 +157,8 @@ def read_alone(path: Path) -> Document:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line}: not UTF-8: {error.reason}") from None
+    except ValueError as error:  # a path with a zero byte in it
+        raise InputError(f"{str(path)!r}: cannot be read: {error}") from None
     except yaml.reader.ReaderError as error:
         line = raw[: error.position].count(b"\n") + 1
         raise InputError(f"{path}:{line}: not YAML: {error.reason}") from None
@@ -228,6 +232,8 @@ def _scalar(path: Path, node: Any) -> Any:
         raise InputError(f"{path}:{line}: {text[:40]!r} cannot be read as {kind}") from None
     finally:
         loader.dispose()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{path}:{line}: {text!r} is no number that a setting can have")
     # dates are text too
     return value if isinstance(value, str | int | float | bool | None) else text
 

@@ -209,8 +209,8 @@ def test_a_provider_alone_takes_its_model_from_the_arguments_as_in_lm_eval(key: 
         ("Qwen/Qwen2.5", "unknown model 'Qwen/Qwen2.5'; .* or a path ./DIR"),
         ("hf", "model 'hf' has no name: write hf/NAME"),
         ("hf/", "model 'hf/' has no name"),
-        ("~nobody_of_that_name/x", "model '~nobody_of_that_name/x': Could not determine home"),
-        ("./a\0b", "model './a.x00b': "),
+        ("~nobody_of_that_name/x", "'~nobody_of_that_name/x': Could not determine home"),
+        ("./a\0b", "'./a.x00b': no path has a zero byte"),
     ],
 )
 def test_what_is_no_model_is_told(written: str, message: str) -> None:

@@ -107,17 +107,19 @@ def test_an_include_cycle_is_an_error_with_its_path(write: Writer) -> None:
     write("include: b.yaml", "a.yaml")
     write("include: c.yaml", "b.yaml")
     path = write("include: a.yaml", "c.yaml")
-    assert problem(path) == "include cycle: c.yaml -> a.yaml -> b.yaml -> c.yaml"
+    assert problem(path) == "b.yaml:1: include cycle: c.yaml -> a.yaml -> b.yaml -> c.yaml"
 
 
 def test_a_cycle_is_told_without_the_way_to_it(write: Writer) -> None:
     write("include: b.yaml", "b.yaml")
-    assert problem(write("include: b.yaml")) == "include cycle: b.yaml -> b.yaml"
+    assert problem(write("include: b.yaml")) == "b.yaml:1: include cycle: b.yaml -> b.yaml"
 
 
 def test_a_cycle_through_a_link_is_seen(write: Writer, tmp_path: Path) -> None:
     (tmp_path / "link.yaml").symlink_to("a.yaml")
-    assert problem(write("include: link.yaml")).startswith("include cycle: a.yaml -> a.yaml")
+    assert problem(write("include: link.yaml")).startswith(
+        "a.yaml:1: include cycle: a.yaml -> a.yaml"
+    )
 
 
 @pytest.mark.parametrize("name", ["b.yaml", "''", ".", '"a\\0b"'])

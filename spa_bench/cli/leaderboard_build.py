@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spa_bench.errors import InputError
+
 
 def build(
     submissions: Annotated[
@@ -14,8 +16,12 @@ def build(
     ] = Path("leaderboard/submissions"),
     output: Annotated[Path, typer.Option(help="Where the pages go.")] = Path("leaderboard/site"),
     reported: Annotated[
-        Path, typer.Option(help="A folder of figures that others have reported.")
-    ] = Path("leaderboard/reported"),
+        Path | None,
+        typer.Option(
+            help="A folder of figures that others have reported; default: leaderboard/reported, if"
+            " it is there."
+        ),
+    ] = None,
     episodes: Annotated[
         int, typer.Option(min=1, help="Show so many episodes a submission and task.")
     ] = 128,
@@ -27,7 +33,9 @@ def build(
     """
     from spa_bench.site.build import build as build_site
 
-    built = build_site(submissions, output, reported, episodes)
+    if reported is not None and not reported.is_dir():
+        raise InputError(f"--reported {reported}: no such folder")
+    built = build_site(submissions, output, reported or Path("leaderboard/reported"), episodes)
     for problem in built.problems:
         typer.echo(f"left out: {problem}", err=True)
     typer.echo(f"{output / 'index.html'} ({built.submissions} submissions)")

@@ -37,6 +37,8 @@ def export(
     if form not in FORMATS:
         raise InputError(f"--as {form!r} is none of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
     folder = SubmissionFolder(submission)
+    if benchmark is not None and form != "hf-eval-results":
+        raise InputError("--benchmark is for --as hf-eval-results alone")
     folder.check()
     said, results = folder.submission(), folder.results()
     if form == "every-eval-ever":

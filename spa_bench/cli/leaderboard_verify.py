@@ -17,7 +17,7 @@ _SHOWN = 20
 
 
 def verify(
-    submissions: Annotated[list[Path], typer.Argument(help="Folders of submissions.")],
+    submissions: Annotated[list[Path], typer.Argument(help="A submission's folder, or several.")],
     model: Annotated[
         Path | None,
         typer.Option(help="The claimed open weights: are the replies plausible under them?"),

@@ -109,12 +109,14 @@ class _Lines:
 
     def stop(self) -> None:
         if self._counts.played or self._counts.broken:
-            self._line()
+            self._line(over=True)
 
-    def _line(self) -> None:
+    def _line(self, *, over: bool = False) -> None:
         done = self._done + self._counts.played
-        left = (self._total - done) / max(self._counts.rate, 1e-9)
-        remaining = f", about {_duration(left)} left" if done < self._total else ""
+        remaining = ""
+        if done < self._total and self._counts.rate and not over:
+            left = (self._total - done) / self._counts.rate
+            remaining = f", about {_duration(left)} left"
         self.note(f"{done}/{self._total} episodes, {self._counts}{remaining}")
 
 

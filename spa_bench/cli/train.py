@@ -53,6 +53,8 @@ def train(
     if what[0] == "curves":
         if len(what) == 1:
             raise InputError("train curves: of which training? give its folder, or several")
+        if changes or batch_size is not None or include_path:
+            raise InputError("train curves: only draws what there is; --output is its one option")
         _curves([Path(folder) for folder in what[1:]], output)
         return
     if len(what) > 2 or (len(what) == 2 and what[0] not in _STAGES):

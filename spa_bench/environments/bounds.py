@@ -33,8 +33,9 @@ _DENSE_LIMIT = 4_000_000
 """Numbers the blind search may hold for one turn (open-loop sequences x states)."""
 
 
-class TooManyStatesError(RuntimeError):
-    """The states reachable within the budget are too many for an exact answer."""
+class NoExactBoundError(RuntimeError):
+    """There is no exact answer: too many states are reachable within the budget, or sequences of
+    actions cannot be told apart by their places in a state's list."""
 
 
 @lru_cache(maxsize=10_000)  # the repeats of a board often end alike
@@ -109,7 +110,7 @@ class Graph:
         self, environment: AnyEnvironment, start: Hashable, depth: int, limit: int = STATE_LIMIT
     ) -> None:
         if environment.least_states(start, depth) > limit:
-            raise TooManyStatesError(f"more than {limit} states are reachable in {depth} actions")
+            raise NoExactBoundError(f"more than {limit} states are reachable in {depth} actions")
         index: dict[Hashable, int] = {start: 0}
         states: list[Any] = [start]
         ended = [environment.is_success(start) or environment.loss(start) is not None]
@@ -127,7 +128,7 @@ class Graph:
                 idle_counts.append(0)
                 continue
             if len(source) > TRANSITION_LIMIT:
-                raise TooManyStatesError(f"more than {TRANSITION_LIMIT} transitions to look at")
+                raise NoExactBoundError(f"more than {TRANSITION_LIMIT} transitions to look at")
             actions = environment.actions(state)
             effective = environment.effective_actions(state)
             action_counts.append(len(actions))
@@ -139,7 +140,7 @@ class Graph:
                     there = index.setdefault(outcome.state, len(states))
                     if there == len(states):
                         if there >= limit:
-                            raise TooManyStatesError(
+                            raise NoExactBoundError(
                                 f"more than {limit} states are reachable in {depth} actions"
                             )
                         states.append(outcome.state)
@@ -164,6 +165,14 @@ class Graph:
         self.success = np.fromiter(
             (environment.is_success(state) for state in states), dtype=bool, count=len(states)
         )
+
+    @cached_property
+    def same_actions(self) -> bool:
+        """Whether all states that have actions have the same ones, in the same order."""
+        acting = (state for state, n in zip(self.states, self.action_counts, strict=True) if n)
+        lists = (self.environment.actions(state) for state in acting)
+        first = next(lists, ())
+        return all(other is first or list(other) == list(first) for other in lists)
 
     @cached_property
     def _kernel(self) -> Any:
@@ -236,7 +245,8 @@ class Solver:
         """Explores the board.
 
         Raises:
-            TooManyStatesError: if more than `state_limit` states are reachable.
+            NoExactBoundError: if more than `state_limit` states are reachable. What it is asked
+                later raises it, too, if dynamics are stochastic and actions depend on the state.
         """
         self.limits = limits
         self.graph = Graph(environment, start, limits.budget, state_limit)
@@ -325,9 +335,11 @@ class Solver:
 
         Row number in base `actions` spells the sequence, first action most significant.
         """
+        if length > 1 and not self.graph.same_actions:
+            raise NoExactBoundError("which actions there are depends on the state")
         actions_each = int(self.graph.action_counts.max(initial=0))
         if actions_each**length * len(self.graph.states) > _DENSE_LIMIT:
-            raise TooManyStatesError("too many blind sequences for an exact ceiling")
+            raise NoExactBoundError("too many blind sequences for an exact ceiling")
         rows = self._values(turns - 1, actions - length)[None, :]
         for _ in range(length):
             rows = self.graph.before_each_action(rows)

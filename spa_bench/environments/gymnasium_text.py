@@ -12,8 +12,10 @@ replay and repeats differ like those of any other task.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from spa_bench.canonical import canonical_json, sha256_hex
@@ -60,7 +62,8 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
 
     def __post_init__(self) -> None:
         try:
-            env = self._make()
+            with self._made() as env:
+                size = getattr(env.action_space, "n", None)
         except ImportError as error:
             raise ValueError(
                 f"gymnasium is not installed, or {self.id} needs more: {error}"
@@ -68,7 +71,6 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
         except Exception as error:  # Gymnasium and its plug-ins raise what they like
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"gymnasium cannot make {self.id!r}: {reason}") from None
-        size = getattr(env.action_space, "n", None)
         if self.action_names and size is not None and len(self.action_names) != size:
             raise ValueError(f"{self.id} has {size} actions, not {len(self.action_names)}")
 
@@ -79,16 +81,15 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
 
     def initial_state(self, seed: int) -> GymnasiumState:
         try:
-            env = self._make()
-            observation, _ = env.reset(seed=seed)
+            with self._made() as env:
+                observation, _ = env.reset(seed=seed)
+                return GymnasiumState(seed, (), self._text(env, observation), None)
         except Exception as error:  # a world of somebody else's may raise anything
             raise NoBoardError(f"{self.id} cannot be reset with seed {seed}: {error}") from None
-        return GymnasiumState(seed, (), self._text(env, observation), None)
 
     def actions(self, state: GymnasiumState) -> Sequence[Hashable]:
         """Returns the numbered actions; of text there is no end, so then none."""
-        env = self._make()
-        return range(int(getattr(env.action_space, "n", 0)))
+        return self._numbers or ()
 
     def outcomes(self, state: GymnasiumState, action: Hashable) -> tuple[Outcome[Any], ...]:
         raise TypeError(f"{self.id} cannot enumerate what an action may lead to")
@@ -96,15 +97,15 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
     def sample(self, state: GymnasiumState, action: Any, u: float) -> Outcome[GymnasiumState]:
         from fractions import Fraction
 
-        env = self._make()
-        env.reset(seed=state.seed)
-        for earlier, luck in state.done:
-            self._step(env, earlier, luck)
-        observation, reward, terminated, truncated, info = self._step(env, action, u)
+        with self._made() as env:
+            env.reset(seed=state.seed)
+            for earlier, luck in state.done:
+                self._step(env, earlier, luck)
+            observation, reward, terminated, truncated, info = self._step(env, action, u)
+            shown = self._text(env, observation)
         ended = bool(terminated or truncated)
         success = bool(info.get("success", terminated and float(reward) > 0)) if ended else None
-        done = (*state.done, (action, u))
-        after = GymnasiumState(state.seed, done, self._text(env, observation), success)
+        after = GymnasiumState(state.seed, (*state.done, (action, u)), shown, success)
         return Outcome(Fraction(0), after, float(reward), ended)
 
     def is_success(self, state: GymnasiumState) -> bool:
@@ -132,17 +133,18 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
         return None
 
     def format_action(self, action: Any) -> str:
-        named = isinstance(action, int) and self.action_names
-        return self.action_names[action] if named else str(action)
+        numbers = self._numbers
+        if self.action_names and numbers is not None and action in numbers:
+            return self.action_names[numbers.index(action)]
+        return str(action)
 
     def parse_action(self, text: str) -> Hashable | None:
-        env = self._make()
-        size = getattr(env.action_space, "n", None)
-        if size is None:
-            return text if env.action_space.contains(text) else None
-        names = [name.lower() for name in self.action_names] or [str(i) for i in range(size)]
+        numbers = self._numbers
+        if numbers is None:
+            return text if self._space.contains(text) else None
+        names = [name.lower() for name in self.action_names] or [str(i) for i in numbers]
         name = text.strip().lower()
-        return names.index(name) if name in names else None
+        return numbers[names.index(name)] if name in names else None
 
     def prompt_fields(self) -> Mapping[str, str]:
         return {"action_names": ", ".join(self.action_names)}
@@ -157,13 +159,29 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _make(self) -> Any:
+    @contextmanager
+    def _made(self) -> Generator[Any]:
+        """Makes the environment, and closes it afterwards."""
         import gymnasium
 
-        module_free: Any = gymnasium.make
-        return module_free(
-            self.id, render_mode=self.render_mode, disable_env_checker=True, **self.settings
-        )
+        make: Any = gymnasium.make
+        env = make(self.id, render_mode=self.render_mode, disable_env_checker=True, **self.settings)
+        try:
+            yield env
+        finally:
+            env.close()
+
+    @cached_property
+    def _space(self) -> Any:
+        with self._made() as env:
+            return env.action_space
+
+    @property
+    def _numbers(self) -> range | None:
+        """The actions of a `Discrete` space, which need not begin at 0; None of another space."""
+        size = getattr(self._space, "n", None)
+        first = int(getattr(self._space, "start", 0))
+        return None if size is None else range(first, first + int(size))
 
     @staticmethod
     def _step(env: Any, action: Any, luck: float) -> Any:

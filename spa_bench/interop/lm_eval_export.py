@@ -45,7 +45,8 @@ def export(
     if (bad := log.bad.told(folder.episodes_path)) is not None:
         note(bad)
     _check_counts(folder, info, results, samples)
-    target = output / "".join(c if c.isalnum() or c in "-_." else "_" for c in info.model.name)
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in info.model.name)
+    target = output / (name.lstrip(".") or "model")
     target.mkdir(parents=True, exist_ok=True)
     date = info.created.removesuffix("Z").replace(":", "-")
     written = [target / f"results_{date}.json"]

@@ -81,8 +81,10 @@ def prepare(
         benchmark: for a model on the Hub: the dataset that stands for this benchmark there.
 
     Raises:
-        InputError: if the target is a model and there is no benchmark.
+        InputError: if the target is a model and there is no benchmark, or the other way round.
     """
+    if benchmark is not None and target.kind != "model":
+        raise InputError("--benchmark is for a model's rows, --to hf:OWNER/NAME, alone")
     if target.kind == "model":
         if benchmark is None:
             raise InputError(

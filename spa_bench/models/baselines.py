@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spa_bench.environments.bounds import Solver, TooManyStatesError
+from spa_bench.environments.bounds import NoExactBoundError, Solver
 from spa_bench.environments.forecast import forecast
 from spa_bench.environments.limits import Limits
 from spa_bench.errors import InputError, ModelError, ModelGoneError, nearest
@@ -105,7 +105,7 @@ class OracleBaseline(Baseline):
         if key not in self._solvers:
             try:
                 self._solvers[key] = Solver(seen.environment, seen.start, seen.limits)
-            except TooManyStatesError:
+            except NoExactBoundError:
                 self._too_large.add(kind)
                 return None
             if len(self._solvers) > self._BOARDS_KEPT:

@@ -18,6 +18,7 @@ machine, and is scored like any other.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from spa_bench.models.model import (
     Usage,
 )
 from spa_bench.models.stop_strings import cut
+
+_log = logging.getLogger(__name__)
 
 _BATCH_SIZE = {"cpu": 32, "cuda": 256}
 _PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
@@ -148,6 +151,7 @@ class HFModel(LocalModel):
         )
         self.concurrency = concurrency or batch_size + max(1, batch_size // 4)
         self._make_model = make_model
+        self._warned = False
         self._identity = dict(identity)
         self._context = context
         self._batch_size = batch_size
@@ -179,6 +183,15 @@ class HFModel(LocalModel):
         )
         if job.new_tokens > 0:
             await self._running().submit(job)
+        elif not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s: a conversation of %s tokens fills the model's context of %s. Such replies are"
+                " empty and count as truncated.",
+                self.name,
+                len(prompt),
+                self._context,
+            )
         text = await self._in_text_thread(lambda: self._template.text(prompt, job.completion))
         return Reply(
             text=cut(text, stops),

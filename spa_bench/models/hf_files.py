@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from spa_bench.errors import InputError
+from spa_bench.paths import expanded
+from spa_bench.privacy import no_telemetry
 
 _MARKERS = {"model": "config.json", "LoRA adapter": "adapter_config.json"}
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
@@ -49,7 +50,7 @@ def find(
         InputError: if it is nowhere, or holds no such thing.
     """
     arguments: dict[str, Any] = {"trust_remote_code": True} if trusted else {}
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"revision={revision}: {name} is a folder and has no revisions")
@@ -109,13 +110,12 @@ def _fingerprint(files: list[Path], block: int = 2**16, blocks: int = 16) -> str
 def _find_on_hub(
     name: str, revision: str | None, marker: str, arguments: Mapping[str, Any]
 ) -> Source:
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when huggingface_hub is first imported
     try:
         hub: Any = importlib.import_module("huggingface_hub")
         constants: Any = importlib.import_module("huggingface_hub.constants")
     except ImportError as error:
         raise needs_extra(error) from None
-    constants.HF_HUB_DISABLE_TELEMETRY = True
+    no_telemetry()
     offline = bool(constants.HF_HUB_OFFLINE) or not _reachable(hub, constants.ENDPOINT)
     try:
         found = hub.hf_hub_download(name, marker, revision=revision, local_files_only=offline)

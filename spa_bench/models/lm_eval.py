@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError, ModelError, nearest
 from spa_bench.models import plain_layout
 from spa_bench.models.model import Capabilities, ModelOptions, Reply, Request, Sampling, Usage
+from spa_bench.paths import expanded
 
 _NOT_IDENTITY = {"batch_size", "max_batch_size", "device", "num_concurrent", "base_url", "timeout"}
 _DEFAULT_CONCURRENCY = 16
@@ -91,7 +91,7 @@ class LMEvalModel:
     def _make(self) -> Any:
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         path = str(self._options.args.get("pretrained", ""))
-        if path.startswith(("/", "./", "~")) and not Path(path).expanduser().exists():
+        if path.startswith(("/", "./", "~")) and not expanded(path).exists():
             # lm-eval would ask a hub for it, again and again
             raise InputError(f"{self.name}: pretrained={path}: no such folder")
         kind: Any = import_module("lm_eval.api.registry").get_model(self._options.model)
@@ -102,8 +102,11 @@ class LMEvalModel:
             SystemExit,
         ) as error:  # whatever a class does not like about its arguments
             reason = " ".join(str(error).split())[:300]
+            hint = ""
+            if "pretrained" in reason and "pretrained" not in self._options.args:
+                hint = "; name the model: --model-args pretrained=NAME"
             raise InputError(
-                f"{self.name} cannot be made: {type(error).__name__}: {reason}"
+                f"{self.name} cannot be made: {type(error).__name__}: {reason}{hint}"
             ) from None
 
     async def generate(self, request: Request) -> Reply:
@@ -139,13 +142,15 @@ class LMEvalModel:
                 texts: list[str] = await asyncio.get_running_loop().run_in_executor(
                     self._thread, self._generate, prompts, sampling
                 )
+                if len(texts) != len(batch):
+                    raise ValueError(f"{len(texts)} replies to {len(batch)} prompts")
             except Exception as error:  # a class of lm-eval may raise anything
                 reason = " ".join(str(error).split())[:300]
                 texts = []
                 for waiting in batch:
                     if not waiting.answered.done():
                         waiting.answered.set_exception(ModelError(f"lm-eval: {reason}"))
-            for waiting, text in zip(batch, texts, strict=False):
+            for waiting, text in zip(batch, texts, strict=bool(texts)):
                 if not waiting.answered.done():
                     waiting.answered.set_result(text)
 

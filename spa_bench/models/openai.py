@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spa_bench.errors import InputError, ModelError, ModelGoneError
+from spa_bench.errors import InputError, ModelError, ModelGoneError, OutOfBudgetError
 from spa_bench.models import (
     openai_chat,
     openai_completions,
@@ -188,8 +188,7 @@ class OpenAIModel:
     async def start(self) -> None:
         probe = self._call(openai_start.PROBE)
         if self.meter is not None:
-            for _ in self._servers:
-                self.meter.spend(self._bound(openai_start.PROBE))
+            await self._pay_for_checks(self.meter)
         checks = (openai_start.check(server, self._settings, probe) for server in self._servers)
         results = await asyncio.gather(*checks, return_exceptions=True)
         failed = [result for result in results if result is not None]
@@ -254,6 +253,23 @@ class OpenAIModel:
                 wait = self._patience.wait(failures.total())
                 wish = min(result.retry_after or 0.0, self._patience.longest_wait)
                 await self._sleep(max(wait, wish))
+
+    async def _pay_for_checks(self, meter: Meter) -> None:
+        """Books the call that each server is asked at first.
+
+        Raises:
+            InputError: if the run may not spend as much.
+        """
+        bound = self._bound(openai_start.PROBE)
+        try:
+            for _ in self._servers:
+                await meter.reserve(bound, begun=False)
+                meter.settle(bound, bound)
+        except OutOfBudgetError:
+            raise InputError(
+                f"the budget is too small to ask {self.name} anything: the first call may take"
+                f" {sum(bound)} tokens"
+            ) from None
 
     def _own_limit(self, failure: Failure) -> Reply:
         """Returns the reply that stands for what the model itself cannot or will not do."""

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.environments.bounds import Solver, TooManyStatesError
+from spa_bench.environments.bounds import NoExactBoundError, Solver
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
 from spa_bench.errors import plugin_code
@@ -73,7 +73,7 @@ def _bounds(environment: AnyEnvironment, start: Any, limits: Limits, search: boo
             return BoardBounds(
                 solver.floor(), solver.ceiling(), solver.closed_loop(), solver.shortest_plan()
             )
-        except TooManyStatesError:
+        except NoExactBoundError:
             pass
     return _estimated(environment, start, limits)
 

@@ -134,8 +134,11 @@ def compare(first: LoggedRun, second: LoggedRun) -> list[Comparison]:
     (two formats of the same boards, say), shares boards with it.
 
     Raises:
-        InputError: if the runs have no boards in common.
+        InputError: if the runs have no boards in common, or one has no episode yet.
     """
+    for run in (first, second):
+        if not any(run.counts.values()):
+            raise InputError(f"{run.path} has no complete episode yet")
     found = [
         comparison
         for one, other in _counterparts(first, second)

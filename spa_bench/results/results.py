@@ -220,7 +220,7 @@ def _task_result(
         successes=sum(board.successes for board in tally.boards.values()),
         owed=len(boards) * repeats - episodes,
         infrastructure=tally.infrastructure,
-        metrics=_scores(task, tally, list(bounds.values())),
+        metrics=_scores(task, tally, bounds),
         failures=_most_common(tally.failures),
         parses=_most_common(tally.parses),
         stop_reasons=_most_common(tally.stop_reasons),
@@ -252,7 +252,7 @@ def _most_common(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda count: (-count[1], count[0])))
 
 
-def _scores(task: Task, tally: _Tally, bounds: list[BoardBounds]) -> dict[str, Score]:
+def _scores(task: Task, tally: _Tally, bounds: dict[str, BoardBounds]) -> dict[str, Score]:
     scores: dict[str, Score] = {}
     for name in task.config.metrics:
         if name.startswith("pass"):
@@ -277,15 +277,14 @@ def _accuracy(tally: ProbeTally) -> Score:
     )
 
 
-def _score(metric: str, tally: _Tally, bounds: list[BoardBounds]) -> Score:
+def _score(metric: str, tally: _Tally, of_boards: dict[str, BoardBounds]) -> Score:
+    """Floor and ceiling are of the boards that were played often enough; of all, if none was."""
     of = metric_of(metric)
-    values = [
-        of.of_samples(board.episodes, board.successes)
-        for board in tally.boards.values()
-        if board.episodes >= of.k
-    ]
+    played = {name: board for name, board in tally.boards.items() if board.episodes >= of.k}
+    values = [of.of_samples(board.episodes, board.successes) for board in played.values()]
     samples = sum(board.episodes for board in tally.boards.values())
     estimate: Estimate = clustered(values, samples)
+    bounds = [bound for name, bound in of_boards.items() if name in played or not played]
     floor, ceiling = floor_of(metric, bounds), ceiling_of(metric, bounds)
     return Score(
         value=estimate.value,

@@ -16,6 +16,9 @@ from spa_bench.environments.environment import Outcome
 
 _VERSION = "spa-bench/1"
 
+MOST_SALT = 120
+"""Characters of the seed that the user gives."""
+
 
 def _bits(count: int, key: list[Any]) -> int:
     digest = hashlib.sha256(canonical_json(key).encode()).digest()

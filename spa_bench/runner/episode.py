@@ -37,6 +37,7 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
     Raises:
         ModelGoneError: if the backend cannot answer anything any more.
         OutOfBudgetError: if not even the first call may be sent; the episode has not begun.
+        PluginError: if a world cannot even say whether its board is solved already.
     """
     started = max(0.0, time.time())  # a clock may stand before 1970, where no log begins
     clock = time.perf_counter()

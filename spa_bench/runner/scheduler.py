@@ -16,7 +16,8 @@ from spa_bench.runner.record import Episode
 from spa_bench.runner.watchdog import watchdog
 
 BROKEN_IN_A_ROW = 20
-"""So many episodes without a single complete one between them, per worker, end a run."""
+"""So many episodes without a single complete one between them, beside one for every worker, end a
+run."""
 
 
 async def play_all(

@@ -107,8 +107,12 @@ def _prepare(output: Path) -> None:
 
 def _remove_others(folder: Path, kept: set[str]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in kept:
+        if path.name in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _write(path: Path, text: str) -> None:

@@ -166,9 +166,13 @@ def _step(span: float) -> float:
     return next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= _TICKS)
 
 
+_LEAST_POWER = -12
+"""Of ten; what is below stands at the axis's end."""
+
+
 def log_axis(label: str, values: Sequence[float]) -> Axis:
     """Returns an axis of powers of ten around positive values."""
-    low = math.floor(math.log10(min(values)))
+    low = max(math.floor(math.log10(min(values))), _LEAST_POWER)
     high = max(math.ceil(math.log10(max(values))), low + 1)
     return Axis(
         label,

@@ -93,6 +93,8 @@ class SubmissionFolder:
                 f"{self.path}: a run and no submission yet; pack it first:"
                 f" `spa-bench leaderboard pack {self.path}`"
             )
+        if any((self.path / name / "submission.json").is_file() for name in entries):
+            raise InputError(f"{self.path}: a folder of submissions; name them: {self.path}/*")
         for name in entries:
             if name not in (*LIMITS, CHECKSUMS, VERIFICATION):
                 raise InputError(f"{self.path}: {name!r} does not belong in a submission")
@@ -160,7 +162,7 @@ class SubmissionFolder:
         try:
             return _TRAINING.validate_json(content)
         except ValidationError as error:
-            raise InputError(f"{self.path}/{TRAINING_BOARDS}: {_first(error)}") from None
+            raise InputError(f"{self.path}/{TRAINING_BOARDS}: {first_complaint(error)}") from None
 
     def training_log(self) -> list[Step]:
         """Returns how the training went, as the submitter's log has it; [] if there is none."""
@@ -183,7 +185,9 @@ class SubmissionFolder:
             try:
                 yield number, validate(line)
             except ValidationError as error:
-                raise InputError(f"{self.path}/{EPISODES}:{number}: {_first(error)}") from None
+                raise InputError(
+                    f"{self.path}/{EPISODES}:{number}: {first_complaint(error)}"
+                ) from None
 
     def _lines(self, most_bytes: int) -> Iterator[tuple[int, bytes]]:
         where = f"{self.path}/{EPISODES}"
@@ -203,7 +207,7 @@ class SubmissionFolder:
         try:
             return schema.model_validate_json(self._read(name, limit or LIMITS[name]))
         except ValidationError as error:
-            raise InputError(f"{self.path}/{name}: {_first(error)}") from None
+            raise InputError(f"{self.path}/{name}: {first_complaint(error)}") from None
 
     def _read(self, name: str, limit: int) -> bytes:
         with self._open(name, limit) as file:
@@ -256,7 +260,7 @@ def _bounded(where: str, file: BufferedReader, most: int) -> bytes:
     return content
 
 
-def _first(error: ValidationError) -> str:
+def first_complaint(error: ValidationError) -> str:
     """Returns the first complaint as one line that quotes nothing long."""
     detail = error.errors(include_url=False, include_input=False)[0]
     key = shown(".".join(map(str, detail["loc"])), 120)

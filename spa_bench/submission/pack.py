@@ -31,6 +31,7 @@ from spa_bench.submission.folder import (
     TRAINING_BOARDS,
     TRAINING_LOG,
     SubmissionFolder,
+    first_complaint,
 )
 from spa_bench.submission.order import Order
 from spa_bench.submission.schema import About, Submission, SubmittedRun, SubmittedTask
@@ -81,7 +82,10 @@ def pack(
     plan = _plan(run, info, registry)
     places = _Places.of(run, plan)
     scrubber = scrubber or Scrubber.of_this_machine()
-    submission = Submission(**dict(about), run=_run(info, plan, scrubber))
+    try:
+        submission = Submission(**dict(about), run=_run(info, plan, scrubber))
+    except ValidationError as error:
+        raise InputError(f"{run.path}: cannot be submitted: {first_complaint(error)}") from None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))

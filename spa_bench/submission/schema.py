@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from spa_bench.matching import Matching
+from spa_bench.runner.chance import MOST_SALT
 from spa_bench.runner.log import Price
 from spa_bench.task import MOST_REPEATS
 
@@ -95,7 +96,7 @@ class SubmittedRun(_Strict):
     """
 
     created: Line
-    salt: Annotated[str, StringConstraints(max_length=120)]
+    salt: Annotated[str, StringConstraints(max_length=MOST_SALT)]
     model: Line
     identity: dict[str, Any] = {}
     capabilities: dict[str, bool]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import ACTIONS, LINE, SLIPPERY, TableWorld, drawn, sokoban_task, sure, table_task
 
-from spa_bench.environments.bounds import Solver, TooManyStatesError, can_succeed
+from spa_bench.environments.bounds import NoExactBoundError, Solver, can_succeed
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
 from spa_bench.environments.sokoban import Sokoban
@@ -328,12 +328,12 @@ def test_a_board_that_starts_lost_has_every_bound_at_0() -> None:
 
 def test_too_many_states_are_an_error_not_a_wrong_number() -> None:
     world, start = tiny(TINY[0])
-    with pytest.raises(TooManyStatesError, match="more than 5 states are reachable in 5 actions"):
+    with pytest.raises(NoExactBoundError, match="more than 5 states are reachable in 5 actions"):
         Solver(world, start, Limits(1, 5, 5), state_limit=5)
 
 
 def test_too_many_blind_sequences_are_an_error_not_a_wrong_number() -> None:
-    with pytest.raises(TooManyStatesError, match="too many blind sequences"):
+    with pytest.raises(NoExactBoundError, match="too many blind sequences"):
         Solver(SLIPPERY, 0, Limits(1, 20, 20)).ceiling()
 
 

@@ -10,8 +10,8 @@ import pytest
 from spa_bench.environments.bounds import (
     Graph,
     Limits,
+    NoExactBoundError,
     Solver,
-    TooManyStatesError,
     least_actions,
 )
 from spa_bench.environments.frozenlake import FrozenLake
@@ -223,7 +223,7 @@ def test_a_sudoku_too_large_to_search_is_not_searched(monkeypatch: pytest.Monkey
         raise AssertionError("it was searched")
 
     monkeypatch.setattr(Sudoku, "outcomes", search)
-    with pytest.raises(TooManyStatesError):
+    with pytest.raises(NoExactBoundError):
         Graph(world, start, 50)
 
 

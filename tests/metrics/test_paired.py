@@ -66,9 +66,7 @@ def test_weights_that_are_all_the_same_are_none() -> None:
 
 def test_with_weights_the_difference_is_that_of_two_ratios() -> None:
     rng = random.Random(5)
-    rows = [
-        (rng.random(), rng.random(), rng.randint(1, 9), rng.randint(1, 9)) for _ in range(400)
-    ]
+    rows = [(rng.random(), rng.random(), rng.randint(1, 9), rng.randint(1, 9)) for _ in range(400)]
 
     def ratio(some: list[tuple[float, float, int, int]], side: int) -> float:
         return sum(r[side] * r[side + 2] for r in some) / sum(r[side + 2] for r in some)

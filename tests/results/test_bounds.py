@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from worlds import SLIPPERY, TableWorld, sokoban_task, sure, table_task
 
-from spa_bench.environments.bounds import Solver, TooManyStatesError
+from spa_bench.environments.bounds import NoExactBoundError, Solver
 from spa_bench.environments.frozenlake import FrozenLake
 from spa_bench.environments.sudoku import Sudoku
 from spa_bench.metrics.success import pass_at_k
@@ -30,7 +30,7 @@ def too_many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def refuse(_: Any, start: Any, __: Any) -> Any:
         searched.append(start)
-        raise TooManyStatesError
+        raise NoExactBoundError
 
     searched.clear()
     bounds._bounds.cache_clear()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ValidationError
 
-from spa_bench.environments.bounds import Solver, TooManyStatesError
+from spa_bench.environments.bounds import NoExactBoundError, Solver
 from spa_bench.errors import InputError, complaint
 from spa_bench.registry import Registry
 from spa_bench.task import Instance, Task, TaskInstances
@@ -76,5 +76,5 @@ def chances(task: Task, boards: Sequence[Instance]) -> list[float]:
         )
     try:
         return [Solver(task.environment, board.state, task.limits).floor() for board in boards]
-    except TooManyStatesError as error:
+    except NoExactBoundError as error:
         raise InputError(f"rl.least_chance: {task.config.task}: {error}") from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spa_bench.checkpoint import BOARDS, CARD, CheckpointCard, read_boards, read_card
+from spa_bench.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def load(name: str, dtype: str = "float32", *, dropout: bool = True) -> Loaded:
     model = load_model(source, None, resolve_device(None), getattr(torch, dtype), None)
     if not dropout:
         _without_dropout(model)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     here = folder.is_dir()
     return Loaded(
         name=folder.name if here else name,

@@ -122,7 +122,12 @@ class Pipeline:
         """Refuses tasks and models that are nowhere, before any work."""
         recipe = self.recipe
         if recipe.selfplay is not None:
-            selfplay.training_tasks(recipe.selfplay, self.registry)
+            self.registry.resolve(recipe.selfplay.leave_out)
+            tasks = selfplay.training_tasks(recipe.selfplay, self.registry)
+            if recipe.sft is not None and len({task.format.prefill for task in tasks}) > 1:
+                raise InputError(
+                    "sft: tasks whose replies begin differently cannot be trained together"
+                )
         if recipe.rl is not None:
             self.registry.resolve(recipe.rl.leave_out)
             for task in self.registry.resolve(recipe.rl.tasks):
@@ -181,16 +186,10 @@ class Pipeline:
             return made
         folder.mkdir(parents=True, exist_ok=True)
         start = checkpoint.load(self._start_path())
-        formats = {task.format.prefill for task in tasks}
-        if len(formats) > 1:
-            raise InputError(
-                "sft: tasks whose replies begin differently cannot be trained together"
-            )
         from spa_bench.models.hf_template import Template
 
-        encoder = Encoder(
-            start.tokenizer, Template(start.tokenizer), formats.pop(), settings.labels
-        )
+        prefill = tasks[0].format.prefill  # that of all
+        encoder = Encoder(start.tokenizer, Template(start.tokenizer), prefill, settings.labels)
         rows = list(selfplay.read_dataset(dataset))
         examples = list(encoder.examples(rows, settings.rows, settings.max_length))
         if not examples:

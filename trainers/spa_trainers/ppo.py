@@ -360,10 +360,11 @@ class Ppo:
             step += 1
             bad = bad + 1 if told.get("skipped") else 0
             if bad >= 3:
+                state = self.folder / "state.pt"
                 raise TrainingError(
                     f"rl: 3 steps in a row had gradients that are no numbers (step {step}); a"
-                    " smaller actor_lr may help. The last good state is in"
-                    f" {self.folder / 'state.pt'}"
+                    " smaller actor_lr may help."
+                    + (f" The last good state is in {state}" if state.is_file() else "")
                 )
             if step % s.evaluate_every == 0 or step == s.steps:
                 told |= self.evaluate()

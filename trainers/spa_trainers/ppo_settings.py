@@ -60,4 +60,9 @@ class PpoSettings(RlSettings):
                 "baseline: group takes the mean of whole trajectories off the last reward; where"
                 " beliefs are rewarded in every turn, use baseline: turn"
             )
+        if self.baseline != "none" and self.gamma < 1:
+            raise ValueError(
+                f"baseline: {self.baseline} is of rewards that no token discounts; gamma must be 1"
+                " beside it (turn_gamma discounts turns)"
+            )
         return self

@@ -17,6 +17,7 @@ from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, complaint, nearest
 from spa_bench.matching import Matching
+from spa_bench.paths import expanded
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig
 from spa_trainers.ppo_settings import PpoSettings
@@ -107,7 +108,7 @@ def find_recipe(name: str) -> Path:
     """
     if name in STAGES:
         raise InputError(f"the stage {name} of which recipe? `spa-bench list recipes` has them")
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
@@ -137,6 +138,8 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         details = sorted(error.errors(include_url=False), key=lambda d: d["type"] == "missing")
         detail = details[0]
         path_in_file = _without_algorithm(detail["loc"])
+        if detail["type"].startswith("union_tag"):  # the place of a section whose kind is not known
+            path_in_file += ("algorithm",)
         key = ".".join(map(str, path_in_file))
         where = document.locate(path_in_file)
         if detail["type"] == "extra_forbidden":
@@ -144,8 +147,14 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
             hint = nearest(str(detail["loc"][-1]), known)
             raise InputError(f"{where}: unknown key {key!r}{hint}") from None
         raise InputError(f"{where}: {key}: {complaint(detail)}") from None
-    if (found.model is None) == (found.nano is None):
+    if found.model is None and found.nano is None:
         raise InputError(f"{document.locate(())}: a recipe begins with `model` or with `nano`")
+    if found.model is not None and found.nano is not None:
+        key = "model" if ("model",) in changed else "nano"
+        raise InputError(
+            f"{document.locate((key,))}: a recipe begins with `model` or with `nano`, not with"
+            " both; the other can be taken away with --set nano=null or model=null"
+        )
     if found.model is not None and found.model.startswith(("./", "../")):
         beside = Path.cwd() if ("model",) in changed else path.resolve().parent
         found = found.model_copy(update={"model": str(beside / found.model)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,8 +175,8 @@ def fine_tune(
     if guard.in_a_row >= MOST_SKIPPED:
         raise TrainingError(
             f"{MOST_SKIPPED} steps in a row had gradients that are no numbers (step"
-            f" {done.global_step}); a smaller learning_rate or dtype float32 may help. The last"
-            f" good checkpoint is in {folder / 'checkpoints'}"
+            f" {done.global_step}); a smaller learning_rate or dtype float32 may help."
+            f" {last_good(folder / 'checkpoints')}"
         )
     trained: Any = trainer.model
     if lora is not None:
@@ -202,6 +203,12 @@ def last_checkpoint(folder: Path) -> tuple[str | None, int]:
     return (None, 0) if last is None else (str(last), _step(last))
 
 
+def last_good(folder: Path) -> str:
+    """Returns where the last of a trainer's checkpoints is, as a sentence."""
+    last, _ = last_checkpoint(folder)
+    return "No checkpoint had been saved" if last is None else f"The last checkpoint is {last}"
+
+
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.partition("-")[2])
 
@@ -220,7 +227,8 @@ def peak_bytes() -> int:
         return int(torch.cuda.max_memory_allocated())
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, elsewhere kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def lora_layers(model: Any, settings: Lora) -> Any:

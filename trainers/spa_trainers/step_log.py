@@ -33,13 +33,14 @@ class StepLog:
     _open: Any = field(default=None, init=False)
 
     def write(self, told: Mapping[str, Any]) -> None:
-        """Appends a step; `told` says which, and what happened."""
+        """Appends a step; `told` says which, and what happened. What is no number is left out."""
         rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
+        rounded = {k: v for k, v in rounded.items() if not isinstance(v, float) or math.isfinite(v)}
         found = warnings([*self._lines, rounded])
         if found:
             rounded["warnings"] = list(found)
         with self._path.open("a") as file:
-            file.write(json.dumps(rounded) + "\n")
+            file.write(json.dumps(rounded, allow_nan=False) + "\n")
         self.say(console_line(rounded))
         for text in found.values():
             self.say(f"  warning: {text}")
