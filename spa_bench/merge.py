@@ -78,8 +78,7 @@ def merge(
             _write_log(draft, parts, note)
             draft.write_info(info)
             results = results_of(draft)
-            draft.path.chmod(0o755)
-            draft.path.replace(target.path)
+            _move(draft.path, target.path)
         else:
             with target.writer() as log:
                 _write_log(draft, parts, note, earlier)
@@ -105,6 +104,16 @@ def _draft(target: RunFolder) -> Generator[RunFolder]:
         yield RunFolder(work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _move(draft: Path, target: Path) -> None:
+    """Gives a folder its name. An empty one that has it is filled: somebody may be in it."""
+    if target.is_dir():
+        for file in draft.iterdir():
+            file.replace(target / file.name)
+    else:
+        draft.chmod(0o755)
+        draft.replace(target)
 
 
 def _earlier(target: RunFolder, parts: Sequence[_Part]) -> _Part:

@@ -404,16 +404,20 @@ def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
         details = sorted(
             error.errors(include_url=False), key=lambda detail: detail["type"] == "missing"
         )
-        place = details[0]["loc"] or _named_at_first(details[0]["msg"])
-        first = f"{document.locate(place)}: {_say(details[0], '', schema)}"
+        loc = details[0]["loc"]
+        place = document.locate(loc) if loc else _place_of(details[0]["msg"], document)
+        first = f"{place}: {_say(details[0], '', schema)}"
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise InputError(first + more) from None
 
 
-def _named_at_first(message: str) -> tuple[str, ...]:
-    """Returns the key that a complaint about a whole file begins with: its place in the file."""
-    found = re.match(r"(?:Value error, )?`?([a-z_]+(?:\.[a-z_]+)*)`?", message)
-    return tuple(found[1].split(".")) if found else ()
+def _place_of(message: str, document: yaml_file.Document) -> str:
+    """Returns where the first key that a complaint about a whole file names is in that file."""
+    for word in re.findall(r"[a-z_]+(?:\.[a-z_]+)*", message):
+        place = document.where.get(tuple(word.split(".")), "")
+        if place.startswith(f"{document.path}:"):
+            return place
+    return document.locate(())
 
 
 def _strictly(schema: pydantic.TypeAdapter[Any], data: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -377,10 +377,14 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 
-def placeholders(text: str) -> Iterator[str]:
-    """Yields what stands in braces as a placeholder does, also where it is misspelt: `state` of
-    `{state}`, and `State!r` of `{State!r}`."""
-    return (match[0][1:-1] for match in _MEANT.finditer(text))
+def misspelt(text: str, known: Collection[str]) -> Iterator[str]:
+    """Yields what stands in braces and fills nothing: `stat` of `{stat}`, and `State!r` of
+    `{State!r}`, which would be known without its capital and the rest. Other braces are text."""
+    for match in _MEANT.finditer(text):
+        written, name = match[0][1:-1], match[1]
+        plain = _PLACEHOLDER.fullmatch(match[0]) is not None
+        if (plain and name not in known) or (not plain and name.lower() in known):
+            yield written
 
 
 def format_reward(reward: float) -> str:
@@ -404,6 +408,5 @@ def unknown_placeholders(
     for name, text in prompt.reply_format.items():
         texts.append((("prompt", "reply_format", name), text, _PLACEHOLDERS["reply_format"]))
     for key, text, known in texts:
-        for name in placeholders(text):
-            if name not in known:
-                yield key, name, known
+        for name in misspelt(text, known):
+            yield key, name, known

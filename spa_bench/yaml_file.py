@@ -212,7 +212,11 @@ def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, str]) -
     if isinstance(node, yaml.SequenceNode):
         items = cast(list[Any], node.value)
         return [_construct(path, item, (*key, i), where) for i, item in enumerate(items)]
-    return _scalar(path, node)
+    value = _scalar(path, node)
+    if isinstance(value, float) and not math.isfinite(value):
+        name = ".".join(map(str, key))
+        raise InputError(f"{path}:{line}: {name}{': ' if name else ''}must be a finite number")
+    return value
 
 
 def _scalar(path: Path, node: Any) -> Any:
@@ -232,8 +236,6 @@ def _scalar(path: Path, node: Any) -> Any:
         raise InputError(f"{path}:{line}: {text[:40]!r} cannot be read as {kind}") from None
     finally:
         loader.dispose()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{path}:{line}: {text!r} is no number that a setting can have")
     # dates are text too
     return value if isinstance(value, str | int | float | bool | None) else text
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from worlds import sokoban_task
 
 from spa_bench.errors import InputError
 from spa_bench.instances import Manifest, check_manifests, make_manifests, write_manifests
@@ -119,6 +120,15 @@ def test_manifests_of_some_tasks_leave_all_others_alone(
     assert check_manifests(manifests[:1], folder, complete=False) == []
     write_manifests(manifests[:1], folder, complete=False)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_list_of_seeds_and_a_range_of_seeds_are_two_files() -> None:
+    tasks = [
+        sokoban_task(task=name, instances={"split": "all", "seeds": seeds})
+        for name, seeds in (("listed", "1,5"), ("ranged", "1-5"))
+    ]
+    made = {m.name: m.content["seeds"] for m in make_manifests(tasks)}
+    assert sorted(made.values()) == ["1,5", "1-5"]
 
 
 def test_a_missing_folder_is_told(manifests: list[Manifest], tmp_path: Path) -> None:

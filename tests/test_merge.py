@@ -203,6 +203,20 @@ def test_a_contradiction_adds_nothing_to_a_merged_run(thirds: list[Path], tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["altered", "merged"]
 
 
+@pytest.mark.parametrize("output", ["link", "."])
+def test_an_empty_folder_is_filled_by_whatever_name_it_is_called(
+    thirds: list[Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    folder, elsewhere = tmp_path / "disk" / "merged", tmp_path / "link"
+    folder.mkdir(parents=True)
+    elsewhere.symlink_to(folder)
+    monkeypatch.chdir(folder if output == "." else tmp_path)
+    assert merge(thirds, output).owed == 0
+    assert timeless(folder) == timeless(whole)
+    assert elsewhere.is_symlink()
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_missing_shards_are_named(thirds: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="shards are missing: 1/3, 3/3"):
         merge(thirds[1:2], tmp_path / "merged")

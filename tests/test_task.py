@@ -53,8 +53,8 @@ BAD = {
     "limits: 5": "limits: Input should be an object",
     "limits:": "limits: Input should be an object",
     "sampling: {temperature: hot}": "sampling.temperature: Input should be a valid number",
-    "sampling: {temperature: .nan}": "sampling.temperature: Input should be",
-    "sampling: {temperature: .inf}": "sampling.temperature: Input should be less than",
+    "sampling: {temperature: .nan}": "sampling.temperature: must be a finite number",
+    "sampling: {temperature: .inf}": "sampling.temperature: must be a finite number",
     "sampling: {temperature: -1}": "sampling.temperature: Input should be greater than",
     "sampling: {top_p: 0}": "sampling.top_p: Input should be greater than 0",
     "observation: colour": "observation: Input should be 'grid', 'grid+coordinates'",
@@ -97,6 +97,9 @@ BAD = {
     "environment: {symbols: '####'}": "environment: symbols must be seven different characters",
     "environment: {action_names: [a, b]}": "the key 'environment.action_names.2' is missing",
     'prompt: {turn: "{stat}"}': "prompt.turn: unknown placeholder {stat} (did you mean state",
+    'prompt: {turn: "{state} {State}"}': "prompt.turn: unknown placeholder {State} (did you mean",
+    'prompt: {turn: "{state} { state }"}': "prompt.turn: unknown placeholder { state }",
+    'prompt: {turn: "{state!r}"}': "prompt.turn: unknown placeholder {state!r}",
     'prompt: {system: "{turn}"}': "prompt.system: unknown placeholder {turn}",
     'prompt: {instruction: "{reward}"}': "prompt.instruction: unknown placeholder {reward}",
     'prompt: {feedback: "{rewrd}"}': "prompt.feedback: unknown placeholder {rewrd} (did you mean",
@@ -124,7 +127,7 @@ GOOD = [
     "instances: {seeds: ' 1 - 3 , 7 '}",
     "sampling: {temperature: 0}",
     "environment: {action_names: [North, South, West, East]}",
-    'prompt: {turn: "{Not} {} { state } {{ }} {state} {1}"}',
+    'prompt: {turn: "{Not} {} { not } {{ }} {state} {1}"}',
 ]
 
 

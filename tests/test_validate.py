@@ -127,6 +127,26 @@ def test_a_metric_of_more_episodes_than_are_played_is_told(tmp_path: Path, metri
     )
 
 
+def test_repeats_too_few_for_an_included_metric_are_told_of_the_file_that_says_them(
+    tmp_path: Path,
+) -> None:
+    for name in ("a", "b"):
+        _write(tmp_path, f"{name}.yaml", _task(name, "repeats: 4\n"))
+    problems = validate_all([str(tmp_path)]).problems
+    places = [problem.partition(": ")[0].rpartition("/")[2] for problem in problems]
+    assert places == ["a.yaml:4", "b.yaml:4"]
+
+
+def test_the_papers_split_is_for_the_papers_boards(tmp_path: Path) -> None:
+    own = "environment: {generator: spa}\n"
+    text = _task("mine", own).replace("split: all, ", "split: paper, ")
+    _write(tmp_path, "a.yaml", text)
+    problems = validate_all([str(tmp_path)]).problems
+    assert "a.yaml:3: instances.split: `paper` is for the paper's boards" in problems[0]
+    _write(tmp_path, "a.yaml", text.replace(own, ""))
+    assert validate_all([str(tmp_path)]).problems == []
+
+
 def test_seeds_without_any_board_are_told(tmp_path: Path) -> None:
     _write(tmp_path, "a.yaml", _task("none").replace("all, seeds: 123-125", "test, seeds: 124"))
     (problem,) = validate_all([str(tmp_path / "a.yaml")]).problems

@@ -303,7 +303,13 @@ def test_a_value_is_what_its_author_meant(write: Writer, text: str) -> None:
     assert (type(value), value) == (type(VALUES[text]), VALUES[text])
 
 
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 names = st.text(min_size=1).filter(lambda name: name != "include")
 
 

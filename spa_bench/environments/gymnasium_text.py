@@ -165,7 +165,8 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
         import gymnasium
 
         make: Any = gymnasium.make
-        env = make(self.id, render_mode=self.render_mode, disable_env_checker=True, **self.settings)
+        shown = {} if self.render_mode is None else {"render_mode": self.render_mode}
+        env = make(self.id, disable_env_checker=True, **shown, **self.settings)
         try:
             yield env
         finally:

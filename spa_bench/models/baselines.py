@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from spa_bench.environments.bounds import NoExactBoundError, Solver
@@ -88,7 +89,8 @@ class OracleBaseline(Baseline):
     def choose(self, seen: Privileged, seed: int) -> Sequence[Any]:
         solver = self._solver(seen)
         if solver is not None:
-            return solver.best_turn(seen.state, seen.turns_left, seen.actions_left)
+            with suppress(NoExactBoundError):
+                return solver.best_turn(seen.state, seen.turns_left, seen.actions_left)
         plan = seen.environment.plan(seen.state) if seen.environment.enumerable else None
         if plan is None:
             raise ModelGoneError(

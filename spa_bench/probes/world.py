@@ -24,7 +24,7 @@ from spa_bench.environments.environment import (
 from spa_bench.errors import InputError
 from spa_bench.probes.board import Board
 from spa_bench.probes.probe import Item, Probe, Scored, View
-from spa_bench.task import fill, placeholders
+from spa_bench.task import fill, misspelt
 
 Answer: TypeAlias = str
 
@@ -67,12 +67,9 @@ class ProbeWorld(Environment[Asked, Answer]):
     def __post_init__(self) -> None:
         if not self.base.enumerable:
             raise InputError(f"{self.base.name} cannot say what may happen, so it has no probes")
-        for name in placeholders(self.question):
-            if name not in self.probe.placeholders:
-                known = ", ".join(f"{{{one}}}" for one in sorted(self.probe.placeholders))
-                raise InputError(
-                    f"probe.question: unknown placeholder {{{name}}}; there are {known}"
-                )
+        for name in misspelt(self.question, self.probe.placeholders):
+            known = ", ".join(f"{{{one}}}" for one in sorted(self.probe.placeholders))
+            raise InputError(f"probe.question: unknown placeholder {{{name}}}; there are {known}")
 
     # -- the kernel ----------------------------------------------------------------------------
 

@@ -70,12 +70,19 @@ def _bounds(environment: AnyEnvironment, start: Any, limits: Limits, search: boo
     if search:
         try:
             solver = Solver(environment, start, limits)
-            return BoardBounds(
-                solver.floor(), solver.ceiling(), solver.closed_loop(), solver.shortest_plan()
-            )
         except NoExactBoundError:
-            pass
+            return _estimated(environment, start, limits)
+        return BoardBounds(
+            solver.floor(), _ceiling(solver), solver.closed_loop(), solver.shortest_plan()
+        )
     return _estimated(environment, start, limits)
+
+
+def _ceiling(solver: Solver) -> float:
+    try:
+        return solver.ceiling()
+    except NoExactBoundError:
+        return math.nan
 
 
 def _estimated(environment: AnyEnvironment, start: Any, limits: Limits) -> BoardBounds:

@@ -93,7 +93,8 @@ class SubmissionFolder:
                 f"{self.path}: a run and no submission yet; pack it first:"
                 f" `spa-bench leaderboard pack {self.path}`"
             )
-        if any((self.path / name / "submission.json").is_file() for name in entries):
+        inner = (os.path.isfile(self.path / name / "submission.json") for name in entries)
+        if "submission.json" not in entries and any(inner):
             raise InputError(f"{self.path}: a folder of submissions; name them: {self.path}/*")
         for name in entries:
             if name not in (*LIMITS, CHECKSUMS, VERIFICATION):

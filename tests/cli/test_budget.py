@@ -28,3 +28,16 @@ def test_a_spent_budget_ends_in_a_table_and_exit_code_1(
     assert "stopped at the budget: the run has spent" in first.err
     assert f"continue with --resume --output {folder}" in first.err
     assert resumed.value.code == 0
+
+
+def test_a_budget_too_small_for_the_first_call_spends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--model", "openai/tiny", "--tasks", "frozenlake", "--limit", "4"]
+    with in_thread(FaultServer(default=reply(answer("Up")))) as server:
+        where = ["--base-url", server.base_url, "--output", str(tmp_path / "run")]
+        with pytest.raises(SystemExit) as exited:
+            main(["evaluate", *asked, *where, "--max-tokens-total", "5"])
+        assert server.requests == []
+    assert exited.value.code == 2
+    assert "the budget is too small to ask openai/tiny anything" in capsys.readouterr().err

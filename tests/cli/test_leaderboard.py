@@ -78,6 +78,17 @@ def test_what_is_no_submission_is_refused_and_the_others_are_verified(
     assert "badge: replayed" in said.out
 
 
+def test_a_folder_of_submissions_is_told_how_to_name_them(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = packed.parent
+    assert spa_bench("verify", "--dry-run", folder) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"{folder}: refused\n  {folder}: a folder of submissions; name them: {folder}/*\n"
+    )
+
+
 def test_a_folder_that_is_not_there_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +292,39 @@ def test_export_writes_to_the_place_where_the_file_belongs(packed: Path, tmp_pat
 def test_an_unknown_form_is_refused(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert spa_bench("export", packed, "--as", "every_eval") == 2
     assert "did you mean every-eval-ever" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["every-eval-ever", "hf-model-index"])
+def test_a_benchmark_is_refused_where_export_would_not_name_it(
+    packed: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--as", form, "--benchmark", "a/b", "--output", tmp_path / "out")
+    capsys.readouterr()
+    assert spa_bench("export", packed, *options) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "error: --benchmark is for --as hf-eval-results alone\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["github:a/b", "hf:datasets/a/b"])
+def test_a_benchmark_is_refused_where_publish_would_not_send_it(
+    packed: Path, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert spa_bench("publish", packed, "--to", to, "--benchmark", "c/d", "--dry-run") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: --benchmark is for a model's rows")
+
+
+def test_build_refuses_reported_figures_that_are_not_there(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, output = tmp_path / "nothere", tmp_path / "site"
+    capsys.readouterr()
+    assert spa_bench("build", packed.parent, "--output", output, "--reported", missing) == 2
+    assert capsys.readouterr().err == f"error: --reported {missing}: no such folder\n"
+    assert not output.exists()
 
 
 def test_publish_says_what_it_would_send(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,21 @@ def test_a_run_that_owes_nothing_says_no_rate(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "6 episodes, 6 of them in the log already\n"
 
 
+def test_time_is_left_only_where_there_is_a_rate_and_more_to_come(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    watching = progress.watch()
+    watching.start(6, 0)
+    watching.update(BROKEN)
+    watching.update(WON)
+    watching.stop()
+    broken, won, last = capsys.readouterr().err.splitlines()[1:]
+    assert "left" not in broken
+    assert won.endswith(" left")
+    assert "left" not in last
+
+
 def test_a_terminal_gets_a_bar_and_keeps_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -18,7 +19,9 @@ from spa_bench.environments.bounds import NoExactBoundError, Solver, can_succeed
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
 from spa_bench.environments.sokoban import Sokoban
+from spa_bench.errors import ModelGoneError
 from spa_bench.models.baselines import OracleBaseline, RandomBaseline
+from spa_bench.results.bounds import board_bounds
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.task import Instance, Task
 
@@ -250,6 +253,53 @@ def test_looking_helps_where_there_is_luck() -> None:
     looks = Solver(FORK, 0, Limits(turns=2, actions_per_turn=2, actions=2))
     assert (blind.floor(), blind.ceiling(), blind.closed_loop()) == (0.25, 0.5, 1)
     assert looks.ceiling() == 1
+
+
+# -- actions that differ from state to state -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choosy(TableWorld):
+    """A fork that offers actions of its own once it has been passed."""
+
+    later: tuple[str, ...] = ()
+
+    def actions(self, state: int) -> tuple[str, ...]:
+        return self.later if state else ("a", "b")
+
+
+choosy = pytest.mark.parametrize(
+    "world",
+    [Choosy(FORK.table, FORK.goals, FORK.holes, later=later) for later in (("b",), ("b", "a"))],
+    ids=["fewer", "in another order"],
+)
+
+
+@choosy
+def test_blind_sequences_of_actions_that_differ_have_no_exact_value(world: Choosy) -> None:
+    these = Limits(turns=2, actions_per_turn=2, actions=2)
+    solver = Solver(world, 0, these)
+    with pytest.raises(NoExactBoundError, match="depends on the state"):
+        solver.ceiling()
+    with pytest.raises(NoExactBoundError, match="depends on the state"):
+        solver.best_turn(0, these.turns, these.actions)
+    task = table_task(world, limits={"turns": 2, "actions_per_turn": 2, "actions": 2})
+    (found,) = board_bounds(task, task.boards[0][:1]).values()
+    assert math.isnan(found.ceiling)
+    assert (found.floor, found.closed_loop) == (solver.floor(), solver.closed_loop())
+    assert found.exact
+    asked = EpisodeSpec(task, task.boards[0][0], 0, "s")
+    with pytest.raises(ModelGoneError, match="cannot play"):
+        asyncio.run(play(asked, OracleBaseline("baseline/oracle")))
+
+
+@choosy
+def test_actions_that_differ_are_exact_one_a_turn(world: Choosy) -> None:
+    these = Limits(turns=2, actions_per_turn=1, actions=2)
+    solver = Solver(world, 0, these)
+    expected = ceiling(world, 0, these)
+    assert solver.ceiling() == solver.closed_loop() == float(expected)
+    assert value_of_the_oracle(world, 0, these) == expected
 
 
 # -- actions without effect ------------------------------------------------------------------------

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import pytest
 
+from spa_bench.environments.environment import NoBoardError
 from spa_bench.environments.gymnasium_text import GymnasiumText
 from spa_bench.errors import InputError, ModelGoneError
 from spa_bench.evaluation import evaluate
@@ -103,3 +107,61 @@ def test_an_environment_that_gymnasium_does_not_know_is_told_with_file_and_line(
 def test_as_many_names_as_actions(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has 4 actions, not 2"):
         _task(tmp_path, "action_names: [Left, Right]")
+
+
+class Valley(gymnasium.Env[str, Any]):
+    """A walk whose actions are -1, 0 and 1; seed 13 brings it down."""
+
+    made = closed = 0
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        type(self).made += 1
+        self.action_space = gymnasium.spaces.Discrete(3, start=-1)
+        self.observation_space = gymnasium.spaces.Text(9)
+        self.at = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
+        if seed == 13:
+            raise RuntimeError("no valley")
+        return f"at {self.at}", {}
+
+    def step(self, action: int) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.at += action
+        return f"at {self.at}", 0.0, False, False, {}
+
+    def close(self) -> None:
+        type(self).closed += 1
+
+
+@pytest.fixture
+def valley(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(Valley, "made", 0)
+    monkeypatch.setattr(Valley, "closed", 0)
+    gymnasium.register("Valley-v0", entry_point=Valley)
+    yield "Valley-v0"
+    del gymnasium.registry["Valley-v0"]
+
+
+@pytest.mark.parametrize("names", [("West", "Stay", "East"), ()])
+def test_actions_that_begin_below_0_are_read_written_and_done(
+    valley: str, names: tuple[str, ...]
+) -> None:
+    world = GymnasiumText(id=valley, action_names=names)
+    start = world.initial_state(0)
+    written = names or ("-1", "0", "1")
+    assert list(world.actions(start)) == [-1, 0, 1]
+    assert [world.parse_action(text) for text in written] == [-1, 0, 1]
+    assert [world.format_action(action) for action in (-1, 0, 1)] == list(written)
+    assert [world.parse_action(text) for text in ("2", "-2", "North")] == [None] * 3
+    shown = [world.sample(start, action, 0.5).state.shown for action in world.actions(start)]
+    assert shown == ["at -1", "at 0", "at 1"]
+
+
+def test_every_environment_that_was_made_is_closed(valley: str) -> None:
+    world = GymnasiumText(id=valley)
+    state = world.initial_state(0)
+    for action in world.actions(state):
+        state = world.sample(state, world.parse_action(world.format_action(action)), 0.5).state
+    with pytest.raises(NoBoardError, match="no valley"):
+        world.initial_state(13)
+    assert Valley.made == Valley.closed > 0

@@ -164,6 +164,18 @@ def test_what_a_model_believed_is_exported_and_what_nobody_can_know_is_not(tmp_p
     assert "pass@8,none" not in found  # two episodes a board
 
 
+@pytest.mark.parametrize("name", ["..", "."])
+def test_a_model_that_is_named_like_a_folder_is_exported_below_the_output(
+    tmp_path: Path, name: str
+) -> None:
+    run, output = tmp_path / "run", tmp_path / "out"
+    evaluate(Scripted(["no</answer>"], name=name), "sokoban_legality", limit=1, output=run)
+    written = export(run, output)
+    assert len(written) == 2
+    assert {path.resolve().parent.parent for path in written} == {output.resolve()}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
 def test_a_broken_run_is_exported_as_far_as_it_goes(tmp_path: Path) -> None:
     run = tmp_path / "run"
     model = Scripted(["<answer>yes</answer>", "<answer>yes</answer>", ModelGoneError("gone")])

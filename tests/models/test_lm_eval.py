@@ -132,6 +132,35 @@ def test_whatever_a_class_raises_breaks_the_episode_and_not_the_run(registered: 
         asyncio.run(ask())
 
 
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_class_that_returns_too_few_texts_breaks_every_episode_and_hangs_none(
+    registered: str, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    generate_until = _Class.generate_until
+    monkeypatch.setattr(
+        _Class, "generate_until", lambda *args, **kw: generate_until(*args, **kw)[lost:]
+    )
+
+    async def ask() -> list[Any]:
+        model = load(ModelOptions(registered, "lm_eval/hf"))
+        await model.start()
+        try:
+            asked = (model.generate(_request(f"r{i}")) for i in range(3))
+            return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20)
+        finally:
+            await model.close()
+
+    replies = asyncio.run(ask())
+    assert [type(reply) for reply in replies] == [ModelError] * 3
+    assert {str(reply) for reply in replies} == {f"lm-eval: {3 - lost} replies to 3 prompts"}
+
+
+def test_a_class_that_wants_a_name_is_given_the_option_for_it() -> None:
+    model = load(ModelOptions("hf", "lm_eval/hf"))
+    with pytest.raises(InputError, match=r"; name the model: --model-args pretrained=NAME$"):
+        asyncio.run(model.start())
+
+
 def test_a_class_without_chats_is_shown_the_plain_layout(
     registered: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

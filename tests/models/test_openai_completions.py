@@ -213,6 +213,8 @@ def test_a_text_beyond_the_context_cannot_be_scored():
         {"tokens": ["x", "Up"]},
         {"tokens": ["x", "Up"], "token_logprobs": [None, None]},
         {"tokens": ["x", "Up"], "token_logprobs": [None, math.nan]},
+        {"tokens": ["x", "Up"], "token_logprobs": [None, -(10**400)]},
+        {"tokens": ["x", "Up"], "token_logprobs": [None, True]},
         {"tokens": ["x", 7], "token_logprobs": [None, -1]},
         {"tokens": ["x", "Down"], "token_logprobs": [None, -1]},
     ],

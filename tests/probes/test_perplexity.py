@@ -15,7 +15,7 @@ from worlds import table_task
 from spa_bench.cli import main
 from spa_bench.errors import InputError, ModelError
 from spa_bench.models.model import Message, ScoredToken
-from spa_bench.probes.perplexity import perplexity
+from spa_bench.probes.perplexity import StylePerplexity, perplexity
 from spa_bench.registry import Registry
 
 TASK = Registry().load("sokoban")
@@ -46,6 +46,13 @@ def test_tokens_of_several_characters_are_told_apart_from_characters() -> None:
     found = asyncio.run(perplexity(Guessing(2), TASK, 5)).styles["grid"]
     assert found.per_token == pytest.approx(7)
     assert found.per_character < 3
+
+
+def test_states_that_are_all_but_impossible_have_infinite_perplexity_and_can_be_written() -> None:
+    found = StylePerplexity(tokens=1, characters=3, logprob=-9999.0)
+    assert found.per_token == found.per_character == math.inf
+    assert json.loads(found.model_dump_json())["per_token"] is None
+    assert StylePerplexity(tokens=100, characters=300, logprob=-9999.0).per_token < math.inf
 
 
 def test_both_styles_of_every_board_are_scored_once() -> None:

@@ -189,6 +189,7 @@ def test_a_world_that_cannot_enumerate_has_no_probes() -> None:
 BAD: Mapping[str, str] = {
     "probe: {name: transitions}": "unknown probe 'transitions' (did you mean transition?)",
     "probe: {horizon: 3}": "probe 'transition' has no parameter 'horizon'",
+    'probe: {question: "{state} {State}"}': "probe.question: unknown placeholder {State}",
     'probe: {question: "{stat}"}': "probe.question: unknown placeholder {stat}",
     "limits: {turns: 2}": "limits: a probe has one turn",
     "kind: episode": "`probe` is a setting of kind: probe",

@@ -60,6 +60,12 @@ def test_tasks_that_one_run_alone_has_are_named(runs: dict[str, LoggedRun]) -> N
     assert notes(runs["random"], runs["grid"]) == []
 
 
+def test_a_run_without_an_episode_is_told(runs: dict[str, LoggedRun]) -> None:
+    empty = replace(runs["random"], counts={key: {} for key in runs["random"].counts})
+    with pytest.raises(InputError, match="random has no complete episode yet"):
+        compare(runs["oracle"], empty)
+
+
 def test_runs_without_common_boards_are_refused(runs: dict[str, LoggedRun]) -> None:
     with pytest.raises(InputError, match="no boards in common"):
         compare(runs["random"], runs["lake"])

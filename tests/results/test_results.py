@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from worlds import TableWorld, sure, table_task
 
+from spa_bench.registry import Registry
 from spa_bench.results.results import Results, Score, TaskResult, compute
 from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Plan
@@ -120,6 +121,22 @@ def test_an_exact_floor_has_no_interval() -> None:
     found = score("pass@1", *HAND)
     assert math.isnan(found.floor_low or math.nan)
     assert math.isnan(found.floor_high or math.nan)
+
+
+def test_floor_and_ceiling_are_of_the_boards_that_were_played() -> None:
+    lake = Registry().load("frozenlake")
+    boards = [board for board, _ in zip(lake.boards[0], range(6), strict=False)]
+    played = [
+        episode(board.id, repeat, task="frozenlake", task_hash=lake.hash)
+        for board in boards[:2]
+        for repeat in range(2)
+    ]
+    found = [
+        compute(Plan([lake], [2], "0", limit), "m", log).tasks[0].metrics["pass@1"]
+        for limit, log in ((6, played), (2, played), (6, []))
+    ]
+    assert found[0].floor == found[1].floor != found[2].floor
+    assert found[0].normalised == found[1].normalised
 
 
 def test_the_normalised_score_stands_between_floor_and_ceiling() -> None:

@@ -299,6 +299,24 @@ def test_a_site_without_submissions_still_shows_the_bounds(tmp_path: Path) -> No
     ]
 
 
+def test_strays_among_the_pages_of_submissions_are_removed_and_what_they_link_to_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    build(tmp_path / "none", tmp_path / "site", tmp_path / "unreported", most=8)
+    folder = tmp_path / "site" / "submissions"
+    folder.mkdir(exist_ok=True)
+    (folder / ".DS_Store").write_bytes(b"\0")
+    (folder / "folder").symlink_to(tmp_path / "mine")
+    (folder / "file").symlink_to(tmp_path / "mine" / "thesis.txt")
+    (folder / "nothing").symlink_to(tmp_path / "nowhere")
+    build(tmp_path / "none", tmp_path / "site", tmp_path / "unreported", most=8)
+    assert list(folder.iterdir()) == []
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
 def test_a_file_that_reports_nothing_is_told(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"schema": "spa-bench/reported/1"}')
     with pytest.raises(InputError, match=r"bad\.json: source"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,16 @@ def test_an_axis_of_powers_holds_its_values(values: list[float]) -> None:
     axis = log_axis("x", values)
     assert all(-1e-9 <= axis.share(value) <= 1 + 1e-9 for value in values)
     assert len(axis.ticks) >= 2
+
+
+@pytest.mark.parametrize("others", [[], [1e6]])
+def test_the_least_number_there_is_stands_at_the_end_of_an_axis_of_powers(
+    others: list[float],
+) -> None:
+    axis = log_axis("x", [5e-324, *others])
+    assert axis.share(5e-324) == 0
+    assert 2 <= len(axis.ticks) <= 20
+    assert all(0 < value < math.inf and 0 <= axis.share(value) <= 1 for value, _ in axis.ticks)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1))

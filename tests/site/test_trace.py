@@ -109,6 +109,18 @@ def test_a_log_that_does_not_replay_is_shown_as_logged(
         assert found.turns[0].frames[0].text == forged.state
 
 
+@pytest.mark.parametrize("outcome", [-1, -99])
+def test_no_outcome_is_counted_from_the_end(
+    played: list[tuple[Task, Instance, Episode]], outcome: int
+) -> None:
+    task, board, episode = next(one for one in played if one[2].turns[0].outcomes)
+    first = episode.turns[0]
+    forged = replace(first, outcomes=(outcome, *first.outcomes[1:]))
+    found = traced(task, board, replace(episode, turns=(forged,)))
+    why = f"turn 1 has no outcome {outcome}"
+    assert found.note == f"the log does not replay: {why}; shown as logged"
+
+
 def test_an_unknown_board_or_task_is_shown_as_logged(
     played: list[tuple[Task, Instance, Episode]],
 ) -> None:

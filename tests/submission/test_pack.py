@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import Scripted
 from submissions import ABOUT, NOBODY, FewBoards, evaluated, moody
 from worlds import changed
 
 from spa_bench.checkpoint import short_key
 from spa_bench.errors import InputError
+from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Reply
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.folder import CHECKSUMS, EPISODES, SubmissionFolder
@@ -125,6 +128,26 @@ class Easier(FewBoards):
 def test_a_run_of_altered_tasks_is_refused(played: RunFolder, tmp_path: Path) -> None:
     said = refusal(played, tmp_path / "tiny", registry=Easier())
     assert "'sokoban' is not the built-in one" in said
+
+
+def test_a_run_with_a_longer_seed_than_a_submission_may_have_is_refused(
+    played: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(Path(shutil.copytree(played.path, tmp_path / "run")))
+    run.write_info(run.read_info().model_copy(update={"salt": "x" * 130}))
+    said = refusal(run, tmp_path / "tiny")
+    assert said.startswith(f"{run.path}: cannot be submitted: salt: ")
+    assert "at most 120 characters" in said
+
+
+def test_a_seed_that_could_not_be_submitted_is_refused_before_it_is_played(tmp_path: Path) -> None:
+    model = Scripted(["<answer>Up</answer>"])
+    asked: dict[str, Any] = {"output": tmp_path / "run", "limit": 1, "repeats": 1}
+    with pytest.raises(InputError, match="--seed must have at most 120 characters"):
+        evaluate(model, "frozenlake", salt="x" * 121, **asked)
+    assert (model.started, model.requests, list(tmp_path.iterdir())) == (0, [], [])
+    evaluate(model, "frozenlake", salt="x" * 120, **asked)
+    assert RunFolder(tmp_path / "run").read_info().salt == "x" * 120
 
 
 def test_a_run_of_a_variant_is_refused(played: RunFolder, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_p
 
     start.model.model.embed_tokens.weight.register_hook(poison)
     settings = sft.SftSettings.model_validate({**TUNE, **muon, "batch_size": 1})
-    with pytest.raises(sft.TrainingError, match="3 steps in a row"):
+    with pytest.raises(sft.TrainingError, match=r"3 steps in a row.* No checkpoint had been saved"):
         sft.fine_tune(start.model, start.tokenizer, examples, settings, tmp_path)
     for a, b in zip(before, start.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -242,6 +242,7 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys):
         (["train", "nano-base-sokobn"], "did you mean nano-base-sokoban"),
         (["train", "sftt", "nano-base-sokoban"], "write [selfplay|sft|rl] RECIPE"),
         (["train", "curves"], "train curves: of which training?"),
+        (["train", "curves", "x", "--set", "a=b"], "train curves: only draws what there is"),
         (["train", "nano-spa-sokoban", "--set", "model=/no/model"], "begins with /no/model, which"),
         (["train", "nano-base-sokoban", "--set", "sft.epoch=1"], "did you mean epochs"),
     ]:
@@ -251,6 +252,20 @@ def test_the_command_says_what_is_wrong_in_one_line(capsys):
         said = capsys.readouterr().err
         assert says in said
         assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("play", "says"),
+    [
+        ({"leave_out": ["nope"]}, "unknown task 'nope'"),
+        ({"tasks": ["frozenlake_wm", "frozenlake_answer"]}, "replies begin differently"),
+    ],
+)
+def test_play_that_could_not_be_trained_on_is_refused_before_it_is_played(tmp_path, play, says):
+    pipeline, _ = _pipeline(_recipe(selfplay={**PLAY, **play}), tmp_path / "out")
+    with pytest.raises(InputError, match=says):
+        pipeline.run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_task_that_samples_colder_than_it_would_be_trained_is_refused(tmp_path, capsys):

@@ -287,6 +287,13 @@ def test_the_mean_of_whole_trajectories_is_refused_where_every_turn_is_rewarded(
     assert _settings(baseline="turn", reward={"beliefs": 0.5}).baseline == "turn"
 
 
+@pytest.mark.parametrize("baseline", ["group", "turn"])
+def test_a_baseline_goes_with_rewards_that_no_token_discounts(baseline):
+    with pytest.raises(ValueError, match="gamma must be 1"):
+        _settings(baseline=baseline, gamma=0.99)
+    assert _settings(baseline=baseline, turn_gamma=0.9).turn_gamma == 0.9
+
+
 @pytest.fixture
 def first_step(tokenizer, task, tmp_path, monkeypatch):
     """Returns a function of settings: what a step tells, and the rewards it learns from, summed."""

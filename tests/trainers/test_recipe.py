@@ -125,7 +125,9 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, change, says):
         ("sft.epochs=0", "--set sft.epochs=0: sft.epochs: "),
         ("sft.epoch=1", "--set sft.epoch=1: unknown key 'sft.epoch' (did you mean epochs"),
         ("sft={epochs: x}", "--set sft={epochs: x}: sft.epochs: "),
-        ("sft.clip=.inf", "--set sft.clip=.inf: '.inf' is no number that a setting can have"),
+        ("sft.clip=.inf", "--set sft.clip=.inf: must be a finite number"),
+        ("nano={tasks: [sokoban]}", "--set nano={tasks: [sokoban]}: a recipe begins with `model`"),
+        ("rl={tasks: [x], algorithm: foo}", "--set rl={tasks: [x], algorithm: foo}: rl"),
         ("sft.epochs=&a 1", "--set sft.epochs=&a 1: YAML anchors are not allowed"),
     ],
 )

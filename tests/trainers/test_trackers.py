@@ -1,6 +1,8 @@
 """Trackers: off by default, refused in one line where they are not installed."""
 
 import importlib.util
+import json
+import math
 
 import pytest
 
@@ -26,6 +28,11 @@ def test_a_tracker_that_is_not_installed_is_refused(name):
 def test_a_tracker_is_no_part_of_what_a_training_is():
     plain, tracked = (PpoSettings(tasks=["x"], tracker=name) for name in (None, "tensorboard"))
     assert plain.model_dump() == tracked.model_dump()
+
+
+def test_the_log_leaves_out_what_is_no_number(tmp_path):
+    StepLog(tmp_path, lambda _: None).write({"step": 1, "reward": 0.5, "actor_gradient": math.nan})
+    assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 1, "reward": 0.5}
 
 
 def test_tensorboard_is_told_what_the_log_is_told(tmp_path):
