@@ -4,11 +4,13 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spa_bench.errors import ModelError, ModelGoneError
+from spa_bench.evaluation import evaluate_async
 from spa_bench.models.model import Message, ModelOptions, Request, Sampling
 from spa_bench.models.openai import OpenAIModel, Patience
 from spa_bench.models.openai_settings import read_settings
@@ -158,6 +160,23 @@ def test_hundreds_can_be_in_flight():
             await server.holds(300)
             full.set()
             assert len(await waiting) == 300
+
+    _run(scenario())
+
+
+def test_an_evaluation_may_have_more_in_flight_than_a_model_wishes_for(tmp_path: Path):
+    async def scenario() -> None:
+        full = asyncio.Event()
+        held = when(full, reply("<think></think><answer>Up</answer>"))
+        async with FaultServer([reply("Up")], held) as server:
+            settings = {"limit": 60, "repeats": 1, "concurrency": 48, "output": tmp_path / "run"}
+            run = asyncio.create_task(
+                evaluate_async("openai/tiny", "frozenlake", base_urls=server.base_url, **settings)
+            )
+            await server.holds(48)
+            full.set()
+            await run
+            assert server.most_in_flight == 48
 
     _run(scenario())
 
