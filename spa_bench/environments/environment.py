@@ -265,6 +265,11 @@ class Environment(ABC, Generic[S, A]):
             facts = self.parse_render(text)
         return facts
 
+    def facts_shown(self, state: S, observation: str) -> Facts:
+        """Returns the facts that a state tells if it is shown in one of the `OBSERVATIONS` styles:
+        all that a statement can get right."""
+        return self.read(self.observe(state, observation), observation) or {}
+
 
 def check_action_names(names: Sequence[str]) -> None:
     """Refuses names of actions that could not be read back out of an answer.

@@ -254,8 +254,7 @@ def _belief(task: Task | None, said: LoggedFacts | None, state: Any) -> Belief |
         return None
     if task is None or state is None:
         return Belief(facts=said, wrong=[])
-    environment, observation = task.environment, task.config.observation
-    shown = environment.read(environment.observe(state, observation), observation) or {}
+    shown = task.environment.facts_shown(state, task.config.observation)
     truth = facts_to_log(shown) or {}
     return Belief(facts=said, wrong=differing(said, truth), exact=said == truth)
 

@@ -126,6 +126,11 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, change, says):
         ("sft.epoch=1", "--set sft.epoch=1: unknown key 'sft.epoch' (did you mean epochs"),
         ("sft={epochs: x}", "--set sft={epochs: x}: sft.epochs: "),
         ("sft.clip=.inf", "--set sft.clip=.inf: must be a finite number"),
+        ("rl.reward.succes=9", "--set rl.reward.succes=9: unknown key 'rl.reward.succes' (did you"),
+        (
+            "rl.lora={rnk: 4}",
+            "--set rl.lora={rnk: 4}: unknown key 'rl.lora.rnk' (did you mean rank",
+        ),
         ("nano={tasks: [sokoban]}", "--set nano={tasks: [sokoban]}: a recipe begins with `model`"),
         ("rl={tasks: [x], algorithm: foo}", "--set rl={tasks: [x], algorithm: foo}: rl"),
         ("sft.epochs=&a 1", "--set sft.epochs=&a 1: YAML anchors are not allowed"),

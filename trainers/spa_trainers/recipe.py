@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
@@ -203,11 +203,7 @@ def _fields(loc: Sequence[Any]) -> list[str]:
         if name in ALGORITHMS:
             fields = ALGORITHMS[name].model_fields
             continue
-        kind = TypeAdapter(fields[name].annotation) if name in fields else None
-        inner = [
-            option
-            for option in getattr(fields[name].annotation, "__args__", ())
-            if hasattr(option, "model_fields")
-        ]
-        fields = inner[0].model_fields if kind is not None and inner else {}
+        kind: Any = fields[name].annotation if name in fields else None
+        sections = [option for option in (kind, *get_args(kind)) if hasattr(option, "model_fields")]
+        fields = sections[0].model_fields if sections else {}
     return list(fields)

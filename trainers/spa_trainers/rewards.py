@@ -64,8 +64,5 @@ def _beliefs(task: Task, turn: Turn, before: Any, after: Any) -> float:
 
 def _rightness(task: Task, reply: str, span: Span, state: Any) -> float:
     environment, observation = task.environment, task.config.observation
-    truth = environment.read(environment.observe(state, observation), observation)
-    if truth is None:
-        return 0.0
     said = environment.read(reply[span.start : span.end], observation)
-    return agreement(said, truth).object_f1
+    return agreement(said, environment.facts_shown(state, observation)).object_f1

@@ -31,16 +31,19 @@ class StepLog:
     tracker: trackers.Name | None = None
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _open: Any = field(default=None, init=False)
+    _known: list[dict[str, Any]] | None = field(default=None, init=False)
 
     def write(self, told: Mapping[str, Any]) -> None:
         """Appends a step; `told` says which, and what happened. What is no number is left out."""
         rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
         rounded = {k: v for k, v in rounded.items() if not isinstance(v, float) or math.isfinite(v)}
-        found = warnings([*self._lines, rounded])
+        earlier = self._lines
+        found = warnings([*earlier, rounded])
         if found:
             rounded["warnings"] = list(found)
         with self._path.open("a") as file:
             file.write(json.dumps(rounded, allow_nan=False) + "\n")
+        earlier.append(rounded)
         self.say(console_line(rounded))
         for text in found.values():
             self.say(f"  warning: {text}")
@@ -64,10 +67,12 @@ class StepLog:
     def cut(self, step: int) -> None:
         """Forgets what came after a step, from which training goes on."""
         cut(self._path, step)
+        self._known = None
 
     def clear(self) -> None:
         """Forgets all."""
         self._path.unlink(missing_ok=True)
+        self._known = None
 
     def _track(self, told: Mapping[str, Any]) -> None:
         if self.tracker is None:
@@ -83,8 +88,11 @@ class StepLog:
 
     @property
     def _lines(self) -> list[dict[str, Any]]:
-        """What the log has so far."""
-        return list(_parsed(self._path.read_text())) if self._path.is_file() else []
+        """What the log has so far, read once."""
+        if self._known is None:
+            there = self._path.is_file()
+            self._known = list(_parsed(self._path.read_text())) if there else []
+        return self._known
 
 
 def cut(path: Path, step: int) -> None:
