@@ -31,16 +31,22 @@
     return 1 - fails;
   };
 
-  const average = (values) => values.reduce((s, x) => s + x, 0) / values.length;
+  const sum = (values) => values.reduce((s, x) => s + x, 0);
+  const average = (values, weights) => (weights ? sum(values.map((x, i) => x * weights[i])) / sum(weights) : sum(values) / values.length);
+  // What each board adds to a mean, in its linearisation: as many times as there are boards.
+  const parts = (values, weights) => {
+    const mean = average(values, weights), n = values.length;
+    return weights ? values.map((x, i) => (n * weights[i] * (x - mean)) / sum(weights) + mean) : values;
+  };
   // of the mean, squared
   const errorOf = (values) => {
     const mean = average(values);
-    return values.reduce((s, x) => s + (x - mean) ** 2, 0) / (values.length - 1) / values.length;
+    return sum(values.map((x) => (x - mean) ** 2)) / (values.length - 1) / values.length;
   };
 
   // Wilson's interval at the effective number of boards, as a table's scores have it.
-  const wilson = (values) => {
-    const n = values.length, p = Math.min(Math.max(average(values), 0), 1), error = errorOf(values), t = data.student_t[n - 2];
+  const wilson = (values, weights) => {
+    const n = values.length, p = Math.min(Math.max(average(values, weights), 0), 1), error = errorOf(parts(values, weights)), t = data.student_t[n - 2];
     const effective = p > 0 && p < 1 && error > 0 ? Math.min((p * (1 - p)) / error, n) : n;
     const centre = (p + (t * t) / (2 * effective)) / (1 + (t * t) / effective);
     const half = (t / (1 + (t * t) / effective)) * Math.sqrt((p * (1 - p)) / effective + (t * t) / (4 * effective * effective));
@@ -48,18 +54,20 @@
   };
 
   // Difference of two means over the same boards, with Student's interval; as `spa-bench compare`.
-  spa.paired = (a, b) => {
+  // v and w: how much each board counts in either; without them, all the same.
+  spa.paired = (a, b, v, w) => {
     const n = a.length;
-    const differences = a.map((x, i) => x - b[i]);
+    const others = parts(b, w);
+    const differences = parts(a, v).map((x, i) => x - others[i]);
     const mean = average(differences);
     let below = data.student_t[n - 2] * Math.sqrt(errorOf(differences)), above = below;
     if (differences.every((d) => d === 0)) below = above = NaN;
     else if (below < 1e-12) { // all boards differ by the same: never 1 ± 0
-      const [one, other] = [wilson(a), wilson(b)];
+      const [one, other] = [wilson(a, v), wilson(b, w)];
       below = Math.hypot(one.p - one.low, other.high - other.p);
       above = Math.hypot(one.high - one.p, other.p - other.low);
     }
-    return { n, mean, low: Math.max(-1, mean - below), high: Math.min(1, mean + above), differences };
+    return { n, mean, low: Math.max(-1, mean - below), high: Math.min(1, mean + above), differences: a.map((x, i) => x - b[i]) };
   };
 
   const percent = (x, sign) => `${sign && x > 0 ? "+" : ""}${(100 * x).toFixed(1)}`.replace("-", "−");
@@ -96,14 +104,16 @@
       const boards = Object.keys(one[task]).filter((b) => other[task][b] && one[task][b][0] >= k && other[task][b][0] >= k);
       if (boards.length < 2) return html("tr", {}, html("th", { scope: "row", class: "left", text: task }), html("td", { colspan: 6, text: "too few boards with enough samples" }));
       const [a, b] = [one, other].map((own) => boards.map((board) => passAt(...own[task][board], k)));
-      const result = spa.paired(a, b);
+      // the items of a probe count the same, and a board as many times as it has some
+      const [v, w] = data.probes.includes(task) ? [one, other].map((own) => boards.map((board) => own[task][board][0])) : [];
+      const result = spa.paired(a, b, v, w);
       const [better, worse] = [result.differences.filter((d) => d > 1e-12).length, result.differences.filter((d) => d < -1e-12).length];
       const sure = result.low > 0 ? "the first is better" : result.high < 0 ? "the second is better" : "cannot be told apart";
       const interval = Number.isNaN(result.low) ? "on every board" : `${percent(result.low, true)} to ${percent(result.high, true)}`;
       const difference = html("td", { class: sure.startsWith("cannot") ? "muted" : "sure" }, percent(result.mean, true),
         html("span", { class: "range", text: interval }), html("span", { class: "range", text: sure }));
       return html("tr", { "data-task": task }, html("th", { scope: "row", class: "left", text: task }), html("td", { text: String(result.n) }),
-        html("td", { text: percent(average(a)) }), html("td", { text: percent(average(b)) }), difference,
+        html("td", { text: percent(average(a, v)) }), html("td", { text: percent(average(b, w)) }), difference,
         html("td", { text: `${better} : ${result.n - better - worse} : ${worse}` }), html("td", { class: "strip-cell" }, strip(result.differences)));
     });
     place.replaceChildren(html("div", { class: "scroll" }, html("table", {}, html("thead", {}, head), html("tbody", {}, ...lines))));
