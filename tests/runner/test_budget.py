@@ -132,7 +132,7 @@ def test_a_budget_that_is_large_enough_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_episode_that_had_not_begun_leaves_no_line(tmp_path: Path) -> None:
-    results = _run(FaultServer(), tmp_path / "run", max_tokens_total=10)
+    results = _run(FaultServer(), tmp_path / "run", max_tokens_total=400)
     assert results.owed == 20
     assert not list(RunFolder(tmp_path / "run").episodes())
 
