@@ -60,8 +60,9 @@ def main() -> None:
 
 def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
-    grids = [f"{world}_grid" for world in (*WORLDS, "frozenlake_slippery")]
-    tasks = measured_tasks(["spa", "frozenlake_6x6", *grids], "spa")
+    worlds = (*WORLDS, "frozenlake_slippery")
+    shown = [f"{world}{ending}" for ending in ("_grid", "_wm") for world in worlds]
+    tasks = measured_tasks(["spa", "frozenlake_6x6", *shown], "spa")
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
 
@@ -165,8 +166,9 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
 
 
 def _task(world: str, method: str) -> str:
-    """Returns the task of a world that a method is trained on: vanilla sees the grid alone."""
-    return f"{world}_grid" if method == "vanilla" else world
+    """Returns the task of a world that a method is trained on: vanilla sees the grid alone, and the
+    VAGEN-style method states beliefs."""
+    return world + {"vanilla": "_grid", "vagen": "_wm"}.get(method, "")
 
 
 def _name(method: str, world: str) -> str:

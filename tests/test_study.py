@@ -57,6 +57,12 @@ def test_vanilla_is_measured_where_it_was_trained_on_the_grid_alone():
     assert "44.0 [40.0, 50.0]" in study.nano(_table(row))
 
 
+def test_vagen_is_measured_where_beliefs_are_asked_for():
+    row = _row("vagen", None, None, kind="submission", model="nano-vagen-frozenlake")
+    row.cells["frozenlake_wm:pass@1"] = Cell(0.33, 0.3, 0.4, 0.2, 1.0)
+    assert "33.0 [30.0, 40.0]" in study.nano(_table(row))
+
+
 def test_a_run_without_coordinates_is_measured_without_them_whatever_its_method():
     row = _row("spa", None, None, kind="submission", model="nano-spa-frozenlake-no-coordinates")
     row.cells["frozenlake_grid:pass@1"] = Cell(0.41, 0.34, 0.49, 0.2, 1.0)
