@@ -150,8 +150,8 @@ class BeliefTally:
         for number, replayed in enumerate(turns, start=1):
             observed = facts_from_log(replayed.turn.facts_observed)
             predicted = facts_from_log(replayed.turn.facts_predicted)
-            sees = agreement(observed, environment.facts_shown(replayed.before, observation))
-            expects = agreement(predicted, environment.facts_shown(replayed.after, observation))
+            sees = agreement(observed, _shown(environment, observation, replayed.before))
+            expects = agreement(predicted, _shown(environment, observation, replayed.after))
             board.turns += 1
             board.seen.add(observed, sees)
             board.expected.add(predicted, expects)
@@ -230,6 +230,10 @@ def _frozen(facts: Facts) -> _Frozen:
 
 
 @lru_cache(maxsize=10_000)
+def _shown(environment: AnyEnvironment, observation: str, state: Any) -> Facts:
+    return environment.facts_shown(state, observation)
+
+
 @lru_cache(maxsize=10_000)
 def _possible(
     environment: AnyEnvironment, observation: str, state: Any, actions: tuple[Any, ...]
@@ -237,6 +241,6 @@ def _possible(
     """Returns the distribution of what a state will look like after these actions."""
     looks: dict[_Frozen, Fraction] = {}
     for there, probability in forecast(environment, state, actions).items():
-        look = _frozen(environment.facts_shown(there, observation))
+        look = _frozen(_shown(environment, observation, there))
         looks[look] = looks.get(look, Fraction(0)) + probability
     return looks
