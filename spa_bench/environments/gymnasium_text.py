@@ -62,8 +62,7 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
 
     def __post_init__(self) -> None:
         try:
-            with self._made() as env:
-                size = getattr(env.action_space, "n", None)
+            numbers = self._numbers
         except ImportError as error:
             raise ValueError(
                 f"gymnasium is not installed, or {self.id} needs more: {error}"
@@ -71,8 +70,8 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
         except Exception as error:  # Gymnasium and its plug-ins raise what they like
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"gymnasium cannot make {self.id!r}: {reason}") from None
-        if self.action_names and size is not None and len(self.action_names) != size:
-            raise ValueError(f"{self.id} has {size} actions, not {len(self.action_names)}")
+        if self.action_names and numbers is not None and len(self.action_names) != len(numbers):
+            raise ValueError(f"{self.id} has {len(numbers)} actions, not {len(self.action_names)}")
 
     def __hash__(self) -> int:
         return hash(canonical_json([self.id, dict(self.settings), self.render_mode]))

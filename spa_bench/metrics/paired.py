@@ -60,9 +60,9 @@ def paired(
     n = len(first)
     if n < 2:
         return Paired(NOTHING, math.nan, n)
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    if weights is not None:
-        differences = _linearised(first, second, weights)
+    one, other = weights or (None, None)
+    parts = zip(_linearised(first, one), _linearised(second, other), strict=True)
+    differences = [a - b for a, b in parts]
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n
     if not any(differences):
@@ -70,27 +70,18 @@ def paired(
     half = student_t(n - 1) * math.sqrt(variance)
     found = Estimate(mean, mean - half, mean + half)
     if half < _NONE:
-        one, other = weights or (None, None)
         found = difference(clustered(first, n, one), clustered(second, n, other))
     interval = Estimate(mean, max(-1.0, found.low), min(1.0, found.high))
     return Paired(interval, _sign_flip_test(differences), n)
 
 
-def _linearised(
-    first: Sequence[float],
-    second: Sequence[float],
-    weights: tuple[Sequence[float], Sequence[float]],
-) -> list[float]:
-    """Returns, for each board, what has the difference of the weighted means as its mean."""
-    n, totals = len(first), [math.fsum(own) for own in weights]
-    means = [
-        math.fsum(value * weight for value, weight in zip(values, own, strict=True)) / total
-        for values, own, total in zip((first, second), weights, totals, strict=True)
-    ]
-    return [
-        n * (v * (a - means[0]) / totals[0] - w * (b - means[1]) / totals[1]) + means[0] - means[1]
-        for a, b, v, w in zip(first, second, *weights, strict=True)
-    ]
+def _linearised(values: Sequence[float], weights: Sequence[float] | None) -> Sequence[float]:
+    """Returns, for each board, what has the weighted mean of all as its mean."""
+    if weights is None:
+        return values
+    n, total = len(values), math.fsum(weights)
+    mean = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / total
+    return [n * w * (v - mean) / total + mean for v, w in zip(values, weights, strict=True)]
 
 
 def _sign_flip_test(differences: Sequence[float]) -> float:

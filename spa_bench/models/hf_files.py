@@ -110,12 +110,12 @@ def _fingerprint(files: list[Path], block: int = 2**16, blocks: int = 16) -> str
 def _find_on_hub(
     name: str, revision: str | None, marker: str, arguments: Mapping[str, Any]
 ) -> Source:
+    no_telemetry()
     try:
         hub: Any = importlib.import_module("huggingface_hub")
         constants: Any = importlib.import_module("huggingface_hub.constants")
     except ImportError as error:
         raise needs_extra(error) from None
-    no_telemetry()
     offline = bool(constants.HF_HUB_OFFLINE) or not _reachable(hub, constants.ENDPOINT)
     try:
         found = hub.hf_hub_download(name, marker, revision=revision, local_files_only=offline)

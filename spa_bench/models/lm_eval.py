@@ -146,13 +146,13 @@ class LMEvalModel:
                     raise ValueError(f"{len(texts)} replies to {len(batch)} prompts")
             except Exception as error:  # a class of lm-eval may raise anything
                 reason = " ".join(str(error).split())[:300]
-                texts = []
                 for waiting in batch:
                     if not waiting.answered.done():
                         waiting.answered.set_exception(ModelError(f"lm-eval: {reason}"))
-            for waiting, text in zip(batch, texts, strict=bool(texts)):
-                if not waiting.answered.done():
-                    waiting.answered.set_result(text)
+            else:
+                for waiting, text in zip(batch, texts, strict=True):
+                    if not waiting.answered.done():
+                        waiting.answered.set_result(text)
 
     def _generate(self, prompts: list[Any], sampling: Sampling) -> list[str]:
         instance_of: Any = import_module("lm_eval.api.instance").Instance

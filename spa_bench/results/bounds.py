@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -68,13 +69,11 @@ def _bounds(environment: AnyEnvironment, start: Any, limits: Limits, search: boo
     if not environment.enumerable:
         return BoardBounds(math.nan, math.nan, math.nan, None)
     if search:
-        try:
+        with suppress(NoExactBoundError):
             solver = Solver(environment, start, limits)
-        except NoExactBoundError:
-            return _estimated(environment, start, limits)
-        return BoardBounds(
-            solver.floor(), _ceiling(solver), solver.closed_loop(), solver.shortest_plan()
-        )
+            return BoardBounds(
+                solver.floor(), _ceiling(solver), solver.closed_loop(), solver.shortest_plan()
+            )
     return _estimated(environment, start, limits)
 
 

@@ -35,8 +35,11 @@ class StepLog:
 
     def write(self, told: Mapping[str, Any]) -> None:
         """Appends a step; `told` says which, and what happened. What is no number is left out."""
-        rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()}
-        rounded = {k: v for k, v in rounded.items() if not isinstance(v, float) or math.isfinite(v)}
+        rounded = {
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in told.items()
+            if not isinstance(value, float) or math.isfinite(value)
+        }
         earlier = self._lines
         found = warnings([*earlier, rounded])
         if found:
