@@ -25,6 +25,8 @@ from spa_bench.models.hf_forward import growing_cache
 
 _ROOM = 64
 """Free columns, at least, once rows were moved: tokens that are written without a move."""
+_ALIGNED = 64
+"""Columns come in multiples of this, as attention on a GPU wants them."""
 _TOGETHER = 8
 """Rows that are copied out or put back at a time. One by one each takes a few calls a layer, which
 cost a GPU more than the copying; all at once would take as much memory again."""
@@ -53,10 +55,10 @@ class Layout:
         shapes = tuple((part.shape[1], part.shape[3]) for part in parts)
         return cls(shapes, parts[0].dtype, device)
 
-    def memory(self, shape: tuple[int, int], rows: int, columns: int) -> Tensor:
-        """Returns memory of any content for one part: (rows, heads, columns, size)."""
+    def zeros(self, shape: tuple[int, int], rows: int, columns: int) -> Tensor:
+        """Returns memory for one part: (rows, heads, columns, size)."""
         heads, size = shape
-        return torch.empty(rows, heads, columns, size, dtype=self.dtype, device=self.device)
+        return torch.zeros(rows, heads, columns, size, dtype=self.dtype, device=self.device)
 
 
 Row = list[Tensor]
@@ -90,8 +92,35 @@ class _Layer(cache_utils.DynamicLayer):
         return self.keys, self.values
 
 
+class _Fixed(cache_utils.DynamicLayer):
+    """One layer's keys and values as a pass sees them whose tensors stay where they are.
+
+    Args:
+        keys, values: (rows, heads, columns, size).
+        column: where the token that is read belongs, int64 (1,).
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, column: Tensor) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self.keys, self.values, self.column = keys, values, column
+
+    def get_seq_length(self) -> int:
+        return self.keys.shape[2] - 1
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Writes one column, (B, heads, 1, size), and returns all, whatever lies in them."""
+        self.keys.index_copy_(2, self.column, key_states)
+        self.values.index_copy_(2, self.column, value_states)
+        return self.keys, self.values
+
+
 class Cache:
     """Rows of keys and values; the caller knows how long each row is.
+
+    What no row holds is zero, or finite at least: a masked NaN is still a NaN after attention.
 
     Args:
         layout: of the model.
@@ -99,31 +128,39 @@ class Cache:
 
     Attributes:
         end: the column after the last of every row.
+        rows, columns: that there is room for.
+        moves: how often the memory has become another.
     """
 
     def __init__(self, layout: Layout, most: int) -> None:
-        self.end = 0
+        self.end = self.rows = self.columns = self.moves = 0
         self._layout = layout
         self._most = most
-        self._rows = self._columns = 0
         self._blocks: dict[tuple[int, int], list[Tensor]] = {}  # of each shape its parts
         for shape in layout.shapes:
-            self._blocks.setdefault(shape, []).append(layout.memory(shape, 0, 0))
+            self._blocks.setdefault(shape, []).append(layout.zeros(shape, 0, 0))
 
     @property
     def full(self) -> bool:
         """Whether there is no room for another column."""
-        return self.end >= self._columns
+        return self.end >= self.columns
 
     def window(self, rows: slice, start: int, end: int) -> Any:
         """Returns some rows and columns as transformers wants them; what it appends stays here."""
+        return cache_utils.Cache([_Layer(k, v, rows, start, end) for k, v in self._layers()])
+
+    def fixed(self, rows: int, columns: int, column: Tensor) -> Any:
+        """Returns the first rows and columns, for a pass that fills one column (int64, (1,))."""
+        whole = slice(rows), slice(None), slice(columns)
+        return cache_utils.Cache([_Fixed(k[whole], v[whole], column) for k, v in self._layers()])
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
         seen: Counter[tuple[int, int]] = Counter()
         parts: list[Tensor] = []
         for shape in self._layout.shapes:
             parts.append(self._blocks[shape][seen[shape]])
             seen[shape] += 1
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        return cache_utils.Cache([_Layer(k, v, rows, start, end) for k, v in pairs])
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
     def arrange(self, used: int, rows: int, width: int) -> None:
         """Moves the first `used` rows so that there are `rows` of up to `width` tokens, and room.
@@ -134,27 +171,27 @@ class Cache:
             width: the longest of them, those included.
         """
         kept = min(self.end, width)
-        if rows <= self._rows and width + _ROOM <= self._columns:
-            for block in self._blocks.values():
-                for part in block:  # one after the other: each move needs a copy
-                    moved = part[:used, :, self.end - kept : self.end].clone()
-                    part[:used, :, width - kept : width] = moved
-                    part[:used, :, : width - kept] = 0
+        if rows <= self.rows and width + _ROOM <= self.columns:
+            for part in chain.from_iterable(self._blocks.values()):
+                moved = part[:used, :, self.end - kept : self.end].clone()  # of one part at a time
+                part[:used, :, width - kept : width] = moved
+                part[:used, :, : width - kept] = 0
+                part[:, :, width:] = 0
         else:
-            if rows > self._rows:
-                self._rows = max(rows, min(2 * self._rows, self._most))
-            self._columns = width + max(_ROOM, width // 2)
+            if rows > self.rows:
+                self.rows = max(rows, min(2 * self.rows, self._most))
+            self.columns = -(-(width + max(_ROOM, width // 2)) // _ALIGNED) * _ALIGNED
+            self.moves += 1
             for shape, block in self._blocks.items():
-                for number, part in enumerate(block):  # and so is each let go before the next
-                    new = self._layout.memory(shape, self._rows, self._columns)
+                for number, part in enumerate(block):  # each is let go before the next
+                    new = self._layout.zeros(shape, self.rows, self.columns)
                     new[:used, :, width - kept : width] = part[:used, :, self.end - kept : self.end]
-                    new[:used, :, : width - kept] = 0
                     block[number] = new
         self.end = width
 
     def fits(self, rows: int, width: int) -> bool:
         """Whether so many rows of such a width find place without a move, and another column."""
-        return rows <= self._rows and width <= self.end < self._columns
+        return rows <= self.rows and width <= self.end < self.columns
 
     def close_gaps(self, kept: Sequence[int]) -> list[int]:
         """Moves rows from the end into the places of rows that are gone.
@@ -200,12 +237,10 @@ class Cache:
         for index, (shape, block) in enumerate(self._blocks.items()):
             for some in _pieces(len(rows)):
                 width = max(lengths[number] for number in some)
-                flat = self._layout.memory(shape, len(block) * len(some), width)
+                flat = self._layout.zeros(shape, len(block) * len(some), width)
                 together = flat.view(len(block), len(some), *flat.shape[1:])
                 for place, number in enumerate(some):
                     row, length = rows[number], lengths[number]
-                    # Not what was there before: a masked NaN is still a NaN after attention.
-                    together[:, place, :, : width - length] = 0
                     if row is not None:
                         together[:, place, :, width - length :] = row[index][:, :, :length]
                 places = slice(first + some.start, first + some.stop)

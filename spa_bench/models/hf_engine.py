@@ -25,6 +25,7 @@ from spa_bench.errors import ModelError
 from spa_bench.models.hf_batcher import Job
 from spa_bench.models.hf_cache import Cache, Layout, Row
 from spa_bench.models.hf_forward import Forward
+from spa_bench.models.hf_graph import Graphs, recorder
 from spa_bench.models.hf_parked import Parked
 from spa_bench.models.hf_sampling import draw, uniforms
 from spa_bench.models.hf_scoring import batches, score
@@ -86,6 +87,9 @@ class HFEngine:
         self._cache: Cache | None = None  # the last token of each row not yet in it
         self._parked = Parked(parked_bytes)
         self._missed = False
+        # On a CPU there is nothing to gain: calls cost little beside what they do.
+        recorded = self._device.type == "cuda" and self._forward.sees_all
+        self._graphs = Graphs(model, recorder()) if recorded else None
 
     @property
     def active(self) -> int:
@@ -226,15 +230,17 @@ class HFEngine:
         if self._cache.full:
             self._reserve([])
         lengths = [_length(job) for job in self._jobs]
-        width = max(map(_length, live))
-        # A row that is over may be wider than that, and is nobody's any more.
-        starts = self._forward.on_device([max(0, width - n) for n in lengths])
-        ids = self._forward.on_device([[job.completion[-1]] for job in self._jobs])
-        end = self._cache.end
-        window = self._cache.window(slice(0, len(self._jobs)), end - width + 1, end)
-        logits = self._forward(ids, starts, window, width - 1, keep=1)
+        last = [job.completion[-1] for job in self._jobs]
+        logits = self._graphs(self._cache, last, lengths) if self._graphs else None
+        if logits is None:
+            width, end = max(map(_length, live)), self._cache.end
+            # A row that is over may be wider than that, and is nobody's any more.
+            starts = self._forward.on_device([max(0, width - n) for n in lengths])
+            ids = self._forward.on_device([[token] for token in last])
+            window = self._cache.window(slice(0, len(self._jobs)), end - width + 1, end)
+            logits = self._forward(ids, starts, window, width - 1, keep=1)[:, -1]
         self._cache.end += 1
-        self._write(0, logits[:, -1])
+        self._write(0, logits)
 
     def _write(self, first: int, logits: Tensor) -> None:
         """Draws and appends one token a row from row `first` on; logits are (B, V)."""
@@ -279,6 +285,8 @@ class HFEngine:
 
     def _retreat(self, jobs: list[Job], waiting: deque[Job]) -> None:
         self._jobs, self._cache = [], None
+        if self._graphs:
+            self._graphs.forget()
         spared = len(self._parked) > 0
         self._parked.clear()
         self._parked.limit //= 2

@@ -20,6 +20,7 @@ class Forward:
     Attributes:
         device: the model's.
         vocabulary: logits of a token.
+        sees_all: whether in every layer each token sees all that stands before it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -29,7 +30,7 @@ class Forward:
         config = model.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         slides = getattr(config, "sliding_window", None) is not None
-        self._sees_all = kinds == {"full_attention"} or (not kinds and not slides)
+        self.sees_all = kinds == {"full_attention"} or (not kinds and not slides)
 
     def __call__(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
         """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
@@ -45,7 +46,7 @@ class Forward:
         mask = columns >= starts[:, None]
         # A single token sees all of its row, in every layer: the mask is the same for all of them,
         # and the model need not work it out, which waits for the device.
-        whole = self._sees_all and ids.shape[1] == 1
+        whole = self.sees_all and ids.shape[1] == 1
         logits: Tensor = self._model(
             input_ids=ids,
             attention_mask=mask[:, None, None] if whole else mask.long(),

@@ -61,6 +61,9 @@ def test_cudnn_makes_no_plans_on_a_gpu(device: str, chosen: str, left: bool) -> 
             self.device = torch.device(device)
             self.config = PretrainedConfig(attn_implementation=chosen)
 
+        def set_attn_implementation(self, name: str) -> None:
+            self.config = PretrainedConfig(attn_implementation=name)
+
     before = torch.backends.cuda.cudnn_sdp_enabled()
     try:
         torch.backends.cuda.enable_cudnn_sdp(True)
