@@ -218,8 +218,10 @@ def _continuous(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting)
 
     page = 32
     longest = max(len(ids) for turn in prompts for ids in turn) + setting.tokens
+    # Its name until transformers 5.17, and from then on.
+    named = "page_size" if hasattr(ContinuousBatchingConfig, "page_size") else "block_size"
     config = ContinuousBatchingConfig(
-        page_size=page,
+        **{named: page},
         num_blocks=2 * setting.rows * (longest // page + 2),
         max_batch_tokens=max(2048, longest),
         max_requests_per_batch=setting.rows,

@@ -2,10 +2,11 @@
 
     python -m benchmarks.leaderboard_rows [ROW ..] [--tasks spa]
 
-Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf` and `smollm2-server`,
-SmolLM2-135M-Instruct through two backends, take hours on two cores; any other row is the path of a
-checkpoint with a card, such as checkpoints/nano-base-sokoban. A row is all boards of its tasks, the
-tasks' own repeats. Interrupt it at will: started again it goes on, from runs/rows/.
+Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf`, `smollm2-transformers-serve`
+and `smollm2-llama-cpp`, SmolLM2-135M-Instruct in this process and behind two servers, take minutes
+on a GPU (llama.cpp has none here) and hours on two cores; any other row is the path of a checkpoint
+with a card, such as checkpoints/nano-base-sokoban. A row is all boards of its tasks, the tasks' own
+repeats. Interrupt it at will: started again it goes on, from runs/rows/.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import transformers_server
 from benchmarks.llama_server import serving
 from benchmarks.smollm2 import fetch
 from spa_bench.checkpoint import read_boards, read_card
@@ -36,7 +38,7 @@ SUBMISSIONS = Path("leaderboard/submissions")
 
 SMOLLM2: Mapping[str, Any] = {
     "model": "SmolLM2-135M-Instruct",
-    "notes": "quantised weights: Q4_1, through hf/ dequantised from it",
+    "notes": "quantised weights, Q4_1; dequantised from it but for llama.cpp",
     "method": "prompting",
     "parameters": 134_515_008,
     "training": "none",
@@ -62,7 +64,17 @@ def player(row: str) -> Iterator[Player]:
     elif row == "smollm2-hf":
         _, folder = fetch()
         yield Player(str(folder), about={**SMOLLM2, "name": row})
-    elif row == "smollm2-server":
+    elif row == "smollm2-transformers-serve":
+        _, folder = fetch()
+        with transformers_server.serving(folder) as base_url:
+            options = {
+                "base_urls": (base_url,),
+                "args": {"extra_body": transformers_server.sampling(folder)},
+                "concurrency": 256,
+            }
+            about = {**SMOLLM2, "name": row, "provider": "transformers serve"}
+            yield Player(f"openai/{folder.name}", options, about)
+    elif row == "smollm2-llama-cpp":
         weights, _ = fetch()
         with serving(weights, parallel=16, context=8192) as server:
             options = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,13 @@ class Pass:
 def forbid(model: Any, tokens: Sequence[int]) -> None:
     """Makes a model write none of some tokens, whoever draws them."""
 
+    import torch
+
+    # On the device already: a pass that is recorded as a CUDA graph must copy nothing there.
+    forbidden = torch.tensor(list(tokens), device=model.device)
+
     def hook(module: Any, arguments: Any, output: Any) -> None:
-        output.logits[..., list(tokens)] = -1e9
+        output.logits.index_fill_(-1, forbidden, -1e9)
 
     model.register_forward_hook(hook)
 
@@ -35,7 +40,8 @@ def forbid(model: Any, tokens: Sequence[int]) -> None:
 class Watch:
     """Times a block and the forward passes in it; a context manager.
 
-    On CUDA a pass lasts from its first kernel to its last, as the device has it.
+    On CUDA a pass lasts from its first kernel to its last, as the device has it, and a CUDA graph
+    that is started is a pass.
     """
 
     def __init__(self, model: Any) -> None:
@@ -46,12 +52,13 @@ class Watch:
         self._seconds = self._processor = 0.0
 
     def __enter__(self) -> Watch:
-        mark: Callable[..., None] = lambda *_: self._marks.append(self._now())  # noqa: E731
         for hook in (
-            self._model.register_forward_pre_hook(mark),
-            self._model.register_forward_hook(mark),
+            self._model.register_forward_pre_hook(self._mark),
+            self._model.register_forward_hook(self._mark),
         ):
             self._stack.callback(hook.remove)
+        if self._cuda:
+            self._watch_graphs()
         self._seconds, self._processor = -time.perf_counter(), -time.process_time()
         return self
 
@@ -78,11 +85,27 @@ class Watch:
             forward = sum(end - begin for begin, end in pairs)
         return Pass(self._seconds, self._processor, forward, self.passes)
 
-    def _now(self) -> Any:
-        if not self._cuda:
-            return time.perf_counter()
+    def _watch_graphs(self) -> None:
         import torch
 
+        replay = torch.cuda.CUDAGraph.replay
+
+        def timed(graph: Any) -> None:
+            self._mark()
+            replay(graph)
+            self._mark()
+
+        torch.cuda.CUDAGraph.replay = timed
+        self._stack.callback(setattr, torch.cuda.CUDAGraph, "replay", replay)
+
+    def _mark(self, *_: object) -> None:
+        if not self._cuda:
+            self._marks.append(time.perf_counter())
+            return
+        import torch
+
+        if torch.cuda.is_current_stream_capturing():
+            return  # a pass that is recorded is none
         event: Any = torch.cuda.Event(enable_timing=True)
         event.record()
-        return event
+        self._marks.append(event)

@@ -31,9 +31,12 @@ from spa_bench.models.hf_sampling import draw, uniforms
 from spa_bench.models.hf_scoring import batches, score
 
 _LOG = logging.getLogger("spa_bench")
-_SHARE = 8
-"""Rows join or leave once they are an eighth of the batch: reading a few prompts costs nearly as
-much as reading many."""
+_JOIN, _JOIN_GRAPHS = 8, 4
+"""Rows join once they are an eighth of the batch: reading a few prompts costs nearly as much as
+reading many. Beside a graph that is as much as many tokens, so a quarter."""
+_LEAVE, _LEAVE_GRAPHS = 8, 2
+"""Rows that are over leave once they are an eighth, and from a graph, which has as many rows
+whatever is in them, once half as many rows would do."""
 _PADDING = 16
 """Prompts of unlike lengths are read apart if padding would be over a sixteenth of a pass."""
 
@@ -89,7 +92,7 @@ class HFEngine:
         self._missed = False
         # On a CPU there is nothing to gain: calls cost little beside what they do.
         recorded = self._device.type == "cuda" and self._forward.sees_all
-        self._graphs = Graphs(model, recorder()) if recorded else None
+        self._graphs = Graphs(model, lambda: recorder(self._device)) if recorded else None
 
     @property
     def active(self) -> int:
@@ -134,7 +137,7 @@ class HFEngine:
             if not job.abandoned:
                 waiting.append(job)
         ready = min(len(waiting), self.batch_size - live)
-        if ready * _SHARE < live:
+        if ready * (_JOIN_GRAPHS if self._graphs else _JOIN) < live:
             return []
         if self._missed:
             # Not all that is under way can be kept. Whose past is there goes on, the others wait
@@ -222,7 +225,8 @@ class HFEngine:
         live = self._live()
         if self._cache is None:
             return
-        if self._cache.full or (len(self._jobs) - len(live)) * _SHARE >= len(self._jobs):
+        leave = _LEAVE_GRAPHS if self._graphs else _LEAVE
+        if self._cache.full or (len(self._jobs) - len(live)) * leave >= len(self._jobs):
             self._leave()
             live = self._live()  # some may have been abandoned meanwhile
         if not live:

@@ -1,4 +1,4 @@
-"""One token a row as a CUDA graph: what a GPU is to do is recorded once and then started in one call.
+"""One token a row as a CUDA graph: what a GPU does is recorded once and then started in one call.
 
 A pass of a small model is a few hundred kernels, and Python takes longer to start them than a GPU
 to run them. A graph needs tensors that stay where they are, so its rows and columns come in steps,
@@ -10,6 +10,8 @@ Torch is imported at module level: import this file only where a model is about 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,6 +30,10 @@ _ROWS = 8
 """Rows come in powers of two, from this on."""
 _OFTEN = 3
 """A shape is recorded when it comes for this time."""
+
+Run = Callable[[], None]
+Record = Callable[[Run], Run]
+"""Makes of a function that starts kernels one that starts all of them at once."""
 
 
 class Pass:
@@ -88,21 +94,20 @@ class Graphs:
 
     Args:
         model: as `Pass` says.
-        record: makes of a function that starts kernels one that starts all of them at once.
+        recorder: returns what records, anew for each memory that the cache has.
 
     Attributes:
         able: whether the model can be recorded, as far as is known.
     """
 
-    def __init__(
-        self, model: Any, record: Callable[[Callable[[], None]], Callable[[], None]]
-    ) -> None:
+    def __init__(self, model: Any, recorder: Callable[[], Record]) -> None:
+        self.able = True
         self._model = model
-        self._record = record
+        self._recorder = recorder
+        self._record = recorder()
         self._moves = 0
         self._seen: Counter[tuple[int, int]] = Counter()
-        self._passes: dict[tuple[int, int], tuple[Pass, Callable[[], None]]] = {}
-        self.able = True
+        self._passes: dict[tuple[int, int], tuple[Pass, Run]] = {}
 
     def __call__(self, cache: Cache, ids: Sequence[int], lengths: Sequence[int]) -> Tensor | None:
         """Returns the logits of each row's next token, (B, V); None if that is not for a graph.
@@ -125,11 +130,10 @@ class Graphs:
             one = Pass(self._model, cache, *shape)
             one.give(ids, lengths, cache.end)
             try:
-                one.run()  # what a model prepares in its first pass is not to be recorded
                 self._passes[shape] = one, self._record(one.run)
             except RuntimeError as error:
                 self.able = False
-                self._passes.clear()
+                self.forget()
                 said = str(error).strip().partition("\n")[0]
                 _LOG.info("without CUDA graphs, as the model cannot be recorded: %s", said)
                 return None
@@ -148,6 +152,7 @@ class Graphs:
         """Lets go of all passes: the memory that they read is another, or none."""
         self._passes.clear()
         self._moves = 0
+        self._record = self._recorder()
 
 
 def _shape(cache: Cache, rows: int) -> tuple[int, int]:
@@ -157,21 +162,38 @@ def _shape(cache: Cache, rows: int) -> tuple[int, int]:
     return min(many, cache.rows), min(wide, cache.columns)
 
 
-def recorder() -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Returns what records CUDA graphs that share their memory: only one of them runs at a time."""
+def recorder(device: torch.device) -> Record:
+    """Returns what records CUDA graphs that share their memory: only one of them runs at a time.
+
+    That memory goes with the last of them, and can then be used no more.
+    """
     pool = torch.cuda.graph_pool_handle()
 
-    def record(run: Callable[[], None]) -> Callable[[], None]:
+    def record(run: Run) -> Run:
         # Not `torch.cuda.graph`, which also gives all unused memory back to the device.
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
+        graph, stream, here = torch.cuda.CUDAGraph(), _stream(device), torch.cuda.current_stream()
+        generator = torch.cuda.default_generators[stream.device_index]
+        before = generator.clone_state()
+        stream.wait_stream(here)
         with torch.cuda.stream(stream):
+            run()  # what a model and torch prepare in a first pass is not to be recorded
             graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
                 run()
-            finally:
-                graph.capture_end()
-        torch.cuda.current_stream().wait_stream(stream)
+            except BaseException:
+                with contextlib.suppress(RuntimeError):
+                    graph.capture_end()
+                # Else it would take all that is drawn from now on for a part of the recording.
+                generator.graphsafe_set_state(before.graphsafe_get_state())
+                raise
+            graph.capture_end()
+        here.wait_stream(stream)
         return graph.replay
 
     return record
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Returns the stream to record on: torch keeps working memory for each that there ever was."""
+    return torch.cuda.Stream(device)

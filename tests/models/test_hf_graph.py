@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,9 +11,7 @@ from hf_jobs import assert_same, engine, finish, jobs, net, written_alone
 
 from spa_bench.models.hf_cache import Cache, Layout
 from spa_bench.models.hf_engine import HFEngine
-from spa_bench.models.hf_graph import Graphs
-
-Run = Callable[[], None]
+from spa_bench.models.hf_graph import Graphs, Run
 
 
 def recorded(one: HFEngine, kind: str = "llama") -> list[Run]:
@@ -23,9 +20,10 @@ def recorded(one: HFEngine, kind: str = "llama") -> list[Run]:
 
     def record(run: Run) -> Run:
         found.append(run)
+        run()
         return run
 
-    one._graphs = Graphs(net(kind), record)
+    one._graphs = Graphs(net(kind), lambda: record)
     return found
 
 
@@ -68,7 +66,7 @@ def test_a_model_that_cannot_be_recorded_is_tried_once(caplog: pytest.LogCapture
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     one, todo = engine(batch_size=16), jobs(28, 60)
-    one._graphs = Graphs(net("llama"), record)
+    one._graphs = Graphs(net("llama"), lambda: record)
     with caplog.at_level(logging.INFO, "spa_bench"):
         finish(one, todo)
     assert_same(todo, written_alone("llama", 28, 60))
