@@ -1,7 +1,8 @@
 """How fast `hf/` writes, beside transformers' own `generate` and its continuous batching.
 
     python -m benchmarks.hf_speed [--models nano,smollm2] [--turns 1,4] [--repeats 3]
-        [--batch N] [--tokens N] [--dtype float32] [--device cpu] [--without continuous,peers]
+        [--batch N] [--tokens N] [--dtype float32] [--device cpu] [--cuda-graphs]
+        [--without continuous,peers]
 
 Conversations of Sokoban, twice as many as a batch has rows: `hf/` writes them with all that it does
 in a run but the environment. The others then get the very same prompts, token for token, turn by
@@ -54,6 +55,7 @@ class _Setting:
         turns: of a conversation.
         tokens: of a reply.
         repeats: of which the median is taken.
+        cuda_graphs: as `hf/` takes it.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class _Setting:
     turns: int
     tokens: int
     repeats: int
+    cuda_graphs: bool
 
 
 def main() -> None:
@@ -77,6 +80,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32, help="of a reply")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cuda-graphs", action="store_true", help="for hf/")
     parser.add_argument("--without", default="", help="continuous, peers: leaves those out")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -95,6 +99,7 @@ def main() -> None:
                 turns,
                 chosen.tokens,
                 chosen.repeats,
+                chosen.cuda_graphs,
             )
             described = (
                 f"{Path(name).name}, {str(dtype).removeprefix('torch.')}, {setting.rows} rows"
@@ -186,7 +191,13 @@ def _ours(model: Any, tokenizer: Any, setting: _Setting) -> tuple[Pass, list[lis
             messages = (*messages, said, Message("user", _state(begun)))
 
     async def play() -> None:
-        served = of_live("speed", model, tokenizer, batch_size=setting.rows)
+        served = of_live(
+            "speed",
+            model,
+            tokenizer,
+            batch_size=setting.rows,
+            cuda_graphs=setting.cuda_graphs,
+        )
         await served.start()
         try:
             with watched:

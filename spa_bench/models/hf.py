@@ -9,6 +9,7 @@
                                                  hf_sampling   draws
                                                  hf_scoring    log-probabilities of given tokens
                                                  hf_forward    one pass over many rows
+                                                 hf_graph      one token a row, as a CUDA graph
 
 Prompts end in the request's prefill. A prompt that leaves no room in the model's context window
 gets an empty reply that ended by length: that is a limit of the model, not a failure of the
@@ -83,12 +84,19 @@ def load(options: ModelOptions) -> HFModel:
         if options.batch_size is None
         else options.batch_size,
         concurrency=options.concurrency,
+        cuda_graphs=settings.cuda_graphs,
         trained_boards=read_boards(Path(source.place)) if Path(source.place).is_dir() else {},
     )
 
 
 def of_live(
-    name: str, model: Any, tokenizer: Any, *, batch_size: int = 32, max_length: int | None = None
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    *,
+    batch_size: int = 32,
+    max_length: int | None = None,
+    cuda_graphs: bool = False,
 ) -> HFModel:
     """Wraps a model that is in memory already, such as one that is being trained.
 
@@ -101,6 +109,7 @@ def of_live(
         tokenizer: its tokenizer.
         batch_size: the most replies at a time.
         max_length: the most tokens of prompt and reply; None takes the model's own window.
+        cuda_graphs: as `HFModel` says.
     """
     template = Template(tokenizer)
     dtype = str(model.dtype).removeprefix("torch.")
@@ -111,6 +120,7 @@ def of_live(
         identity={"name": name, "dtype": dtype, **template.identity()},
         context=_context(model.config, max_length),
         batch_size=batch_size,
+        cuda_graphs=cuda_graphs,
     )
 
 
@@ -126,6 +136,7 @@ class HFModel(LocalModel):
         batch_size: the most replies written at a time.
         concurrency: requests in flight; None takes a few more than `batch_size`, so that some
             always wait when others end.
+        cuda_graphs: whether a GPU is to write tokens by CUDA graphs, where the model allows.
         trained_boards: as `Trained` says.
     """
 
@@ -139,6 +150,7 @@ class HFModel(LocalModel):
         context: int,
         batch_size: int,
         concurrency: int | None = None,
+        cuda_graphs: bool = False,
         trained_boards: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         if batch_size < 1:
@@ -155,6 +167,7 @@ class HFModel(LocalModel):
         self._identity = dict(identity)
         self._context = context
         self._batch_size = batch_size
+        self._cuda_graphs = cuda_graphs
         self._batcher: Batcher | None = None
 
     def identity(self) -> Mapping[str, Any]:
@@ -247,6 +260,7 @@ class HFModel(LocalModel):
             self._batch_size,
             prefill_tokens=_PREFILL_TOKENS.get(model.device.type, 4096),
             parked_bytes=_parked_bytes(model.device),
+            cuda_graphs=self._cuda_graphs,
         )
 
     def _running(self) -> Batcher:

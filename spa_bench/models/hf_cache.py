@@ -103,18 +103,18 @@ class _Fixed(cache_utils.DynamicLayer):
     def __init__(self, keys: Tensor, values: Tensor, column: Tensor) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.keys, self.values, self.column = keys, values, column
+        self.whole, self.column = (keys, values), column
 
     def get_seq_length(self) -> int:
-        return self.keys.shape[2] - 1
+        return self.whole[0].shape[2] - 1
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Writes one column, (B, heads, 1, size), and returns all, whatever lies in them."""
-        self.keys.index_copy_(2, self.column, key_states)
-        self.values.index_copy_(2, self.column, value_states)
-        return self.keys, self.values
+        for part, new in zip(self.whole, (key_states, value_states), strict=True):
+            part.index_copy_(2, self.column, new)
+        return self.whole
 
 
 class Cache:
@@ -133,7 +133,10 @@ class Cache:
     """
 
     def __init__(self, layout: Layout, most: int) -> None:
-        self.end = self.rows = self.columns = self.moves = 0
+        self.end: int = 0
+        self.rows: int = 0
+        self.columns: int = 0
+        self.moves: int = 0
         self._layout = layout
         self._most = most
         self._blocks: dict[tuple[int, int], list[Tensor]] = {}  # of each shape its parts

@@ -69,6 +69,7 @@ class HFEngine:
         batch_size: the most rows; halved when memory runs out.
         prefill_tokens: the most prompt tokens, padding included, of one forward pass.
         parked_bytes: the most memory for keys and values of jobs that are done.
+        cuda_graphs: whether to write tokens by CUDA graphs, on a GPU and where the model allows.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class HFEngine:
         batch_size: int,
         prefill_tokens: int,
         parked_bytes: int = 0,
+        *,
+        cuda_graphs: bool = False,
     ) -> None:
         self.batch_size = batch_size
         self._model = model
@@ -90,9 +93,9 @@ class HFEngine:
         self._cache: Cache | None = None  # the last token of each row not yet in it
         self._parked = Parked(parked_bytes)
         self._missed = False
-        # On a CPU there is nothing to gain: calls cost little beside what they do.
-        recorded = self._device.type == "cuda" and self._forward.sees_all
-        self._graphs = Graphs(model, lambda: recorder(self._device)) if recorded else None
+        self._graphs: Graphs | None = None
+        if cuda_graphs and self._device.type == "cuda" and self._forward.sees_all:
+            self._graphs = Graphs(model, lambda: recorder(self._device))
 
     @property
     def active(self) -> int:

@@ -53,7 +53,9 @@ class Pass:
         self._model = model
         # Together, so that a step fills them in one copy: tokens, first columns, the new column.
         self._given = torch.zeros(2 * rows + 1, dtype=torch.int64, device=model.device)
-        self._ids, self._starts, self._column = self._given.split([rows, rows, 1])
+        self._ids: Tensor = self._given[:rows]
+        self._starts: Tensor = self._given[rows:-1]
+        self._column: Tensor = self._given[-1:]
         self._columns = torch.arange(columns, device=model.device)
         self._cache = cache.fixed(rows, columns, self._column)
 
@@ -71,7 +73,7 @@ class Pass:
         given[: len(ids)] = ids
         # A row that is over may be longer than what there is of it: it is nobody's any more.
         given[rows : rows + len(ids)] = np.maximum(column + 1 - np.asarray(lengths), 0)
-        self._given.copy_(torch.from_numpy(given))
+        self._given.copy_(torch.as_tensor(given))
 
     def run(self) -> None:
         """Reads the tokens."""
@@ -105,7 +107,7 @@ class Graphs:
         self._model = model
         self._recorder = recorder
         self._record = recorder()
-        self._moves = 0
+        self._moves: int = 0
         self._seen: Counter[tuple[int, int]] = Counter()
         self._passes: dict[tuple[int, int], tuple[Pass, Run]] = {}
 

@@ -20,6 +20,7 @@ _ARGUMENTS = (
     "max_length",
     "add_bos_token",
     "chat_template",
+    "cuda_graphs",
 )
 
 
@@ -32,6 +33,7 @@ class Settings:
         dtype: 'auto', or torch's name of one.
         max_length: the most tokens of prompt and reply; None takes the model's own window.
         adapter: folder or hub name of a LoRA adapter.
+        cuda_graphs: whether a GPU is to write tokens by CUDA graphs, where a model allows.
     """
 
     model: str
@@ -44,6 +46,7 @@ class Settings:
     max_length: int | None = None
     add_bos: bool | None = None
     chat_template: Literal["auto", "none"] = "auto"
+    cuda_graphs: bool = False
 
     @classmethod
     def of(cls, options: ModelOptions) -> Settings:
@@ -78,4 +81,5 @@ class Settings:
             max_length=None if length is None else int(length),
             add_bos=truth("add_bos_token", args),
             chat_template=read_chat_template(args),
+            cuda_graphs=truth("cuda_graphs", args) or False,
         )

@@ -96,8 +96,7 @@ def test_on_a_gpu_graphs_say_what_plain_passes_say(kind: str) -> None:
     import copy
 
     gpu: Any = copy.deepcopy(net(kind)).to("cuda")
-    plain, graphed = (HFEngine(gpu, (), 16, 4096) for _ in range(2))
-    plain._graphs = None
+    plain, graphed = (HFEngine(gpu, (), 16, 4096, cuda_graphs=on) for on in (False, True))
     said, other = jobs(28, 60), jobs(28, 60)
     finish(plain, said)
     finish(graphed, other)
