@@ -27,12 +27,13 @@ def publish(
     It is verified first; what does not verify is not sent.
     """
     from spa_bench.errors import InputError
-    from spa_bench.interop.publish import Target, prepare, send
+    from spa_bench.interop.publish import Target, check, prepare, send
     from spa_bench.registry import Registry
     from spa_bench.submission.folder import SubmissionFolder
     from spa_bench.submission.verify import verify
 
     target = Target.parse(to)
+    check(target, benchmark)
     folder = SubmissionFolder(submission)
     report = verify(folder, Registry())
     if report.results is None or report.verification is None:

@@ -65,6 +65,21 @@ class Delivery:
     files: Mapping[str, bytes]
 
 
+def check(target: Target, benchmark: str | None) -> None:
+    """Says at once, before anything is verified, what cannot be sent.
+
+    Raises:
+        InputError: if the target is a model and there is no benchmark, or the other way round.
+    """
+    if benchmark is not None and target.kind != "model":
+        raise InputError("--benchmark is for a model's rows, --to hf:OWNER/NAME, alone")
+    if benchmark is None and target.kind == "model":
+        raise InputError(
+            "--benchmark OWNER/NAME is missing: the Hub's dataset that stands for this"
+            " benchmark, to which a model's rows belong"
+        )
+
+
 def prepare(
     folder: SubmissionFolder,
     submission: Submission,
@@ -81,16 +96,10 @@ def prepare(
         benchmark: for a model on the Hub: the dataset that stands for this benchmark there.
 
     Raises:
-        InputError: if the target is a model and there is no benchmark, or the other way round.
+        InputError: as `check` does.
     """
-    if benchmark is not None and target.kind != "model":
-        raise InputError("--benchmark is for a model's rows, --to hf:OWNER/NAME, alone")
-    if target.kind == "model":
-        if benchmark is None:
-            raise InputError(
-                "--benchmark OWNER/NAME is missing: the Hub's dataset that stands for this"
-                " benchmark, to which a model's rows belong"
-            )
+    check(target, benchmark)
+    if benchmark is not None:
         path = f".eval_results/spa-bench-{submission.name}.yaml"
         files = {path: eval_results(submission, results, benchmark).encode()}
     else:

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +176,20 @@ def _compare(
         entries=[
             (e.slug, f"{e.submission.model}, {e.submission.method} ({e.slug})") for e in known
         ],
+        opening=opening([entry.slug for entry in known], counts),
         data={
             "tasks": [task.name for task in tasks],
             "probes": [task.name for task in tasks if task.probe is not None],
             "student_t": [round(student_t(degrees), 6) for degrees in range(1, most)],
         },
     )
+
+
+def opening(slugs: Sequence[str], counts: Mapping[str, Counts]) -> tuple[str, ...]:
+    """Returns the two that the page opens with: the first that have a task in common."""
+    pairs = combinations(slugs, 2)
+    both = (pair for pair in pairs if counts[pair[0]].keys() & counts[pair[1]].keys())
+    return next(both, tuple(slugs[:2]))
 
 
 def _write_tasks(folder: Path, whole: Table, tasks: Sequence[MeasuredTask]) -> None:

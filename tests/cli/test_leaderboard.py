@@ -317,6 +317,14 @@ def test_a_benchmark_is_refused_where_publish_would_not_send_it(
     assert said.err.startswith("error: --benchmark is for a model's rows")
 
 
+def test_publish_says_so_before_it_looks_at_the_submission(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert spa_bench("publish", tmp_path / "nothere", "--to", "hf:a/b", "--dry-run") == 2
+    assert capsys.readouterr().err.startswith("error: --benchmark OWNER/NAME is missing")
+
+
 def test_build_refuses_reported_figures_that_are_not_there(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from benchmarks.tampering import Copy
 from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
-from spa_bench.site.build import build
+from spa_bench.site.build import build, opening
 from spa_bench.site.entries import Entry, read_entries, read_reported
 from spa_bench.site.pages import unpacked
 from spa_bench.site.submission_page import write_submission
@@ -98,6 +98,16 @@ def test_what_nobody_replayed_shows_no_episodes_and_cannot_be_compared(site: Pat
     assert "Nobody has replayed this submission" in page
     assert 'id="viewer"' not in page
     assert "unchecked" not in (site / "compare.html").read_text()
+
+
+def test_the_compare_page_opens_with_two_that_share_a_task() -> None:
+    tasks = {"a": ["sudoku"], "b": ["sokoban"], "c": ["frozenlake"], "d": ["sokoban", "sudoku"]}
+    counts: Any = {slug: dict.fromkeys(names) for slug, names in tasks.items()}
+    assert opening(list(counts), counts) == ("a", "d")
+    assert opening(["b", "c", "d"], counts) == ("b", "d")
+    assert opening(["b", "c"], counts) == ("b", "c")
+    assert opening(["b"], counts) == ("b",)
+    assert opening([], counts) == ()
 
 
 def test_reported_figures_carry_their_note(site: Path) -> None:
