@@ -16,7 +16,13 @@ from spa_bench.models.hf_engine import HFEngine
 
 @functools.cache
 def net(kind: str) -> Any:
-    return model("mistral", sliding_window=16) if kind == "sliding" else model(kind)
+    if kind == "sliding":
+        return model("mistral", sliding_window=16)
+    if kind == "eager":
+        eager = model("llama")
+        eager.set_attn_implementation("eager")
+        return eager
+    return model(kind)
 
 
 def engine(

@@ -23,7 +23,8 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, masking_utils
 from transformers.integrations import sdpa_attention
 
-_NAME = "spa_bench"
+NAME = "spa_bench"
+"""What transformers calls it."""
 _attention: Any = sdpa_attention
 _masks: Any = masking_utils
 _interfaces: Any = AttentionInterface, AttentionMaskInterface
@@ -40,9 +41,9 @@ def use(model: Any) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)
     if model.device.type in ("cpu", "cuda"):
         attentions, masks = _interfaces
-        attentions.register(_NAME, attend)
-        masks.register(_NAME, _masks.sdpa_mask)
-        model.set_attn_implementation(_NAME)
+        attentions.register(NAME, attend)
+        masks.register(NAME, _masks.sdpa_mask)
+        model.set_attn_implementation(NAME)
 
 
 def attend(

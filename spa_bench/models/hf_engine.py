@@ -94,7 +94,7 @@ class HFEngine:
         self._parked = Parked(parked_bytes)
         self._missed = False
         self._graphs: Graphs | None = None
-        if cuda_graphs and self._device.type == "cuda" and self._forward.sees_all:
+        if cuda_graphs and self._device.type == "cuda" and self._forward.one_mask:
             self._graphs = Graphs(model, lambda: recorder(self._device))
 
     @property

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from transformers import cache_utils
 
+from spa_bench.models import hf_attention
+
 
 class Forward:
     """Calls a causal language model of transformers.
@@ -20,7 +22,8 @@ class Forward:
     Attributes:
         device: the model's.
         vocabulary: logits of a token.
-        sees_all: whether in every layer each token sees all that stands before it.
+        one_mask: whether one mask, true where to look, does for a single token a row: in every
+            layer it sees all of its row, and attention takes such a mask as it is.
     """
 
     def __init__(self, model: Any) -> None:
@@ -30,7 +33,9 @@ class Forward:
         config = model.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
         slides = getattr(config, "sliding_window", None) is not None
-        self.sees_all = kinds == {"full_attention"} or (not kinds and not slides)
+        sees_all = kinds == {"full_attention"} or (not kinds and not slides)
+        # Others would add it to scores, or refuse it.
+        self.one_mask = sees_all and config._attn_implementation in ("sdpa", hf_attention.NAME)
 
     def __call__(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
         """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
@@ -44,9 +49,8 @@ class Forward:
         """
         columns = torch.arange(past + ids.shape[1], device=self.device)
         mask = columns >= starts[:, None]
-        # A single token sees all of its row, in every layer: the mask is the same for all of them,
-        # and the model need not work it out, which waits for the device.
-        whole = self.sees_all and ids.shape[1] == 1
+        # The model need not work the mask out, which waits for the device.
+        whole = self.one_mask and ids.shape[1] == 1
         logits: Tensor = self._model(
             input_ids=ids,
             attention_mask=mask[:, None, None] if whole else mask.long(),

@@ -10,7 +10,7 @@ from spa_bench.errors import ModelError
 from spa_bench.models.hf_batcher import Job
 from spa_bench.models.hf_engine import HFEngine
 
-KINDS = ["llama", "qwen2", "sliding"]
+KINDS = ["llama", "qwen2", "sliding", "eager"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
