@@ -27,9 +27,9 @@ def sampling(folder: Path) -> str:
 
     Left to itself the server takes the likeliest token, or draws from the fifty likeliest.
     """
-    ends = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-    drawn = {name: ends[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    return json.dumps({"generation_config": json.dumps({**drawn, "do_sample": True, "top_k": 0})})
+    said = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    ends = {name: value for name, value in said.items() if name.endswith("_token_id")}
+    return json.dumps({"generation_config": json.dumps({**ends, "do_sample": True, "top_k": 0})})
 
 
 @contextlib.contextmanager
