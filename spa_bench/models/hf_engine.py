@@ -107,6 +107,10 @@ class HFEngine:
         """What keys and values of jobs that are done take."""
         return self._parked.size
 
+    @property
+    def _graphed(self) -> bool:
+        return self._graphs is not None and self._graphs.able
+
     def advance(self, waiting: deque[Job]) -> list[Job]:
         """Lets waiting jobs join, and writes one token of every row.
 
@@ -140,7 +144,7 @@ class HFEngine:
             if not job.abandoned:
                 waiting.append(job)
         ready = min(len(waiting), self.batch_size - live)
-        if ready * (_JOIN_GRAPHS if self._graphs else _JOIN) < live:
+        if ready * (_JOIN_GRAPHS if self._graphed else _JOIN) < live:
             return []
         if self._missed:
             # Not all that is under way can be kept. Whose past is there goes on, the others wait
@@ -228,7 +232,7 @@ class HFEngine:
         live = self._live()
         if self._cache is None:
             return
-        leave = _LEAVE_GRAPHS if self._graphs else _LEAVE
+        leave = _LEAVE_GRAPHS if self._graphed else _LEAVE
         if self._cache.full or (len(self._jobs) - len(live)) * leave >= len(self._jobs):
             self._leave()
             live = self._live()  # some may have been abandoned meanwhile
