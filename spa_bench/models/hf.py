@@ -101,7 +101,8 @@ def of_live(
     """Wraps a model that is in memory already, such as one that is being trained.
 
     Its weights are read where they are, so the next reply follows an optimizer step. The caller
-    sees to evaluation mode, and to not stepping while a reply is being written.
+    sees to evaluation mode, and to not stepping while a reply is being written. Who changes them
+    through `.data`, in place, starts the model anew: what is kept of earlier turns is as it was.
 
     Args:
         name: of the model, for logs and for sampling seeds.
@@ -279,6 +280,5 @@ def _parked_bytes(device: Any) -> int:
 
 
 def _context(config: Any, max_length: int | None) -> int:
-    known = getattr(config.get_text_config(), "max_position_embeddings", None)
-    limits = [limit for limit in (known, max_length) if limit]
+    limits = [limit for limit in (hf_load.window(config), max_length) if limit]
     return min(limits) if limits else 2**31

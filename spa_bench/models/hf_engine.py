@@ -26,7 +26,7 @@ from spa_bench.models.hf_batcher import Job
 from spa_bench.models.hf_cache import Cache, Layout, Row
 from spa_bench.models.hf_forward import Forward
 from spa_bench.models.hf_graph import Graphs, recorder
-from spa_bench.models.hf_parked import Parked
+from spa_bench.models.hf_parked import Parked, Weights
 from spa_bench.models.hf_sampling import draw, uniforms
 from spa_bench.models.hf_scoring import batches, score
 
@@ -84,7 +84,8 @@ class HFEngine:
     ) -> None:
         self.batch_size = batch_size
         self._model = model
-        self._weights = list(model.parameters())
+        self._weights = Weights(model)
+        self._trained = self._weights.state()
         self._forward = Forward(model)
         self._device = self._forward.device
         self._stop_ids = frozenset(stop_ids)
@@ -118,6 +119,7 @@ class HFEngine:
         have, and the batch size is halved. A job that does not fit alone fails.
         """
         running = self._live()
+        self._trained = self._weights.state()
         taken = self._take(waiting, len(running))
         try:
             with torch.inference_mode():
@@ -241,7 +243,8 @@ class HFEngine:
         if self._cache.full:
             self._reserve([])
         lengths = [_length(job) for job in self._jobs]
-        last = [job.completion[-1] for job in self._jobs]
+        # A row without a token was abandoned while its prompt was read.
+        last = [job.completion[-1] if job.completion else 0 for job in self._jobs]
         logits = self._graphs(self._cache, last, lengths) if self._graphs else None
         if logits is None:
             width, end = max(map(_length, live)), self._cache.end
@@ -282,7 +285,7 @@ class HFEngine:
 
     def _key(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Returns what tokens are parked under: a live model that was trained finds nothing."""
-        return (sum(weight._version for weight in self._weights), *ids)
+        return (*self._trained, *ids)
 
     def _append(self, job: Job, token: int, logprob: float) -> None:
         job.completion.append(token)

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import cache_utils
 
 from spa_bench.models import hf_attention
+from spa_bench.models.hf_load import window
 
 
 class Forward:
@@ -34,8 +35,10 @@ class Forward:
         kinds = set(getattr(config, "layer_types", None) or ())
         slides = getattr(config, "sliding_window", None) is not None
         sees_all = kinds == {"full_attention"} or (not kinds and not slides)
-        # Others would add it to scores, or refuse it.
-        self.one_mask = sees_all and config._attn_implementation in ("sdpa", hf_attention.NAME)
+        # Others would add it to scores, or refuse it, or make of a plain one what they add.
+        takes = config._attn_implementation in ("sdpa", hf_attention.NAME)
+        self.one_mask: bool = sees_all and takes and not getattr(config, "alibi", False)
+        self._last_position = (window(config) or 2**31) - 1
 
     def __call__(self, ids: Tensor, starts: Tensor, window: Any, past: int, keep: int) -> Tensor:
         """Returns the logits of the last `keep` positions, (B, keep, V); ids are (B, T).
@@ -54,7 +57,8 @@ class Forward:
         logits: Tensor = self._model(
             input_ids=ids,
             attention_mask=mask[:, None, None] if whole else mask.long(),
-            position_ids=(columns[past:] - starts[:, None]).clamp_min(0),
+            # Padding may stand beyond what a model has positions for.
+            position_ids=(columns[past:] - starts[:, None]).clamp(0, self._last_position),
             past_key_values=window,
             use_cache=window is not None,
             logits_to_keep=keep,

@@ -38,6 +38,21 @@ def load_config(source: Source) -> Any:
     return config
 
 
+def window(config: Any) -> int | None:
+    """Returns the most tokens that a model has positions for; None for any number.
+
+    A model with two sets of rotary factors (`longrope`) takes those of the longest row for all of a
+    batch, and those of the shorter texts up to here.
+    """
+    text = config.get_text_config()
+    # MPT calls it otherwise.
+    known = getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)
+    rope = getattr(text, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        return rope.get("original_max_position_embeddings") or known
+    return known or None
+
+
 def load_tokenizer(source: Source) -> Any:
     """Returns the tokenizer.
 
@@ -79,6 +94,7 @@ def load_model(
         with _reading(adapter.place, "adapter"):
             peft = _import("peft")
             adapted = peft.PeftModel.from_pretrained(model, adapter.place, **adapter.arguments)
+            _untie(model)
             model = adapted.merge_and_unload()
     with _reading(source.place, "weights"):
         model = model.to(device).eval()
@@ -87,6 +103,24 @@ def load_model(
 
         hf_attention.use(model)
     return model
+
+
+def _untie(model: Any) -> None:
+    """Gives an output layer its own weights where an adapter changes only it, or the input alone.
+
+    Merged into weights that both share, it would change both.
+    """
+    torch = _import("torch")
+    tuners = _import("peft.tuners.tuners_utils")
+    ends = model.get_input_embeddings(), model.get_output_embeddings()
+    if not any(isinstance(end, tuners.BaseTunerLayer) for end in ends):
+        return
+    read, written = (
+        end.get_base_layer() if isinstance(end, tuners.BaseTunerLayer) else end for end in ends
+    )
+    if written is not None and written.weight is read.weight:
+        written.weight = torch.nn.Parameter(read.weight.detach().clone())
+        model.config.tie_word_embeddings = False
 
 
 def resolve_device(name: str | None) -> str:

@@ -6,6 +6,9 @@ Torch is imported at module level: import this file only where a model is about 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
+
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from spa_bench.models.hf_cache import Row
 
@@ -46,6 +49,34 @@ class Parked:
         """Forgets everything."""
         self._rows.clear()
         self.size = 0
+
+
+class Weights:
+    """Notices that a model was trained."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._known: list[Any] = []
+
+    def state(self) -> tuple[int, ...]:
+        """Returns what is another once weights are, unless they were written through `.data`."""
+        if not self._known or next(self._model.parameters(), None) is not self._known[0]:
+            self._known = list(self._model.parameters())
+        versions = sum(weight._version for weight in self._known)
+        places = sum(weight.data_ptr() for weight in self._known)
+        # A fused optimizer raises no weight's version.
+        return _steps[0], versions, places
+
+
+_steps = [0]
+"""How many steps optimizers of this process have taken."""
+
+
+def _count(*_: object) -> None:
+    _steps[0] += 1
+
+
+register_optimizer_step_post_hook(_count)
 
 
 def _size(row: Row) -> int:

@@ -161,7 +161,7 @@ class Template:
             suffix = _rest(
                 self._decode(token_prefix[-16:]), suffix, least=len(plain_layout.STOPS[0])
             )
-        ids = self._ids(suffix)
+        ids = self._ids_after(suffix)
         end = token_prefix[-1]
         if end in self.stop_ids and end in ids[:2]:  # sampled already; a blank may stand before it
             ids = ids[ids.index(end) + 1 :]
@@ -233,6 +233,12 @@ class Template:
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False).input_ids
+
+    def _ids_after(self, text: str) -> list[int]:
+        """Returns a text's tokens as they are after another: some tokenizers begin with a blank."""
+        before = self._ids("x")
+        both = self._ids("x" + text)
+        return both[len(before) :] if both[: len(before)] == before else self._ids(text)
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(

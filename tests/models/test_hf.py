@@ -263,6 +263,30 @@ def test_more_requests_than_rows_are_wanted_so_that_none_waits_for_company() -> 
     assert live(batch_size=32).concurrency > 32
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_one_end_leaves_the_other_as_it_was(
+    tied: bool, target: str, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    save(tmp_path / "tiny", tie_word_embeddings=tied)
+    adapted = peft.get_peft_model(
+        model(tie_word_embeddings=tied),
+        peft.LoraConfig(r=2, target_modules=[target], init_lora_weights=False),
+    )
+    adapted.save_pretrained(tmp_path / "lora")
+    one = hf.load(
+        ModelOptions(
+            model=str(tmp_path / "tiny"), label="t", device="cpu", adapter=str(tmp_path / "lora")
+        )
+    )
+    (said,) = replies(one, ask())
+    assert said.prompt_ids is not None
+    assert said.completion_ids is not None
+    expected = forced_logprobs(adapted.eval(), said.prompt_ids, said.completion_ids)
+    assert said.logprobs == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_lora_adapter_changes_the_answers_and_the_identity(folder: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     adapted = peft.get_peft_model(

@@ -1,8 +1,10 @@
 from collections import deque
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
+import transformers
 from hf_jobs import assert_same, engine, finish, jobs, net, prompt, written_alone
 from hf_tiny import VOCABULARY, forced_logprobs, model, room_for
 
@@ -108,6 +110,62 @@ def test_an_abandoned_row_stops_costing_and_an_abandoned_request_never_starts() 
     assert not one.active
     assert len(running.completion) <= 2
     assert not waiting.completion
+
+
+def test_a_row_that_is_abandoned_while_it_is_read_stops_nobody() -> None:
+    one, todo = engine(), jobs(16)
+    read = one._forward
+
+    def forward(ids: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        todo[3].abandoned |= ids.shape[1] > 1
+        return read(ids, *args, **kwargs)
+
+    one._forward = mock.Mock(wraps=read, side_effect=forward, vocabulary=read.vocabulary)
+    finish(one, todo)
+    others = [job for job in todo if job is not todo[3]]
+    expected = [job for job in written_alone("llama", 16, 24) if job.seed != 3]
+    assert_same(others, expected)
+
+
+def gpt2(window: int) -> Any:
+    config = transformers.GPT2Config(
+        vocab_size=VOCABULARY,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=window,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+def test_padding_stands_at_no_position_that_a_model_has_not() -> None:
+    learned = gpt2(128)
+    full = Job(prompt=tuple(range(1, 121)), given=tuple(range(8)))
+    other = Job(prompt=tuple(range(2, 102)), given=tuple(range(20)))
+    finish(HFEngine(learned, (), 8, 4096), [full, other])
+    for job in (full, other):
+        expected = forced_logprobs(learned, job.prompt, job.given or ())
+        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_bias_that_is_made_of_the_mask_is_that_of_the_row() -> None:
+    config = transformers.FalconConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        alibi=True,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    falcon = transformers.AutoModelForCausalLM.from_config(config).eval()
+    todo = jobs(8)
+    finish(HFEngine(falcon, (), 8, 4096), todo)
+    for job in todo:
+        expected = forced_logprobs(falcon, job.prompt, job.completion)
+        assert job.logprobs == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_memory_for_the_batch_it_is_halved_and_nobody_notices() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+import transformers
 from hf_tiny import save, tokenizer
 
 from spa_bench.errors import InputError
@@ -262,3 +263,29 @@ def test_a_cpu_gets_no_type_that_it_computes_slowly(
     monkeypatch.setattr(hf_load, "cpu_has_bfloat16", lambda: instructions)
     config = LlamaConfig(dtype=getattr(torch, stored))
     assert hf_load.resolve_dtype(asked, device, config) is getattr(torch, found)
+
+
+@pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        (transformers.LlamaConfig(max_position_embeddings=512), 512),
+        (transformers.MptConfig(max_seq_len=64), 64),
+        (transformers.BloomConfig(), None),
+        (
+            transformers.Phi3Config(
+                max_position_embeddings=256,
+                original_max_position_embeddings=64,
+                rope_parameters={
+                    "rope_type": "longrope",
+                    "rope_theta": 10000.0,
+                    "short_factor": [1.0] * 48,
+                    "long_factor": [4.0] * 48,
+                    "original_max_position_embeddings": 64,
+                },
+            ),
+            64,
+        ),
+    ],
+)
+def test_the_window_is_what_there_are_positions_for(config: Any, window: int | None) -> None:
+    assert hf_load.window(config) == window

@@ -15,6 +15,7 @@ from hf_tiny import CHATML, VOCABULARY, forced_logprobs, model, room_for, tokeni
 from spa_bench.models import hf
 from spa_bench.models.hf_batcher import Job
 from spa_bench.models.hf_engine import HFEngine
+from spa_bench.models.hf_parked import Weights
 from spa_bench.models.model import Message, Reply, Request, Sampling
 
 KINDS = ["llama", "qwen2", "sliding"]
@@ -225,19 +226,28 @@ def test_a_row_of_numbers_that_are_none_spoils_nobody_who_takes_its_place() -> N
     assert_same(good, alone)
 
 
-def test_a_model_that_was_trained_between_two_turns_reads_everything_again() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_model_that_was_trained_between_two_turns_reads_everything_again(fused: bool) -> None:
     trained = model()
     one = HFEngine(trained, (), 8, 512, PLENTY)
     first = first_turn(9)
     finish(one, [first])
     later = next_turn(first)
-    optimizer: Any = torch.optim.AdamW(trained.parameters(), lr=0.1)
+    optimizer: Any = torch.optim.AdamW(trained.parameters(), lr=0.1, fused=fused)
     trained(input_ids=torch.tensor([first.prompt])).logits.logsumexp(-1).mean().backward()
     optimizer.step()
     finish(one, [later])
     assert later.reused == 0
     expected = forced_logprobs(trained, later.prompt, later.completion)
     assert later.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_weights_that_are_replaced_are_noticed() -> None:
+    weights = Weights(net := model())
+    before = weights.state()
+    assert weights.state() == before
+    net.load_state_dict({n: w + 1 for n, w in net.state_dict().items()}, assign=True)
+    assert weights.state() != before
 
 
 def replies(net: Any, template: str | None, turns: int) -> list[Reply]:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from hf_tiny import CHATML, END, tokenizer
+from tokenizers import normalizers
 
 from spa_bench.errors import InputError
 from spa_bench.models.hf_template import Template
@@ -85,6 +86,15 @@ def test_a_stop_string_that_was_sampled_is_not_repeated() -> None:
     template = Template(tokenizer(None))
     sampled = (*template.encode(FIRST), *tokens("<think>a\n### User:"))
     assert tokenizer(None).decode(template.encode(SECOND, "", sampled)) == shown(template, SECOND)
+
+
+def test_a_tokenizer_that_begins_with_a_blank_puts_none_between_two_turns() -> None:
+    made: Any = tokenizer(None)
+    made.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+    template = Template(made)
+    sampled = (*template.encode(FIRST, "<think>"), *tokens("a\n### User:"))
+    said = template.encode(SECOND, "<think>", sampled)[len(sampled) :]
+    assert tokenizer(None).decode(said).startswith("\nTurn 2")
 
 
 def test_a_template_that_strips_earlier_reasoning_is_rendered_anew() -> None:
