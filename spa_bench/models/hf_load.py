@@ -47,7 +47,7 @@ def window(config: Any) -> int | None:
     text = config.get_text_config()
     # MPT calls it otherwise.
     known = getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)
-    rope = getattr(text, "rope_parameters", None) or {}
+    rope: dict[str, Any] = getattr(text, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
         return rope.get("original_max_position_embeddings") or known
     return known or None
@@ -94,7 +94,7 @@ def load_model(
         with _reading(adapter.place, "adapter"):
             peft = _import("peft")
             adapted = peft.PeftModel.from_pretrained(model, adapter.place, **adapter.arguments)
-            _untie(model)
+            untie_ends(model)
             model = adapted.merge_and_unload()
     with _reading(source.place, "weights"):
         model = model.to(device).eval()
@@ -105,10 +105,10 @@ def load_model(
     return model
 
 
-def _untie(model: Any) -> None:
-    """Gives an output layer its own weights where an adapter changes only it, or the input alone.
+def untie_ends(model: Any) -> None:
+    """Gives an output layer its own weights where LoRA layers change it, or the input, alone.
 
-    Merged into weights that both share, it would change both.
+    Merged into weights that both share, they would change both.
     """
     torch = _import("torch")
     tuners = _import("peft.tuners.tuners_utils")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config
 
 import spa_trainers.grpo as adapter
 from spa_bench.checkpoint import read_boards, read_card
@@ -217,6 +217,20 @@ def test_another_trl_is_refused(make, monkeypatch):
     monkeypatch.setattr(adapter, "version", lambda _: "1.17.0")
     with pytest.raises(InputError, match=r"needs trl 1\.16, there is 1\.17\.0"):
         make().run()
+
+
+def test_a_model_that_reads_otherwise_behind_padding_is_refused(make):
+    training = make()
+    config = GPT2Config(vocab_size=len(training.player.tokenizer), n_embd=16, n_layer=2, n_head=2)
+    training.model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(InputError, match="positions are counted from the padding"):
+        _ = training.trainer
+
+
+def test_the_longest_episode_is_of_the_tokens_that_a_recipe_allows(make):
+    assert make("as", loss="dr_grpo").trainer.args.max_completion_length == 60
+    made = make("less", loss="dr_grpo", new_tokens=4)
+    assert made.trainer.args.max_completion_length == 12
 
 
 def test_several_processes_are_refused(make, monkeypatch):

@@ -1,5 +1,6 @@
 """A whole small training: play, rows, fine-tuning, a checkpoint that plugs back in."""
 
+import asyncio
 import json
 from contextlib import redirect_stderr
 from io import StringIO
@@ -14,10 +15,11 @@ import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
 from spa_bench.cli import main
 from spa_bench.errors import InputError
-from spa_bench.registry import Registry
+from spa_bench.registry import Registry, builtin_tasks_folder
 from spa_bench.run import Silent
 from spa_trainers import selfplay, sft
 from spa_trainers.pipeline import Pipeline
+from spa_trainers.players import RandomPlayer
 from spa_trainers.recipe import Recipe
 
 NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "heads": 2}
@@ -170,8 +172,25 @@ def test_a_model_that_never_follows_the_format_is_explained(tmp_path, trained):
     assert tasks[0].config.task in said
 
 
+def test_rows_do_not_depend_on_which_episode_ended_first(tmp_path):
+    settings = selfplay.SelfPlaySettings(
+        tasks=["sokoban_wm"], boards=3, repeats=6, player="random", leave_out=[]
+    )
+    registry = Registry()
+    tasks = selfplay.training_tasks(settings, registry)
+    play = selfplay.play(RandomPlayer("random", [1]), settings, tasks, tmp_path, Silent())
+    asyncio.run(play)
+    found = [selfplay.make_rows(settings, tasks, tmp_path, registry)[0]]
+    log = tmp_path / "episodes.jsonl"
+    log.write_text("".join(reversed(log.read_text().splitlines(keepends=True))))
+    found.append(selfplay.make_rows(settings, tasks, tmp_path, registry)[0])
+    assert len(found[0]) < 3 * 6 * 5  # some are equal, and one of them is kept
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}])
-def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, muon):
+@pytest.mark.parametrize("last", [5, -2])  # in the first epoch, and near the end of the second
+def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, muon, last):
     """Cut off after a checkpoint and started again, it ends with the same weights."""
     import torch
     import transformers
@@ -188,13 +207,13 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, m
     step = transformers.TrainerCallback.on_step_end
 
     def cut(self, args, state, control, **_):
-        if state.global_step == 5:
+        if state.global_step == last % (state.max_steps + 1):
             raise Cut
 
     monkeypatch.setattr(transformers.TrainerCallback, "on_step_end", cut)
     with pytest.raises(Cut):
         run(tmp_path / "cut")
-    torn = tmp_path / "cut" / "sft" / "checkpoints" / "checkpoint-9"  # cut off while it was saved
+    torn = tmp_path / "cut" / "sft" / "checkpoints" / "checkpoint-999"  # cut off while it was saved
     torn.mkdir()
     (torn / "config.json").write_text("{}")
     monkeypatch.setattr(transformers.TrainerCallback, "on_step_end", step)
@@ -204,6 +223,47 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, m
     lines = (tmp_path / "cut" / "sft" / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]
     assert steps == list(range(1, len(steps) + 1))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_merged_adapter_of_the_first_layer_leaves_the_last_as_it_was(tied):
+    import torch
+    from hf_tiny import model
+
+    from spa_trainers.sft import Lora, lora_layers, merged
+
+    live, ids = model(tie_word_embeddings=tied), torch.arange(3, 40)[None]
+    live = lora_layers(live, Lora(rank=2, targets=["embed_tokens", "q_proj"])).eval()
+    for name, weight in live.named_parameters():
+        if "lora_embedding_A" in name or "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    with torch.no_grad():
+        before = live(input_ids=ids).logits
+        after = merged(live)(input_ids=ids).logits
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_of_the_last_layer_is_refused_in_one_line(trained, tmp_path):
+    tune = {**TUNE, "lora": {"rank": 2, "targets": ["lm_head"]}}
+    with pytest.raises(InputError, match="no adapter of the last layer, lm_head"):
+        _pipeline(_recipe(sft=tune), tmp_path / "out")[0].run()
+
+
+@pytest.mark.parametrize("stage", ["selfplay", "rl"])
+def test_a_task_with_a_window_of_history_is_not_trained_on(stage, tmp_path):
+    file = tmp_path / "window.yaml"
+    parent = builtin_tasks_folder() / "frozenlake" / "frozenlake_wm.yaml"
+    file.write_text(f"task: window\ninclude: {parent}\nhistory: 2\n")
+    changed = {"tasks": [str(file)]}
+    if stage == "selfplay":
+        recipe = _recipe(selfplay={**PLAY, **changed}, sft=TUNE)
+    else:
+        rl = {"algorithm": "ppo", **changed}
+        recipe = Recipe.model_validate(
+            {"recipe": "tiny", "method": "vanilla", "model": "checkpoints/x", "rl": rl}
+        )
+    with pytest.raises(InputError, match="window sends 2 turns of its history"):
+        _pipeline(recipe, tmp_path / "out")[0].run()
 
 
 @pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}])

@@ -284,6 +284,8 @@ def test_an_update_makes_good_tokens_likelier(trajectories, tokenizer, muon):
 def test_the_mean_of_whole_trajectories_is_refused_where_every_turn_is_rewarded():
     with pytest.raises(ValueError, match="use baseline: turn"):
         _settings(baseline="group", reward={"beliefs": 0.5})
+    with pytest.raises(ValueError, match="use baseline: turn"):
+        _settings(baseline="group", advantages="bilevel", turn_gamma=0.9)
     assert _settings(baseline="turn", reward={"beliefs": 0.5}).baseline == "turn"
 
 

@@ -51,6 +51,14 @@ def test_what_was_sent_and_sampled_is_read_turn_by_turn(task, episode):
     assert found.rewards[0] == pytest.approx(episode.turns[0].reward + PLAIN.format_penalty)
 
 
+def test_a_prompt_that_left_no_room_for_a_token_is_not_read(task, episode):
+    first = TurnTokens((1, 2), (3, 4), (-0.5, -0.5))
+    found = _read(task, _with_tokens(episode, first, TurnTokens((1, 2, 3, 4, 5, 6, 7), (), ())))
+    assert found.ids == (1, 2, 3, 4)
+    assert found.turns == ((2, 4), (4, 4))
+    assert len(found.rewards) == 2
+
+
 def test_a_prompt_that_does_not_extend_what_was_before_is_refused(task, episode):
     first = TurnTokens((1, 2), (3, 4), (-0.5, -0.5))
     for prompt in ((1, 2, 3, 9, 5), (1, 2, 3)):

@@ -32,6 +32,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from spa_bench.errors import InputError
+from spa_bench.models.hf_load import untie_ends
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
 from spa_trainers.grpo_settings import GrpoSettings
@@ -115,6 +116,7 @@ class Grpo:
             )
         model: Any = self.trainer.model
         if s.lora is not None:
+            untie_ends(model.get_base_model())
             model = model.merge_and_unload()
         vars(model).pop("forward", None)  # TRL's own, which cannot be copied
         return model, {"steps": s.steps, **log.totals()}
@@ -207,6 +209,7 @@ class Grpo:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError("rl: GRPO runs in one process; in several, train with algorithm: ppo")
         s, cuda = self.settings, torch.cuda.is_available()
+        _check_padding(self.model)
         episodes = s.boards * s.repeats
         accumulate = episodes // s.minibatches // s.trajectories
         limits = [task.config.limits for task in self.player.tasks]
@@ -231,7 +234,9 @@ class Grpo:
                     gradient_accumulation_steps=accumulate,
                     steps_per_generation=accumulate * s.minibatches,
                     num_iterations=s.epochs,
-                    max_completion_length=max(most.turns * most.new_tokens for most in limits),
+                    max_completion_length=max(
+                        most.turns * (s.new_tokens or most.new_tokens) for most in limits
+                    ),
                     mask_truncated_completions=False,
                     loss_type=s.loss,
                     scale_rewards=s.scale_rewards,
@@ -289,6 +294,29 @@ _NAMES = {
     "actor_gradient": "grad_norm",
 }
 """How TRL calls what a line of the log says after an update."""
+
+
+@torch.no_grad()
+def _check_padding(model: Any) -> None:
+    """Refuses a model that reads a prompt otherwise where padding stands before it.
+
+    TRL pads on the left and names no positions, which models that have learnt theirs need.
+
+    Raises:
+        InputError: for such a model.
+    """
+    ids = torch.tensor([[5, 7, 9, 5, 7, 9, 5]], device=model.device)
+    seen = (torch.arange(7, device=model.device) >= 3).long()[None]
+    training = model.training
+    model.eval()
+    plain = model(input_ids=ids[:, 3:]).logits[0, -1].float()
+    padded = model(input_ids=ids, attention_mask=seen).logits[0, -1].float()
+    model.train(training)
+    if (plain - padded).abs().max() > 0.05 * plain.abs().max():
+        raise InputError(
+            "rl: this model's positions are counted from the padding that TRL puts before a prompt;"
+            " train it with algorithm: ppo"
+        )
 
 
 def _schedule(s: GrpoSettings) -> dict[str, Any]:

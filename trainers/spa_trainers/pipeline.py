@@ -128,10 +128,13 @@ class Pipeline:
                 raise InputError(
                     "sft: tasks whose replies begin differently cannot be trained together"
                 )
+            for task in tasks:
+                _check_history("selfplay", task)
         if recipe.rl is not None:
             self.registry.resolve(recipe.rl.leave_out)
             for task in self.registry.resolve(recipe.rl.tasks):
                 _check_sampling(task)
+                _check_history("rl", task)
             trackers.check(recipe.rl.tracker)
             if recipe.rl.engine == "vllm":
                 needs_vllm(least=(0, 32))
@@ -386,6 +389,15 @@ class Pipeline:
         )
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+
+
+def _check_history(stage: str, task: Task) -> None:
+    """Refuses a task that sends a window of its history: what is trained on are whole ones."""
+    if task.config.history != "full":
+        raise InputError(
+            f"{stage}: {task.config.task} sends {task.config.history} turns of its history;"
+            " what a model learns from is all of it, so train on a task with history: full"
+        )
 
 
 def _check_sampling(task: Task) -> None:

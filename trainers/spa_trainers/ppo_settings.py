@@ -60,6 +60,11 @@ class PpoSettings(RlSettings):
                 "baseline: group takes the mean of whole trajectories off the last reward; where"
                 " beliefs are rewarded in every turn, use baseline: turn"
             )
+        if self.baseline == "group" and self.advantages == "bilevel" and self.turn_gamma < 1:
+            raise ValueError(
+                "baseline: group is of rewards that no turn discounts; beside turn_gamma use"
+                " baseline: turn"
+            )
         if self.baseline != "none" and self.gamma < 1:
             raise ValueError(
                 f"baseline: {self.baseline} is of rewards that no token discounts; gamma must be 1"

@@ -132,13 +132,15 @@ def make_rows(
             filtered=settings.filtered,
             leave_out=left_out,
         )
+    # The log's order is that of time; a dataset must not depend on it, nor which of equal rows is
+    # kept. So episodes are found first, and read again in the order of the tasks and boards.
+    folder, order = RunFolder(played), {task.hash: i for i, task in enumerate(tasks)}
     rows: list[Row] = []
-    for episode in RunFolder(played).episodes(lambda _: None):
-        if episode.task_hash in makers:
-            rows += makers[episode.task_hash].rows([episode])
-    # the log's order is that of time; a dataset must not depend on it
-    order = {task.config.task: i for i, task in enumerate(tasks)}
-    rows.sort(key=lambda row: (order[row.task], row.instance, row.repeat, row.turn))
+    for episode in sorted(
+        (one for one in folder.episodes(lambda _: None) if one.task_hash in makers),
+        key=lambda one: (order[one.task_hash], one.instance, one.repeat),
+    ):
+        rows += makers[episode.task_hash].rows([episode])
     kept = {task.config.task: makers[task.hash].kept for task in tasks}
     if not rows:
         raise InputError(f"{played}: no turn can be learnt from: {'; '.join(explain(kept))}")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from spa_bench.errors import InputError, SpaBenchError
-from spa_bench.models.hf_load import cpu_has_bfloat16
+from spa_bench.models.hf_load import cpu_has_bfloat16, untie_ends
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
 from spa_trainers.settings import Settings
@@ -62,7 +62,7 @@ class SftSettings(Settings):
     learning_rate: float = Field(1e-4, gt=0)
     muon_lr: float | None = Field(None, gt=0)
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    warmup: float = Field(0.1, ge=0, le=1)
+    warmup: float = Field(0.1, ge=0, lt=1)
     betas: Betas = (0.9, 0.95)
     weight_decay: float = Field(0.01, ge=0)
     clip: float = Field(1.0, gt=0)
@@ -116,7 +116,9 @@ def fine_tune(
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback, set_seed
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
+
+    from spa_trainers.sft_order import KeyedOrderTrainer
 
     no_telemetry()  # a trainer of TRL's reports home when it is made
     set_seed(settings.seed)
@@ -127,7 +129,11 @@ def fine_tune(
     data = Dataset.from_dict(
         {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
     )
-    trainer = SFTTrainer(
+    last = model.get_output_embeddings()
+    names = [name.rpartition(".")[2] for name, one in model.named_modules() if one is last]
+    if settings.lora and set(names) & set(settings.lora.targets):
+        raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {names[0]}")
+    trainer = KeyedOrderTrainer(
         model=model,
         processing_class=tokenizer,
         train_dataset=data,
@@ -180,6 +186,7 @@ def fine_tune(
         )
     trained: Any = trainer.model
     if lora is not None:
+        untie_ends(trained.get_base_model())
         trained = trained.merge_and_unload()
     tokens = sum(len(e.input_ids) for e in examples)
     with_loss = sum(label != IGNORED for e in examples for label in e.labels)
@@ -242,6 +249,7 @@ def merged(model: Any) -> Any:
     """Folds the LoRA layers of `lora_layers` into the weights; returns the model without them."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    untie_ends(model)
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()  # pyright: ignore[reportCallIssue]

@@ -57,6 +57,9 @@ def trajectory(task: Task, start: Any, episode: Episode, settings: RewardSetting
             raise ValueError(
                 f"{episode.instance}: a later prompt does not extend the earlier turns"
             )
+        if not tokens.completion_ids:  # the model's window is full, and its prompt beyond it
+            turns.append((len(ids), len(ids)))
+            continue
         begin = len(tokens.prompt_ids)
         ids = tokens.prompt_ids + tokens.completion_ids
         turns.append((begin, len(ids)))
