@@ -129,10 +129,11 @@ def fine_tune(
     data = Dataset.from_dict(
         {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
     )
-    last = model.get_output_embeddings()
-    names = [name.rpartition(".")[2] for name, one in model.named_modules() if one is last]
-    if settings.lora and set(names) & set(settings.lora.targets):
-        raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {names[0]}")
+    end = model.get_output_embeddings()
+    last = [name.rpartition(".")[2] for name, one in model.named_modules() if one is end]
+    asked = [] if settings.lora is None else settings.lora.targets
+    if any(name in ([asked] if isinstance(asked, str) else asked) for name in last):
+        raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {last[0]}")
     trainer = KeyedOrderTrainer(
         model=model,
         processing_class=tokenizer,
