@@ -229,7 +229,7 @@ def _continuous(model: Any, prompts: Sequence[Sequence[Ids]], setting: _Setting)
 
     page = 32
     longest = max(len(ids) for turn in prompts for ids in turn) + setting.tokens
-    # Its name until transformers 5.17, and from then on.
+    # transformers 5.17.0 has the one name, 5.23 the other.
     named = "page_size" if hasattr(ContinuousBatchingConfig, "page_size") else "block_size"
     config = ContinuousBatchingConfig(
         **{named: page},

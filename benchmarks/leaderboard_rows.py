@@ -3,10 +3,10 @@
     python -m benchmarks.leaderboard_rows [ROW ..] [--tasks spa]
 
 Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf`, `smollm2-transformers-serve`
-and `smollm2-llama-cpp`, SmolLM2-135M-Instruct in this process and behind two servers, take minutes
-on a GPU (llama.cpp has none here) and hours on two cores; any other row is the path of a checkpoint
-with a card, such as checkpoints/nano-base-sokoban. A row is all boards of its tasks, the tasks' own
-repeats. Interrupt it at will: started again it goes on, from runs/rows/.
+and `smollm2-llama-cpp`, SmolLM2-135M-Instruct in this process and behind two servers, take hours on
+two cores; any other row is the path of a checkpoint with a card, such as
+checkpoints/nano-base-sokoban. A row is all boards of its tasks, the tasks' own repeats. Interrupt
+it at will: started again it goes on, from runs/rows/.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hf_tiny import VOCABULARY, model
+from hf_tiny import VOCABULARY, forced_logprobs, model
 
 from spa_bench.models.hf_batcher import Job
 from spa_bench.models.hf_engine import HFEngine
@@ -65,3 +65,11 @@ def assert_same(found: Sequence[Job], expected: Sequence[Job]) -> None:
     assert [job.stop_reason for job in found] == [job.stop_reason for job in expected]
     for one, other in zip(found, expected, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def assert_as_one_plain_call(net: Any, found: Sequence[Job]) -> None:
+    """Log-probabilities are those of one unpadded, uncached call for each job."""
+    for job in found:
+        tokens = job.completion if job.given is None else job.given
+        expected = forced_logprobs(net, job.prompt, tokens)
+        assert job.logprobs == pytest.approx(expected, abs=1e-4)

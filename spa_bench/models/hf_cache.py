@@ -55,10 +55,10 @@ class Layout:
         shapes = tuple((part.shape[1], part.shape[3]) for part in parts)
         return cls(shapes, parts[0].dtype, device)
 
-    def zeros(self, shape: tuple[int, int], rows: int, columns: int) -> Tensor:
-        """Returns memory for one part: (rows, heads, columns, size)."""
+    def memory(self, shape: tuple[int, int], rows: int, columns: int) -> Tensor:
+        """Returns memory of any content for one part: (rows, heads, columns, size)."""
         heads, size = shape
-        return torch.zeros(rows, heads, columns, size, dtype=self.dtype, device=self.device)
+        return torch.empty(rows, heads, columns, size, dtype=self.dtype, device=self.device)
 
 
 Row = list[Tensor]
@@ -120,7 +120,7 @@ class _Fixed(cache_utils.DynamicLayer):
 class Cache:
     """Rows of keys and values; the caller knows how long each row is.
 
-    What no row holds is zero, or finite at least: a masked NaN is still a NaN after attention.
+    Columns beyond the last are zero, for passes that look at them through a mask.
 
     Args:
         layout: of the model.
@@ -141,7 +141,7 @@ class Cache:
         self._most = most
         self._blocks: dict[tuple[int, int], list[Tensor]] = {}  # of each shape its parts
         for shape in layout.shapes:
-            self._blocks.setdefault(shape, []).append(layout.zeros(shape, 0, 0))
+            self._blocks.setdefault(shape, []).append(layout.memory(shape, 0, 0))
 
     @property
     def full(self) -> bool:
@@ -179,7 +179,7 @@ class Cache:
                 moved = part[:used, :, self.end - kept : self.end].clone()  # of one part at a time
                 part[:used, :, width - kept : width] = moved
                 part[:used, :, : width - kept] = 0
-                part[:, :, width:] = 0
+                part[:, :, width : self.end] = 0  # beyond it is
         else:
             if rows > self.rows:
                 self.rows = max(rows, min(2 * self.rows, self._most))
@@ -187,7 +187,7 @@ class Cache:
             self.moves += 1
             for shape, block in self._blocks.items():
                 for number, part in enumerate(block):  # each is let go before the next
-                    new = self._layout.zeros(shape, self.rows, self.columns)
+                    new = self._layout.memory(shape, self.rows, self.columns).zero_()
                     new[:used, :, width - kept : width] = part[:used, :, self.end - kept : self.end]
                     block[number] = new
         self.end = width
@@ -240,10 +240,12 @@ class Cache:
         for index, (shape, block) in enumerate(self._blocks.items()):
             for some in _pieces(len(rows)):
                 width = max(lengths[number] for number in some)
-                flat = self._layout.zeros(shape, len(block) * len(some), width)
+                flat = self._layout.memory(shape, len(block) * len(some), width)
                 together = flat.view(len(block), len(some), *flat.shape[1:])
                 for place, number in enumerate(some):
                     row, length = rows[number], lengths[number]
+                    # Not what was there before: a masked NaN is still a NaN after attention.
+                    together[:, place, :, : width - length] = 0
                     if row is not None:
                         together[:, place, :, width - length :] = row[index][:, :, :length]
                 places = slice(first + some.start, first + some.stop)

@@ -85,7 +85,7 @@ class HFEngine:
         self.batch_size = batch_size
         self._model = model
         self._weights = Weights(model)
-        self._trained = self._weights.state()
+        self._trained: tuple[int, ...] | None = None  # their state, once an advance has asked
         self._forward = Forward(model)
         self._device = self._forward.device
         self._stop_ids = frozenset(stop_ids)
@@ -119,7 +119,7 @@ class HFEngine:
         have, and the batch size is halved. A job that does not fit alone fails.
         """
         running = self._live()
-        self._trained = self._weights.state()
+        self._trained = None
         taken = self._take(waiting, len(running))
         try:
             with torch.inference_mode():
@@ -285,6 +285,8 @@ class HFEngine:
 
     def _key(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Returns what tokens are parked under: a live model that was trained finds nothing."""
+        if self._trained is None:
+            self._trained = self._weights.state()
         return (*self._trained, *ids)
 
     def _append(self, job: Job, token: int, logprob: float) -> None:

@@ -93,9 +93,9 @@ def load_model(
     if adapter is not None:
         with _reading(adapter.place, "adapter"):
             peft = _import("peft")
-            adapted = peft.PeftModel.from_pretrained(model, adapter.place, **adapter.arguments)
-            untie_ends(model)
-            model = adapted.merge_and_unload()
+            model = merged(
+                peft.PeftModel.from_pretrained(model, adapter.place, **adapter.arguments)
+            )
     with _reading(source.place, "weights"):
         model = model.to(device).eval()
     if attention is None:
@@ -103,6 +103,12 @@ def load_model(
 
         hf_attention.use(model)
     return model
+
+
+def merged(adapted: Any) -> Any:
+    """Returns the model of a PeftModel, its adapter folded into the weights."""
+    untie_ends(adapted.get_base_model())
+    return adapted.merge_and_unload()
 
 
 def untie_ends(model: Any) -> None:

@@ -5,7 +5,16 @@ from unittest import mock
 import pytest
 import torch
 import transformers
-from hf_jobs import assert_same, engine, finish, jobs, net, prompt, written_alone
+from hf_jobs import (
+    assert_as_one_plain_call,
+    assert_same,
+    engine,
+    finish,
+    jobs,
+    net,
+    prompt,
+    written_alone,
+)
 from hf_tiny import VOCABULARY, forced_logprobs, model, room_for
 
 from spa_bench.errors import ModelError
@@ -33,9 +42,7 @@ def test_nor_on_when_it_joins_and_who_leaves(kind: str) -> None:
 def test_logprobs_are_those_of_one_plain_call(kind: str) -> None:
     todo = jobs(6)
     finish(engine(kind), todo)
-    for job in todo:
-        expected = forced_logprobs(net(kind), job.prompt, job.completion)
-        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+    assert_as_one_plain_call(net(kind), todo)
 
 
 def test_a_reply_longer_than_the_caches_room_is_whole() -> None:
@@ -145,9 +152,7 @@ def test_padding_stands_at_no_position_that_a_model_has_not() -> None:
     full = Job(prompt=tuple(range(1, 121)), given=tuple(range(8)))
     other = Job(prompt=tuple(range(2, 102)), given=tuple(range(20)))
     finish(HFEngine(learned, (), 8, 4096), [full, other])
-    for job in (full, other):
-        expected = forced_logprobs(learned, job.prompt, job.given or ())
-        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+    assert_as_one_plain_call(learned, (full, other))
 
 
 def test_a_bias_that_is_made_of_the_mask_is_that_of_the_row() -> None:
@@ -163,9 +168,7 @@ def test_a_bias_that_is_made_of_the_mask_is_that_of_the_row() -> None:
     falcon = transformers.AutoModelForCausalLM.from_config(config).eval()
     todo = jobs(8)
     finish(HFEngine(falcon, (), 8, 4096), todo)
-    for job in todo:
-        expected = forced_logprobs(falcon, job.prompt, job.completion)
-        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+    assert_as_one_plain_call(falcon, todo)
 
 
 def test_without_memory_for_the_batch_it_is_halved_and_nobody_notices() -> None:
@@ -272,17 +275,13 @@ def test_a_prompt_that_several_texts_continue_is_read_once(kind: str) -> None:
     hook.remove()
     prompts = [len(prompt(n)) for n in range(4)]
     assert read == 3 * max(prompts[:3]) + prompts[3] + len(together) * (8 - 1)
-    for job in together:
-        expected = forced_logprobs(net(kind), job.prompt, job.given or ())
-        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+    assert_as_one_plain_call(net(kind), together)
 
 
 def test_scoring_in_small_batches_gives_the_same() -> None:
     together = [Job(prompt=prompt(n // 3), given=prompt(n)) for n in range(24)]
     finish(engine(prefill=64), together)
-    for job in together:
-        expected = forced_logprobs(net("llama"), job.prompt, job.given or ())
-        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+    assert_as_one_plain_call(net("llama"), together)
 
 
 def test_scoring_and_writing_go_on_side_by_side() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -81,11 +83,11 @@ def test_memory_that_holds_no_row_is_finite_whatever_lay_in_it() -> None:
     layout = Layout(((2, 8), (2, 8)), torch.float32, torch.device("cpu"))
     cache = Cache(layout, 8)
     cache.arrange(0, 8, 100)
-    for part in (part for block in cache._blocks.values() for part in block):
-        part[:] = float("nan")
+    for part in chain.from_iterable(cache._blocks.values()):
+        part[:, :, : cache.end] = float("nan")
         part[:2, :, 90:100] = 1
     cache.arrange(2, 8, 10)
-    for part in (part for block in cache._blocks.values() for part in block):
+    for part in chain.from_iterable(cache._blocks.values()):
         assert (part[:2, :, :10] == 1).all()
         assert not part[:, :, 10:].any()
 
@@ -93,8 +95,6 @@ def test_memory_that_holds_no_row_is_finite_whatever_lay_in_it() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_on_a_gpu_graphs_say_what_plain_passes_say(kind: str) -> None:
-    import copy
-
     gpu: Any = copy.deepcopy(net(kind)).to("cuda")
     plain, graphed = (HFEngine(gpu, (), 16, 4096, cuda_graphs=on) for on in (False, True))
     said, other = jobs(28, 60), jobs(28, 60)

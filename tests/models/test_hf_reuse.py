@@ -1,7 +1,6 @@
 """What is kept of earlier turns changes how much is read, and nothing else."""
 
 import asyncio
-import functools
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hf_jobs import assert_as_one_plain_call, assert_same, finish, net, prompt
 from hf_tiny import CHATML, VOCABULARY, forced_logprobs, model, room_for, tokenizer
 
 from spa_bench.models import hf
@@ -24,18 +24,8 @@ A_TOKEN = 2 * 2 * 2 * 8 * 4
 """Bytes of two layers' keys and values, two heads of eight float32 numbers."""
 
 
-@functools.cache
-def net(kind: str) -> Any:
-    return model("mistral", sliding_window=16) if kind == "sliding" else model(kind)
-
-
 def engine(kind: str = "llama", *, batch_size: int = 64, parked: int = PLENTY) -> HFEngine:
     return HFEngine(net(kind), (), batch_size, prefill_tokens=512, parked_bytes=parked)
-
-
-def prompt(number: int) -> tuple[int, ...]:
-    """Token ids; lengths 3 to 40."""
-    return tuple((number * 31 + i * i * 7 + 5) % VOCABULARY for i in range(3 + number * 11 % 38))
 
 
 def first_turn(number: int, **settings: Any) -> Job:
@@ -49,12 +39,6 @@ def next_turn(job: Job) -> Job:
     return replace(again, temperature=job.temperature)
 
 
-def finish(one: HFEngine, jobs: Sequence[Job]) -> None:
-    waiting = deque(jobs)
-    while waiting or one.active:
-        one.advance(waiting)
-
-
 def conversations(one: HFEngine, jobs: Sequence[Job], turns: int) -> list[list[Job]]:
     """Plays turn after turn, each conversation as soon as its last turn is over."""
     played = [[job] for job in jobs]
@@ -66,12 +50,6 @@ def conversations(one: HFEngine, jobs: Sequence[Job], turns: int) -> list[list[J
                 row.append(next_turn(job))
                 waiting.append(row[-1])
     return played
-
-
-def assert_same(found: Sequence[Job], expected: Sequence[Job]) -> None:
-    assert [job.completion for job in found] == [job.completion for job in expected]
-    for one, other in zip(found, expected, strict=True):
-        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
 @contextmanager
@@ -107,9 +85,7 @@ def test_replies_are_those_without_reuse(kind: str, temperature: float, batch_si
 @pytest.mark.parametrize("kind", KINDS)
 def test_logprobs_of_a_later_turn_are_those_of_one_plain_call(kind: str) -> None:
     (turns,) = conversations(engine(kind), [first_turn(9)], 4)
-    for job in turns:
-        expected = forced_logprobs(net(kind), job.prompt, job.completion)
-        assert job.logprobs == pytest.approx(expected, abs=1e-4)
+    assert_as_one_plain_call(net(kind), turns)
 
 
 def test_only_what_is_new_is_read() -> None:
@@ -189,7 +165,8 @@ def test_an_abandoned_later_turn_leaves_the_others_alone() -> None:
     waiting = deque(later)
     one.advance(waiting)
     later[1].abandoned = True
-    finish(one, [])
+    while one.active:
+        one.advance(waiting)
     finish(engine(parked=0), alone)
     assert_same([later[0], *later[2:]], [alone[0], *alone[2:]])
 

@@ -32,7 +32,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from spa_bench.errors import InputError
-from spa_bench.models.hf_load import untie_ends
+from spa_bench.models.hf_load import merged
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
 from spa_trainers.grpo_settings import GrpoSettings
@@ -116,8 +116,7 @@ class Grpo:
             )
         model: Any = self.trainer.model
         if s.lora is not None:
-            untie_ends(model.get_base_model())
-            model = model.merge_and_unload()
+            model = merged(model)
         vars(model).pop("forward", None)  # TRL's own, which cannot be copied
         return model, {"steps": s.steps, **log.totals()}
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from spa_bench.errors import InputError, SpaBenchError
-from spa_bench.models.hf_load import cpu_has_bfloat16, untie_ends
+from spa_bench.models import hf_load
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
 from spa_trainers.settings import Settings
@@ -121,19 +121,15 @@ def fine_tune(
     from spa_trainers.sft_order import KeyedOrderTrainer
 
     no_telemetry()  # a trainer of TRL's reports home when it is made
+    _check_lora(model, settings.lora)
     set_seed(settings.seed)
     cuda = torch.cuda.is_available()
-    if settings.dtype == "bfloat16" and not (cuda or cpu_has_bfloat16()):
+    if settings.dtype == "bfloat16" and not (cuda or hf_load.cpu_has_bfloat16()):
         _LOG.warning("this processor computes bfloat16 slowly; try sft.dtype=float32")
     lora = None if settings.lora is None else lora_config(settings.lora)
     data = Dataset.from_dict(
         {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
     )
-    end = model.get_output_embeddings()
-    last = [name.rpartition(".")[2] for name, one in model.named_modules() if one is end]
-    asked = [] if settings.lora is None else settings.lora.targets
-    if any(name in ([asked] if isinstance(asked, str) else asked) for name in last):
-        raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {last[0]}")
     trainer = KeyedOrderTrainer(
         model=model,
         processing_class=tokenizer,
@@ -154,7 +150,6 @@ def fine_tune(
             max_grad_norm=settings.clip,
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
-            train_sampling_strategy="group_by_length",
             **checkpointing(settings.gradient_checkpointing),
             bf16=settings.dtype == "bfloat16",
             use_cpu=not cuda,
@@ -187,8 +182,7 @@ def fine_tune(
         )
     trained: Any = trainer.model
     if lora is not None:
-        untie_ends(trained.get_base_model())
-        trained = trained.merge_and_unload()
+        trained = hf_load.merged(trained)
     tokens = sum(len(e.input_ids) for e in examples)
     with_loss = sum(label != IGNORED for e in examples for label in e.labels)
     return trained, SftReport(
@@ -201,6 +195,21 @@ def fine_tune(
         skipped=guard.skipped,
         loss=done.training_loss,
     )
+
+
+def _check_lora(model: Any, lora: Lora | None) -> None:
+    """Refuses an adapter of the last layer, of which TRL would say so at length.
+
+    Raises:
+        InputError: if `targets` names it.
+    """
+    if lora is None:
+        return
+    targets = [lora.targets] if isinstance(lora.targets, str) else lora.targets
+    end = model.get_output_embeddings()
+    for last in (name.rpartition(".")[2] for name, one in model.named_modules() if one is end):
+        if last in targets:
+            raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {last}")
 
 
 def last_checkpoint(folder: Path) -> tuple[str | None, int]:
@@ -250,7 +259,7 @@ def merged(model: Any) -> Any:
     """Folds the LoRA layers of `lora_layers` into the weights; returns the model without them."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    untie_ends(model)
+    hf_load.untie_ends(model)
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()  # pyright: ignore[reportCallIssue]
