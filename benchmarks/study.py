@@ -1,9 +1,9 @@
-"""Writes the tables and the figure of docs/study.md anew, from the leaderboard's own files.
+"""Writes the tables and the figures of docs/study.md anew, from the leaderboard's own files.
 
     python -m benchmarks.study [--page docs/study.md] [--check]
 
 A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; all else of the page is
-left alone. The figure goes into `figures` beside the page. `--check` writes nothing, and exits with
+left alone. The figures go into `figures` beside the page. `--check` writes nothing, and exits with
 1 if a table is not as it would be written.
 Nothing is played: the figures are those of leaderboard/submissions and leaderboard/reported, the
 bounds are computed.
@@ -15,11 +15,14 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks import study_belief
 from benchmarks.figures import draw_line, panels, save
+from benchmarks.study_belief import correlations, inside, read_starts
 from benchmarks.tables import markdown
 from spa_bench.metrics.success import normalised
 from spa_bench.results.shown import percent, with_interval
@@ -50,10 +53,13 @@ def main() -> None:
     now = chosen.page.read_text(encoding="utf-8")
     entries = read_entries(leaderboard / "submissions").entries
     found = read(leaderboard, entries)
-    new = written(now, found)
+    new = written(now, found, entries)
     if not chosen.check:
         chosen.page.write_text(new, encoding="utf-8")
-        draw(entries, found, chosen.page.parent / "figures" / "study-curves.svg")
+        figures = chosen.page.parent / "figures"
+        draw(entries, found, figures / "study-curves.svg")
+        chance = {m: _chance(found, "frozenlake", m.lower()) for m in ("Pass@1", "Pass@8")}
+        study_belief.draw(read_starts(now, entries), chance, figures / "study-belief.svg")
     elif new != now:
         sys.exit(f"{chosen.page} is not what python -m benchmarks.study writes")
 
@@ -66,15 +72,20 @@ def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
 
-def written(page: str, found: Table) -> str:
+def written(page: str, found: Table, entries: Sequence[Entry] = ()) -> str:
     """Returns the page with its tables as they are now.
 
     Raises:
         KeyError: for a table that there is not.
     """
+    made: Mapping[str, Callable[[], str]] = {
+        **{name: partial(table, found) for name, table in TABLES.items()},
+        "correlations": lambda: correlations(read_starts(page, entries)),
+        "inside": lambda: inside(entries),
+    }
 
     def one(match: re.Match[str]) -> str:
-        return f"<!-- {match[1]} -->\n{TABLES[match[1]](found)}\n<!-- end -->"
+        return f"<!-- {match[1]} -->\n{made[match[1]]()}\n<!-- end -->"
 
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", one, page, flags=re.DOTALL)
 
@@ -149,17 +160,21 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
             for setup, ending in SETUPS.items():
                 if points and re.fullmatch(_name(method, world) + ending, model):
                     curves.setdefault((world, setup), []).append((method, points))
-    floor = next(row for row in found.rows if row.method == "floor")
     figure, axes = panels(len(curves))
     order = sorted(curves, key=lambda panel: (panel[0], [*SETUPS].index(panel[1])))
     for axis, (world, setup) in zip(axes, order, strict=True):
         for method, points in curves[world, setup]:  # all seeds of a method look the same
             draw_line(axis, points, method.replace("_", " "), METHODS.index(method))
-        chance = 100 * (_cell(floor, world, "pass@1").value or 0.0)
+        chance = 100 * _chance(found, world, "pass@1")
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.1, label="chance")
         axis.set(title=f"{world}, {setup}", xlabel="steps, 256 episodes each")
     axes[0].set_ylabel("Pass@1 on held-out boards, %")
     save(figure, axes, path)
+
+
+def _chance(found: Table, world: str, metric: str) -> float:
+    floor = next(row for row in found.rows if row.method == "floor")
+    return _cell(floor, world, metric).value or 0.0
 
 
 # -- our rows --------------------------------------------------------------------------------------

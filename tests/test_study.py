@@ -1,10 +1,12 @@
 """The study's tables are those that its figures make, and say what they should of them."""
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import study
+from benchmarks import study, study_belief
 from spa_bench.site.entries import read_entries
 from spa_bench.site.rows import Cell, Row, Table
 
@@ -26,8 +28,32 @@ def _table(*rows):
 def test_the_page_stands_as_it_would_be_written():
     page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
     entries = read_entries(ROOT / "leaderboard" / "submissions").entries
-    assert study.written(page, study.read(ROOT / "leaderboard", entries)) == page
-    assert page.count("<!-- end -->") == len(study.TABLES)
+    assert study.written(page, study.read(ROOT / "leaderboard", entries), entries) == page
+    assert page.count("<!-- end -->") == len(study.TABLES) + 2
+
+
+def test_the_starts_of_the_page_are_those_of_its_rows():
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    starts = study_belief.read_starts(
+        page, read_entries(ROOT / "leaderboard" / "submissions").entries
+    )
+    assert [len(start.pass_1) for start in starts] == [2] * 7
+    for start in starts:  # the page's own figures are those of the rows that it names
+        (line,) = (
+            line for line in page.splitlines() if f"| `{start.name.replace(' ', '-')}`" in line
+        )
+        assert all(f"| {100 * one:.1f} [" in line for one in start.pass_1)
+        assert line.endswith(", ".join(f"{100 * eight:.1f}" for eight in start.pass_8) + " |")
+
+
+def test_a_correlation_has_the_interval_of_fishers_transformation():
+    xs, ys = [0.0, 0.1, 0.2, 0.3, 0.6], [0.2, 0.1, 0.4, 0.3, 0.5]
+    found = study_belief.correlation(xs, ys)
+    r = np.corrcoef(xs, ys)[0, 1]
+    half = 1.959964 / math.sqrt(len(xs) - 3)
+    assert found.value == pytest.approx(r)
+    assert found.low == pytest.approx(math.tanh(math.atanh(r) - half), abs=1e-6)
+    assert found.high == pytest.approx(math.tanh(math.atanh(r) + half), abs=1e-6)
 
 
 def test_a_figure_below_chance_is_marked_and_counted():
