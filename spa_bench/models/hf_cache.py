@@ -47,11 +47,17 @@ class Layout:
 
     @classmethod
     def of(cls, model: Any, device: torch.device) -> Layout:
-        """Finds out by reading one token."""
+        """Finds out by reading one token.
+
+        Raises:
+            ValueError: for a model that keeps none.
+        """
         native = growing_cache()
         token = torch.zeros(1, 1, dtype=torch.int64, device=device)
         model(input_ids=token, past_key_values=native, use_cache=True, logits_to_keep=1)
         parts = [part for layer in native.layers for part in (layer.keys, layer.values)]
+        if not parts or any(part is None for part in parts):
+            raise ValueError("it keeps no keys and values of earlier tokens")
         shapes = tuple((part.shape[1], part.shape[3]) for part in parts)
         return cls(shapes, parts[0].dtype, device)
 

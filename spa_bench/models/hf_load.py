@@ -17,6 +17,7 @@ from spa_bench.models.hf_files import Source, brief, needs_extra
 from spa_bench.terminal import redrawing
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+_ELSEWHERE = "serve it with vLLM and use openai/NAME --base-url URL"
 
 
 def load_config(source: Source) -> Any:
@@ -32,8 +33,7 @@ def load_config(source: Source) -> Any:
     if odd or getattr(config, "is_encoder_decoder", False):
         raise InputError(
             f"{source.place}: hf runs decoders made of attention, and this model has"
-            f" {', '.join(sorted(odd)) or 'an encoder'}; serve it with vLLM and use"
-            " openai/NAME --base-url URL"
+            f" {', '.join(sorted(odd)) or 'an encoder'}; {_ELSEWHERE}"
         )
     return config
 
@@ -79,7 +79,8 @@ def load_model(
             `hf_attention` where that is faster.
 
     Raises:
-        InputError: if the weights cannot be read or do not fit on the device.
+        InputError: if the weights cannot be read or do not fit on the device, or if the model is
+            none that the engine can run.
     """
     arguments = dict(source.arguments)
     if attention is not None:
@@ -102,7 +103,33 @@ def load_model(
         from spa_bench.models import hf_attention
 
         hf_attention.use(model)
+    _check_decoder(model, source.place)
     return model
+
+
+def _check_decoder(model: Any, place: str) -> None:
+    """Has a model read two tokens, which tells what no configuration does.
+
+    Raises:
+        InputError: if it keeps no keys and values, or a token changes what stands before it.
+    """
+    torch = _import("torch")
+    from spa_bench.models.hf_cache import Layout
+
+    kind = type(model).__name__
+    try:
+        with torch.inference_mode():
+            Layout.of(model, model.device)
+            pairs = torch.tensor([[0, 1], [0, 2]], device=model.device)
+            one, other = (model(input_ids=pair[None]).logits[0, 0].float() for pair in pairs)
+    except Exception as error:  # a model's own code raises what it likes
+        raise InputError(
+            f"{place}: hf cannot run a {kind}: {brief(error)}; {_ELSEWHERE}"
+        ) from error
+    if not torch.allclose(one, other, rtol=1e-3, atol=1e-5):
+        raise InputError(
+            f"{place}: in a {kind} a token sees those after it, so it cannot write a reply"
+        )
 
 
 def merged(adapted: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 import transformers
-from hf_tiny import save, tokenizer
+from hf_tiny import VOCABULARY, save, tokenizer
 
 from spa_bench.errors import InputError
 from spa_bench.models import hf, hf_files, hf_load
@@ -151,6 +152,41 @@ def test_a_model_of_another_kind_is_sent_to_a_server(folder: Path, tmp_path: Pat
     message = refused(tmp_path)
     assert "linear_attention" in message
     assert "vLLM" in message
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            transformers.BertConfig(
+                vocab_size=VOCABULARY,
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=64,
+            ),
+            "a token sees those after it",
+        ),
+        (
+            transformers.RwkvConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
+            "keeps no keys and values",
+        ),
+        (
+            transformers.OpenAIGPTConfig(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2),
+            "keeps no keys and values",
+        ),
+    ],
+    ids=["bert", "rwkv", "openai-gpt"],
+)
+def test_a_model_that_cannot_write_here_is_one_line_at_the_start(
+    folder: Path, tmp_path: Path, config: Any, told: str
+) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError) as caught:
+        asyncio.run(load(tmp_path).start())
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("device", ["cuda:77", "toaster"])
