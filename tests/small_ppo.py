@@ -14,9 +14,10 @@ from spa_bench.registry import Registry
 from spa_trainers import trajectories
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.learner import Learner
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
-from spa_trainers.ppo import Learner, Ppo
+from spa_trainers.ppo import Ppo
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes
 

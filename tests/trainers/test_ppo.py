@@ -19,11 +19,12 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.learner import Learner, advantages_of
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.play import Player
-from spa_trainers.ppo import Learner, Ppo, advantages_of
+from spa_trainers.ppo import Ppo
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import Processes
 from spa_trainers.recipe import Recipe

@@ -250,7 +250,8 @@ class Pipeline:
 
         from spa_trainers import memory
         from spa_trainers.actor_critic import ActorCritic
-        from spa_trainers.ppo import Learner, Ppo
+        from spa_trainers.learner import Learner
+        from spa_trainers.ppo import Ppo
         from spa_trainers.processes import Processes
 
         processes = self._processes or Processes()
