@@ -22,7 +22,6 @@ from statistics import fmean
 
 from benchmarks import study_belief
 from benchmarks.figures import draw_line, panels, save
-from benchmarks.study_belief import correlations, inside, read_starts
 from benchmarks.tables import markdown
 from spa_bench.metrics.success import normalised
 from spa_bench.results.shown import percent, with_interval
@@ -59,7 +58,8 @@ def main() -> None:
         figures = chosen.page.parent / "figures"
         draw(entries, found, figures / "study-curves.svg")
         chance = {m: _chance(found, "frozenlake", m.lower()) for m in ("Pass@1", "Pass@8")}
-        study_belief.draw(read_starts(now, entries), chance, figures / "study-belief.svg")
+        starts = study_belief.read_starts(now, entries)
+        study_belief.draw(starts, chance, figures / "study-belief.svg")
     elif new != now:
         sys.exit(f"{chosen.page} is not what python -m benchmarks.study writes")
 
@@ -80,8 +80,8 @@ def written(page: str, found: Table, entries: Sequence[Entry] = ()) -> str:
     """
     made: Mapping[str, Callable[[], str]] = {
         **{name: partial(table, found) for name, table in TABLES.items()},
-        "correlations": lambda: correlations(read_starts(page, entries)),
-        "inside": lambda: inside(entries),
+        "correlations": lambda: study_belief.correlations(study_belief.read_starts(page, entries)),
+        "inside": lambda: study_belief.inside(entries),
     }
 
     def one(match: re.Match[str]) -> str:

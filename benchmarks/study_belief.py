@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.figures import panels, percents, save
 from benchmarks.tables import markdown
-from spa_bench.results.results import TaskResult
 from spa_bench.results.schema import Interval
 from spa_bench.results.shown import missing, with_interval
 from spa_bench.site.entries import Entry
@@ -27,16 +27,13 @@ class Start:
     Attributes:
         sees: share of the turns in which it says exactly what it sees, before reinforcement.
         foresees: what follows.
-        pass_1, pass_8: afterwards, on the paper's boards.
-        growth: of Pass@8 on held-out boards, last less first.
+        after: what `_AFTER` names, of each run: Pass@k is on the paper's boards.
     """
 
     name: str
     sees: float
     foresees: float
-    pass_1: Sequence[float]
-    pass_8: Sequence[float]
-    growth: Sequence[float]
+    after: Mapping[str, Sequence[float]]
 
 
 def read_starts(page: str, entries: Sequence[Entry]) -> list[Start]:
@@ -48,23 +45,21 @@ def read_starts(page: str, entries: Sequence[Entry]) -> list[Start]:
     for name, sees, foresees in _LINE.findall(page):
         named = re.compile(rf"nano-spa-frozenlake-{name}-seed-\d+")
         runs = [entry for entry in entries if named.fullmatch(entry.submission.model)]
-        results = [_frozenlake(entry) for entry in runs]
         found.append(
             Start(
                 name.replace("-", " "),
                 float(sees) / 100,
                 float(foresees) / 100,
-                [result.metrics["pass@1"].value or 0.0 for result in results],
-                [result.metrics["pass@8"].value or 0.0 for result in results],
-                [_growth(entry) for entry in runs],
+                {what: [of(entry) for entry in runs] for what, of in _AFTER.items()},
             )
         )
     return found
 
 
-def _frozenlake(entry: Entry) -> TaskResult:
+def _solved(metric: str, entry: Entry) -> float:
     tasks = ("frozenlake", "frozenlake_grid")
-    return next(result for result in entry.results.tasks if result.task in tasks)
+    result = next(result for result in entry.results.tasks if result.task in tasks)
+    return result.metrics[metric].value or 0.0
 
 
 def _growth(entry: Entry) -> float:
@@ -72,6 +67,13 @@ def _growth(entry: Entry) -> float:
         value for step in entry.training for key, value in step.items() if key.endswith("/pass@8")
     ]
     return held_out[-1] - held_out[0]
+
+
+_AFTER: Mapping[str, Callable[[Entry], float]] = {
+    "Pass@1": partial(_solved, "pass@1"),
+    "Pass@8": partial(_solved, "pass@8"),
+    "growth of Pass@8, held out": _growth,
+}
 
 
 def correlation(xs: Sequence[float], ys: Sequence[float]) -> Interval:
@@ -87,11 +89,6 @@ _BEFORE: Mapping[str, Callable[[Start], float]] = {
     "says exactly what it sees": lambda start: start.sees,
     ".. and what follows": lambda start: start.foresees,
 }
-_AFTER: Mapping[str, Callable[[Start], float]] = {
-    "Pass@1": lambda start: fmean(start.pass_1),
-    "Pass@8": lambda start: fmean(start.pass_8),
-    "growth of Pass@8, held out": lambda start: fmean(start.growth),
-}
 
 
 def correlations(starts: Sequence[Start]) -> str:
@@ -99,8 +96,9 @@ def correlations(starts: Sequence[Start]) -> str:
     lines = list[list[str]]()
     for before, known in _BEFORE.items():
         line = [before]
-        for reached in _AFTER.values():
-            r = correlation([*map(known, starts)], [*map(reached, starts)])
+        for what in _AFTER:
+            reached = [fmean(start.after[what]) for start in starts]
+            r = correlation([*map(known, starts)], reached)
             line.append(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]")
         lines.append(line)
     return markdown([f"share of turns in which one of {len(starts)} starts", *_AFTER], lines)
@@ -129,14 +127,10 @@ def inside(entries: Sequence[Entry]) -> str:
 def draw(starts: Sequence[Start], chance: Mapping[str, float], path: Path) -> None:
     """Draws success after reinforcement over foresight before it, a point a run."""
     figure, axes = panels(len(chance))
-    reached: Mapping[str, Callable[[Start], Sequence[float]]] = {
-        "Pass@1": lambda start: start.pass_1,
-        "Pass@8": lambda start: start.pass_8,
-    }
     axis: Any
     for axis, (metric, floor) in zip(axes, chance.items(), strict=True):
         for number, start in enumerate(starts):
-            values = reached[metric](start)
+            values = start.after[metric]
             axis.plot(
                 percents([start.foresees] * len(values)),
                 percents(values),

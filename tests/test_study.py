@@ -37,13 +37,15 @@ def test_the_starts_of_the_page_are_those_of_its_rows():
     starts = study_belief.read_starts(
         page, read_entries(ROOT / "leaderboard" / "submissions").entries
     )
-    assert [len(start.pass_1) for start in starts] == [2] * 7
+    assert [len(start.after["Pass@1"]) for start in starts] == [2] * 7
     for start in starts:  # the page's own figures are those of the rows that it names
         (line,) = (
             line for line in page.splitlines() if f"| `{start.name.replace(' ', '-')}`" in line
         )
-        assert all(f"| {100 * one:.1f} [" in line for one in start.pass_1)
-        assert line.endswith(", ".join(f"{100 * eight:.1f}" for eight in start.pass_8) + " |")
+        assert all(f"| {100 * one:.1f} [" in line for one in start.after["Pass@1"])
+        assert line.endswith(
+            ", ".join(f"{100 * eight:.1f}" for eight in start.after["Pass@8"]) + " |"
+        )
 
 
 def test_a_correlation_has_the_interval_of_fishers_transformation():
