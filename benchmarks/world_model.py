@@ -24,7 +24,8 @@ from spa_bench.errors import SpaBenchError
 from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Model
 from spa_bench.models.ranking import can_rank
-from spa_bench.registry import Registry, make_model, resolve_model
+from spa_bench.plugins import make_model, resolve_model
+from spa_bench.registry import Registry
 from spa_bench.task import Task
 
 PARTS = ("probes", "ranking", "belief", "foresight", "perplexity")

@@ -42,9 +42,9 @@ def main() -> None:
     found = Path(".cache/fuzz") / chosen.target
     found.mkdir(parents=True, exist_ok=True)
     with atheris.instrument_imports(include=["spa_bench", "yaml", "json", "gzip"]):
-        from spa_bench import registry
+        from spa_bench import plugins
 
-        registry.plugins = cache(registry.plugins)  # the installed packages stay as they are
+        plugins.plugins = cache(plugins.plugins)  # the installed packages stay as they are
         one = target(chosen.target)
         one(b"")  # what is imported late, too
     dictionary = HERE / f"{chosen.target}.dict"

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from fuzz.edits import Bytes
 from fuzz.played import few_boards
 from spa_bench.formats.format import Format, ParsedReply, ParseMode, Span
-from spa_bench.registry import make_format
+from spa_bench.plugins import make_format
 from spa_bench.runner.record import TurnUsage, episode_adapter, to_line
 from spa_bench.runner.rollout import Answer, EpisodeSpec, Rollout
 from spa_bench.task import Task

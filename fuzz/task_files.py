@@ -8,7 +8,8 @@ from pathlib import Path
 from fuzz.scratch import scratch
 from spa_bench import yaml_file
 from spa_bench.errors import InputError
-from spa_bench.registry import builtin_tasks_folder, load_group, load_task
+from spa_bench.registry import builtin_tasks_folder
+from spa_bench.task_file import load_group, load_task
 
 _BESIDE = ("_episode.yaml", "sokoban/_sokoban.yaml", "frozenlake/_frozenlake.yaml")
 

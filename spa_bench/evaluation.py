@@ -15,7 +15,8 @@ import pydantic
 from spa_bench.arguments import ModelArguments, RunArguments
 from spa_bench.errors import InputError, nearest
 from spa_bench.models.model import Model
-from spa_bench.registry import Registry, make_model, resolve_model, task_names
+from spa_bench.plugins import make_model, resolve_model
+from spa_bench.registry import Registry, task_names
 from spa_bench.results.results import Results
 from spa_bench.run import Evaluation, Progress, Silent, each_once, run
 from spa_bench.runner.log import Price

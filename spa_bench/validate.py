@@ -10,11 +10,12 @@ from pathlib import Path
 from spa_bench import yaml_file
 from spa_bench.errors import InputError
 from spa_bench.metrics.success import metric_of
-from spa_bench.registry import Registry, load_task
+from spa_bench.registry import Registry
 from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task
+from spa_bench.task_file import load_task
 
 
 @dataclass

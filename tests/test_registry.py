@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spa_bench.errors import InputError, nearest
-from spa_bench.registry import Registry, builtin_tasks_folder, make_environment, resolve_model
+from spa_bench.plugins import make_environment, resolve_model
+from spa_bench.registry import Registry, builtin_tasks_folder
 
 BASE = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
 

@@ -16,8 +16,9 @@ from worlds import SLIPPERY, TableWorld, changed, sokoban_task, table_task
 
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.errors import InputError, PluginError
-from spa_bench.registry import Registry, builtin_tasks_folder, load_task
+from spa_bench.registry import Registry, builtin_tasks_folder
 from spa_bench.task import Task, TaskConfig, fill, format_reward, split_of
+from spa_bench.task_file import load_task
 
 BASE = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
 

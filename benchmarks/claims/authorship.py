@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.claims.claim import Claim, Measured
 from benchmarks.llama_server import serving
 from benchmarks.smollm2 import fetch
-from spa_bench.registry import Registry, make_model, resolve_model
+from spa_bench.plugins import make_model, resolve_model
+from spa_bench.registry import Registry
 from spa_bench.run import Evaluation, Silent, run
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.authorship import authored

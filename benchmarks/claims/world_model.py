@@ -20,10 +20,11 @@ from spa_bench.environments.sudoku import Sudoku
 from spa_bench.evaluation import evaluate
 from spa_bench.interop.lm_eval_probe import TASKS
 from spa_bench.models.model import Capabilities, Reply, Request
+from spa_bench.plugins import load_plugin, plugins
 from spa_bench.probes.board import Board
 from spa_bench.probes.probe import Probe, View
 from spa_bench.probes.world import ProbeWorld
-from spa_bench.registry import Registry, load_plugin, plugins
+from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.task import Instance, Task
 

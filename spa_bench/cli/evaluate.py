@@ -100,7 +100,7 @@ def evaluate(
 
     from spa_bench.errors import ModelGoneError, PluginError
     from spa_bench.evaluation import default_output, evaluate_async
-    from spa_bench.registry import resolve_model
+    from spa_bench.plugins import resolve_model
     from spa_bench.results.table import efficiency_line, format_results
 
     options = {

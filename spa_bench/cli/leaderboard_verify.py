@@ -91,7 +91,7 @@ def _by_weights(
 ) -> Verification:
     import asyncio
 
-    from spa_bench.registry import make_model, resolve_model
+    from spa_bench.plugins import make_model, resolve_model
     from spa_bench.submission.authorship import authored, says
 
     provider, options = resolve_model(str(path.absolute()), device=device, dtype=dtype)

@@ -42,7 +42,7 @@ def list_models() -> None:
     """List the providers of models, and how each is written."""
     from tabulate import tabulate
 
-    from spa_bench.registry import plugins
+    from spa_bench.plugins import plugins
 
     examples = {
         "baseline": "baseline/random, baseline/oracle",
@@ -62,7 +62,7 @@ def list_environments() -> None:
     from tabulate import tabulate
 
     from spa_bench.errors import SpaBenchError
-    from spa_bench.registry import load_plugin, plugins
+    from spa_bench.plugins import load_plugin, plugins
 
     for name in sorted(plugins("environments")):
         try:

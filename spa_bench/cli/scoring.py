@@ -66,7 +66,7 @@ def command(
         from spa_bench.cli.evaluate import key_values
         from spa_bench.evaluation import chosen_tasks
         from spa_bench.models.ranking import check_scores
-        from spa_bench.registry import make_model, resolve_model
+        from spa_bench.plugins import make_model, resolve_model
 
         if output is not None:
             _check_file(output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spa_bench.errors import InputError
-from spa_bench.registry import make_task
+from spa_bench.plugins import make_task
 from spa_bench.runner.log import RunTask
 from spa_bench.task import Task, TaskConfig
 

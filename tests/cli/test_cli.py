@@ -21,7 +21,7 @@ import spa_bench
 import spa_bench.evaluation as evaluation
 from spa_bench.cli import main
 from spa_bench.errors import ModelError, ModelGoneError
-from spa_bench.registry import load_plugin, plugins
+from spa_bench.plugins import load_plugin, plugins
 
 
 class Said(NamedTuple):

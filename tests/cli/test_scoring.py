@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
-from spa_bench import registry
+from spa_bench import plugins
 from spa_bench.cli import main
 from spa_bench.errors import ModelGoneError
 from spa_bench.models.model import Message, ScoredToken
+from spa_bench.registry import builtin_tasks_folder
 
 COMMANDS = ("perplexity", "foresight")
 
@@ -43,7 +44,7 @@ def spa(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
 
     def run(model: Scoring, command: str, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(registry, "make_model", lambda *_: model)
+        monkeypatch.setattr(plugins, "make_model", lambda *_: model)
         with pytest.raises(SystemExit) as exited:
             main([command, "--model", "openai/x", "--limit", "1", *arguments])
         assert isinstance(exited.value.code, int)
@@ -70,7 +71,7 @@ def test_what_cannot_be_is_one_line_before_any_text_is_scored(
     spa: Spa, tmp_path: Path, command: str, arguments: tuple[str, ...], told: str
 ) -> None:
     (tmp_path / "folder").mkdir()
-    include = registry.builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
+    include = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
     (tmp_path / "folder" / "none.yaml").write_text(
         f"task: none\ninclude: {include}\ninstances: {{split: test, seeds: 124}}\n"
         "format: world_model\n"

@@ -15,8 +15,9 @@ from spa_bench.errors import InputError, ModelError
 from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Capabilities, Message, Request, Sampling, ScoredToken
 from spa_bench.models.ranking import likeliest
-from spa_bench.registry import Registry, load_task
+from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
+from spa_bench.task_file import load_task
 
 PREFILLS = Capabilities(prefill=True)
 

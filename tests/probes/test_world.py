@@ -17,15 +17,17 @@ from spa_bench.environments.gymnasium_text import GymnasiumText
 from spa_bench.errors import InputError, ModelGoneError
 from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Request
+from spa_bench.plugins import make_task
 from spa_bench.probes.legality import Legality
 from spa_bench.probes.transition import TransitionProbe
 from spa_bench.probes.world import ProbeWorld
-from spa_bench.registry import Registry, load_task, make_task
+from spa_bench.registry import Registry
 from spa_bench.results.probe import ProbeTally
 from spa_bench.runner.episode import play
 from spa_bench.runner.record import Episode
 from spa_bench.runner.rollout import EpisodeSpec
 from spa_bench.task import Task
+from spa_bench.task_file import load_task
 
 REGISTRY = Registry()
 

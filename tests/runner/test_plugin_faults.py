@@ -15,7 +15,7 @@ import pytest
 from scripted import Scripted, answer
 from worlds import SLIPPERY, TableWorld, table_task
 
-from spa_bench import registry
+from spa_bench import plugins
 from spa_bench.environments.environment import Outcome
 from spa_bench.errors import InputError, ModelGoneError, PluginError, SpaBenchError
 from spa_bench.evaluation import evaluate_async
@@ -223,9 +223,9 @@ def test_whatever_importing_a_plugin_does_is_one_line(
     (tmp_path / "bad_plugin_module.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     entry = EntryPoint("bad", "bad_plugin_module:World", "spa_bench.environments")
-    monkeypatch.setattr(registry, "plugins", lambda kind: {"bad": entry})
+    monkeypatch.setattr(plugins, "plugins", lambda kind: {"bad": entry})
     with pytest.raises(InputError, match=r"environment 'bad' cannot be loaded: .+") as caught:
-        registry.load_plugin("environments", "bad")
+        plugins.load_plugin("environments", "bad")
     assert "\n" not in str(caught.value)
 
 
@@ -234,9 +234,9 @@ def test_one_broken_plugin_hides_no_other_from_the_list(
 ) -> None:
     from spa_bench.cli import main
 
-    found = registry.plugins
+    found = plugins.plugins
     bad = EntryPoint("bad", "no_such_module_anywhere:World", "spa_bench.environments")
-    monkeypatch.setattr(registry, "plugins", lambda kind: {**found(kind), "bad": bad})
+    monkeypatch.setattr(plugins, "plugins", lambda kind: {**found(kind), "bad": bad})
     with pytest.raises(SystemExit):
         main(["list", "environments"])
     shown = capsys.readouterr().out
@@ -250,6 +250,6 @@ def test_a_world_whose_making_raises_is_one_line(monkeypatch: pytest.MonkeyPatch
         def __post_init__(self) -> None:
             raise LookupError("no licence")
 
-    monkeypatch.setattr(registry, "load_plugin", lambda kind, name: Unmade)
+    monkeypatch.setattr(plugins, "load_plugin", lambda kind, name: Unmade)
     with pytest.raises(SpaBenchError, match="environment 'x' cannot be made: LookupError: no li"):
-        registry.make_environment({"name": "x", "table": [[[[1, 0]]]]})
+        plugins.make_environment({"name": "x", "table": [[[[1, 0]]]]})

@@ -14,7 +14,7 @@ from worlds import changed
 from benchmarks.tampering import Copy, Line
 from spa_bench.errors import InputError
 from spa_bench.models.model import Model
-from spa_bench.registry import make_model, resolve_model
+from spa_bench.plugins import make_model, resolve_model
 from spa_bench.submission.authorship import TOLERANCE, authored, plausible, says
 from spa_bench.submission.folder import SubmissionFolder
 from spa_bench.submission.pack import pack

@@ -1,0 +1,164 @@
+"""Finds environments, probes, formats and models by entry point, and makes them from settings.
+Nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, cast
+
+import pydantic
+
+from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.errors import InputError, nearest, told
+from spa_bench.formats.format import Format
+from spa_bench.models.model import Model, ModelOptions
+from spa_bench.paths import expanded
+from spa_bench.task import Task, TaskConfig
+
+
+def plugins(kind: str) -> dict[str, EntryPoint]:
+    """Returns the entry points of `spa_bench.<kind>`: environments, formats or models."""
+    return {entry.name: entry for entry in entry_points(group=f"spa_bench.{kind}")}
+
+
+def load_plugin(kind: str, name: str) -> Any:
+    """Imports one plug-in.
+
+    Raises:
+        InputError: if there is none of that name, or it cannot be imported.
+    """
+    known = plugins(kind)
+    if name not in known:
+        singular = kind.removesuffix("s")
+        raise InputError(f"unknown {singular} {name!r}{nearest(name, known)}")
+    try:
+        return known[name].load()
+    except (Exception, SystemExit) as error:  # whatever a plug-in does when it is imported
+        raise InputError(
+            f"{kind.removesuffix('s')} {name!r} cannot be loaded: {told(error)}"
+        ) from None
+
+
+def make_model(options: ModelOptions, provider: str) -> Model:
+    """Builds the model of a provider, without contacting it yet."""
+    return cast(Model, load_plugin("models", provider)(options))
+
+
+def resolve_model(model: str, **options: Any) -> tuple[str, ModelOptions]:
+    """Reads a model's name as users write it; returns its provider and the options to load it.
+
+    A registered provider before the first slash wins; `./`, `/` and `~` begin a path, which `hf`
+    reads; a provider alone takes its model from `pretrained=` or `model=`, as in lm-eval.
+
+    Raises:
+        InputError: if it is none of these.
+    """
+    known = plugins("models")
+    args = dict(cast(Mapping[str, str], options.pop("args", {})))
+    provider, slash, name = model.partition("/")
+    if model.startswith(("./", "../", "/", "~")) or model in (".", ".."):
+        provider, name = "hf", model
+    elif not slash:
+        name = args.pop("pretrained", "") or args.pop("model", "")
+    if provider not in known:
+        if os.path.isdir(model):
+            raise InputError(f"unknown model {model!r}; to mean the folder write ./{model}")
+        hint = f"; models are written PROVIDER/NAME with a provider of {', '.join(sorted(known))}"
+        raise InputError(
+            f"unknown model {model!r}{nearest(provider, known)}{hint}, or a path ./DIR"
+        )
+    if not name:
+        raise InputError(f"model {model!r} has no name: write {provider}/NAME")
+    label = f"{provider}/{name}"
+    if name.startswith((".", "/", "~")):
+        label = _folder_name(name)  # a run says which model, not whose disk
+    return provider, ModelOptions(model=name, label=label, args=args, **options)
+
+
+def _folder_name(path: str) -> str:
+    folder = Path(os.path.realpath(expanded(path)))
+    return folder.name or str(folder)
+
+
+def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
+    """Builds an environment from a mapping with its `name` and its parameters.
+
+    Raises:
+        InputError: for an unknown name.
+        pydantic.ValidationError: for bad parameters.
+    """
+    parameters = dict(settings)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError("environment needs a name")
+    kind: type[AnyEnvironment] = load_plugin("environments", name)
+    fields = {field.name for field in dataclasses.fields(cast(Any, kind))}
+    for key in parameters:
+        if key not in fields:
+            raise InputError(f"environment {name!r} has no parameter {key!r}{nearest(key, fields)}")
+    try:
+        return cast(AnyEnvironment, strictly(pydantic.TypeAdapter(kind), parameters))
+    except (pydantic.ValidationError, InputError):
+        raise
+    except Exception as error:
+        raise InputError(f"environment {name!r} cannot be made: {told(error)}") from None
+
+
+def make_probe_world(
+    settings: Mapping[str, Any], base: AnyEnvironment, observation: str
+) -> AnyEnvironment:
+    """Builds the world of a probe from a mapping with its `name`, `question` and parameters.
+
+    Beside these, `ranking: true` has a model choose among given answers.
+
+    Raises:
+        InputError: for an unknown name or parameter, a missing question, or one with a placeholder
+            that the probe does not fill.
+        pydantic.ValidationError: for bad parameters.
+    """
+    parameters = dict(settings)
+    name, question = parameters.pop("name", None), parameters.pop("question", None)
+    ranking = parameters.pop("ranking", False)
+    if not isinstance(name, str) or not isinstance(question, str):
+        missing = "question" if isinstance(name, str) else "name"
+        raise InputError(f"probe needs a {missing}")
+    if not isinstance(ranking, bool):
+        raise InputError(f"probe.ranking must be true or false, not {ranking!r}")
+    kind: type[Any] = load_plugin("probes", name)
+    fields = {field.name for field in dataclasses.fields(kind)}
+    for key in parameters:
+        if key not in fields:
+            raise InputError(f"probe {name!r} has no parameter {key!r}{nearest(key, fields)}")
+    probe = strictly(pydantic.TypeAdapter(kind), parameters)
+    return cast(AnyEnvironment, probe.world(base, question, observation, ranking))
+
+
+def make_format(name: str) -> Format:
+    """Returns the format of that name."""
+    return cast(Format, load_plugin("formats", name)())
+
+
+def make_task(name: str, config: TaskConfig) -> Task:
+    """Builds a task from its settings, such as those that a run keeps.
+
+    Raises:
+        InputError, pydantic.ValidationError: for settings there are not.
+    """
+    environment = make_environment(config.environment)
+    if config.probe is not None:
+        environment = make_probe_world(config.probe, environment, config.observation)
+    return Task(name, config, environment, make_format(config.format))
+
+
+def strictly(schema: pydantic.TypeAdapter[Any], data: Mapping[str, Any]) -> Any:
+    """Validates plain data as JSON: `yes`, "5" and 5.0 are not 5, but a list may be a tuple.
+
+    Raises:
+        pydantic.ValidationError: for what the schema does not allow.
+    """
+    return schema.validate_json(json.dumps(data), strict=True)

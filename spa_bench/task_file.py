@@ -1,0 +1,127 @@
+"""Reads a task's or a group's file; whatever is wrong with it is said with file and line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+from spa_bench import yaml_file
+from spa_bench.errors import InputError, complaint, nearest
+from spa_bench.plugins import make_environment, make_format, make_probe_world, plugins, strictly
+from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
+
+
+def load_task(path: Path) -> Task:
+    """Reads and checks one task file.
+
+    Raises:
+        InputError: for everything that is wrong with it, with file and line.
+    """
+    document = _read(path)
+    written = document.data.get("format")
+    if isinstance(written, str) and written not in plugins("formats"):
+        raise InputError(
+            f"{document.locate(('format',))}: unknown format {written!r}"
+            f"{nearest(written, plugins('formats'))}"
+        )
+    config = _validated(TaskConfig, document)
+    task = _located(document, config)
+    for key, placeholder, known in unknown_placeholders(config, task.environment):
+        raise InputError(
+            f"{document.locate(key)}: {'.'.join(key)}: unknown placeholder {{{placeholder}}}"
+            f"{nearest(placeholder, known)}"
+        )
+    if "belief" in config.metrics and not task.format.believes:
+        raise InputError(
+            f"{document.locate(('metrics',))}: metrics: `belief` needs a format that states"
+            f" beliefs, such as world_model; {config.format!r} does not"
+        )
+    return task
+
+
+def load_group(path: Path) -> GroupConfig:
+    """Reads and checks one group file.
+
+    Raises:
+        InputError: for everything that is wrong with it, with file and line.
+    """
+    document = _read(path)
+    group: GroupConfig = _validated(GroupConfig, document)
+    if not group.tasks:
+        raise InputError(f"{document.locate(('tasks',))}: the group {group.group!r} has no tasks")
+    return group
+
+
+def members_located(path: Path) -> list[str]:
+    """Returns where each member of a group file stands, as errors begin."""
+    document = _read(path)
+    return [f"{document.locate(('tasks', i))}: " for i in range(len(document.data["tasks"]))]
+
+
+def _read(path: Path) -> yaml_file.Document:
+    return yaml_file.read(Path(os.path.realpath(path)))
+
+
+def _located(document: yaml_file.Document, config: TaskConfig) -> Task:
+    """Builds a task; complaints about its world or its probe name file and line."""
+    part, settings = "environment", config.environment
+    try:
+        environment = make_environment(settings)
+        if config.probe is not None:
+            part, settings = "probe", config.probe
+            environment = make_probe_world(settings, environment, config.observation)
+    except pydantic.ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        where = document.locate((part, *detail["loc"]))
+        raise InputError(f"{where}: {_say(detail, part)}") from None
+    except InputError as error:
+        named = (k for k in settings if repr(k) in str(error) or f"{part}.{k}" in str(error))
+        raise InputError(f"{document.locate((part, next(named, 'name')))}: {error}") from None
+    return Task(config.task, config, environment, make_format(config.format))
+
+
+def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
+    try:
+        return strictly(pydantic.TypeAdapter(schema), document.data)
+    except pydantic.ValidationError as error:
+        # a misspelt key is also a missing one; what is there tells more than what is not
+        details = sorted(
+            error.errors(include_url=False), key=lambda detail: detail["type"] == "missing"
+        )
+        loc = details[0]["loc"]
+        place = document.locate(loc) if loc else _place_of(details[0]["msg"], document)
+        first = f"{place}: {_say(details[0], '', schema)}"
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise InputError(first + more) from None
+
+
+def _place_of(message: str, document: yaml_file.Document) -> str:
+    """Returns where the first key that a complaint about a whole file names is in that file."""
+    for word in re.findall(r"[a-z_]+(?:\.[a-z_]+)*", message):
+        place = document.where.get(tuple(word.split(".")), "")
+        if place.startswith(f"{document.path}:"):
+            return place
+    return document.locate(())
+
+
+def _say(detail: ErrorDetails, prefix: str, schema: type[Any] | None = None) -> str:
+    loc = [str(part) for part in detail["loc"]]
+    key = ".".join([prefix, *loc] if prefix else loc)
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(loc[-1], _fields_at(schema, loc[:-1]))}"
+    if detail["type"] == "missing":
+        return f"the key {key!r} is missing"
+    return f"{key + ': ' if key else ''}{complaint(detail)}"
+
+
+def _fields_at(schema: type[Any] | None, loc: Sequence[str]) -> list[str]:
+    fields: Mapping[str, Any] = getattr(schema, "model_fields", {})
+    for name in loc:
+        fields = getattr(fields[name].annotation, "model_fields", {}) if name in fields else {}
+    return list(fields)
