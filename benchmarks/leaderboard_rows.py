@@ -1,12 +1,13 @@
 """Plays, packs and verifies the leaderboard's own rows.
 
-    python -m benchmarks.leaderboard_rows [ROW ..] [--tasks spa]
+    python -m benchmarks.leaderboard_rows [ROW ..] [--tasks spa] [--repeats N] [--suffix TEXT]
 
 Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf`, `smollm2-transformers-serve`
 and `smollm2-llama-cpp`, SmolLM2-135M-Instruct in this process and behind two servers, take hours on
 two cores; any other row is the path of a checkpoint with a card, such as
-checkpoints/nano-base-sokoban. A row is all boards of its tasks, the tasks' own repeats. Interrupt
-it at will: started again it goes on, from runs/rows/.
+checkpoints/nano-base-sokoban. A row is all boards of its tasks, by default the tasks' own repeats.
+With a suffix a second row of one model stands beside the first. Interrupt it at will: started again
+it goes on, from runs/rows/.
 """
 
 from __future__ import annotations
@@ -91,11 +92,12 @@ def player(row: str) -> Iterator[Player]:
         yield Player(f"./{folder}", checkpoint=folder)
 
 
-def make(row: str, tasks: str) -> Path:
+def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> Path:
     """Plays what a row owes of its tasks, and returns the folder of its verified submission."""
-    run = RUNS / Path(row).name
+    run = RUNS / f"{Path(row).name}{suffix}"
     with player(row) as chosen:
-        evaluate(chosen.model, tasks, output=run, resume=run.exists(), **chosen.options)
+        options = {**chosen.options, "repeats": repeats}
+        evaluate(chosen.model, tasks, output=run, resume=run.exists(), **options)
         card = boards = None
         steps: list[Step] = []
         if chosen.checkpoint:
@@ -109,7 +111,7 @@ def make(row: str, tasks: str) -> Path:
         **({"training": "listed"} if boards else {}),
         **chosen.about,
     }
-    about = check(said)
+    about = check({**said, "name": f"{said['name']}{suffix}"})
     output = SUBMISSIONS / about.name
     shutil.rmtree(output, ignore_errors=True)
     folder = pack(RunFolder(run), about, output, Registry(), boards, training_log=steps)
@@ -125,9 +127,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("rows", nargs="*", default=["random", "oracle"])
     parser.add_argument("--tasks", default="spa", help="names or groups, with commas between")
+    parser.add_argument("--repeats", type=int, help="episodes a board; default: the task's own")
+    parser.add_argument("--suffix", default="", help="what the name of a row ends in")
     chosen = parser.parse_args()
     for row in chosen.rows:
-        print(make(row, chosen.tasks))
+        print(make(row, chosen.tasks, chosen.repeats, chosen.suffix))
 
 
 if __name__ == "__main__":
