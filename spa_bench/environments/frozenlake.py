@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from spa_bench.canonical import sha256_hex
@@ -105,16 +105,7 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
     # -- the kernel ----------------------------------------------------------------------------
 
     def initial_state(self, seed: int) -> FrozenLakeState:
-        if self.generator == "ragen":
-            rows = frozenlake_ragen.generate(seed, self.size, self.p_frozen)
-            return self.from_grid("\n".join(rows), _PLAIN_SYMBOLS)
-        lengths = (self.min_solution, self.max_solution)
-        rows = frozenlake_spa.generate(
-            seed, self.size, self.ice, self.p_frozen, self._shortest, *lengths
-        )
-        if rows is None:
-            raise NoBoardError(f"no lake of this kind was found for seed {seed}")
-        return self.from_grid("\n".join(rows), _PLAIN_SYMBOLS)
+        return _made(self, seed)
 
     def from_grid(self, text: str, symbols: str | None = None) -> FrozenLakeState:
         """Returns the state drawn in `text`, in this environment's symbols unless given others.
@@ -264,9 +255,6 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _shortest(self, rows: Sequence[str]) -> int | None:
-        return least_actions(self, self.from_grid("\n".join(rows), _PLAIN_SYMBOLS))
-
     def _position(self, cell: int) -> Position:
         return divmod(cell, self.size + 1)
 
@@ -328,3 +316,24 @@ def _arrival(probability: Fraction, lake: str, cell: int) -> Outcome[FrozenLakeS
     return Outcome(
         probability, FrozenLakeState(lake, cell), 1.0 if kind == GOAL else 0.0, kind != ICE
     )
+
+
+@lru_cache(maxsize=4096)  # tasks share boards, and one on sliding ice takes a while to find
+def _made(lake: FrozenLake, seed: int) -> FrozenLakeState:
+    def drawn(rows: Sequence[str]) -> FrozenLakeState:
+        return lake.from_grid("\n".join(rows), _PLAIN_SYMBOLS)
+
+    if lake.generator == "ragen":
+        return drawn(frozenlake_ragen.generate(seed, lake.size, lake.p_frozen))
+    rows = frozenlake_spa.generate(
+        seed,
+        lake.size,
+        lake.ice,
+        lake.p_frozen,
+        lambda rows: least_actions(lake, drawn(rows)),
+        lake.min_solution,
+        lake.max_solution,
+    )
+    if rows is None:
+        raise NoBoardError(f"no lake of this kind was found for seed {seed}")
+    return drawn(rows)

@@ -10,6 +10,7 @@ tested on recorded boards. Where the original raises, it continues from a seed t
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,10 @@ class _Room(NamedTuple):
     boxes: tuple[int, ...]
 
 
-def generate(seed: int, rows: int, cols: int, boxes: int, search_depth: int) -> list[str] | None:
+@lru_cache(maxsize=4096)  # tasks share the paper's boards, and a board takes milliseconds
+def generate(
+    seed: int, rows: int, cols: int, boxes: int, search_depth: int
+) -> tuple[str, ...] | None:
     """Returns the board as rows of `#_O√XPS`, or None where the published generator raises.
 
     Args:
@@ -163,11 +167,11 @@ def _distance(a: int, b: int, cols: int) -> int:
 
 def _draw(
     floor: frozenset[int], rows: int, cols: int, room: _Room, targets: tuple[int, ...]
-) -> list[str]:
+) -> tuple[str, ...]:
     cells = ["_" if cell in floor else "#" for cell in range(rows * cols)]
     for target in targets:
         cells[target] = "O"
     for box in room.boxes:
         cells[box] = "√" if box in targets else "X"
     cells[room.player] = "S" if room.player in targets else "P"
-    return ["".join(cells[row * cols : (row + 1) * cols]) for row in range(rows)]
+    return tuple("".join(cells[row * cols : (row + 1) * cols]) for row in range(rows))

@@ -28,7 +28,7 @@ def test_boards_equal_the_published_ones(
     recorded = RECORDED[setting]
     assert len(recorded) == count
     ours = {seed: sokoban_ragen.generate(int(seed), size, size, boxes, depth) for seed in recorded}
-    assert ours == recorded
+    assert ours == {seed: board and tuple(board) for seed, board in recorded.items()}
 
 
 def test_where_the_published_generator_raises_there_is_no_board() -> None:
