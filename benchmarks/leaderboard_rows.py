@@ -111,7 +111,10 @@ def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> 
         **({"training": "listed"} if boards else {}),
         **chosen.about,
     }
-    about = check({**said, "name": f"{said['name']}{suffix}"})
+    if suffix:
+        model = said["model"]
+        said |= {"model": f"{model}{suffix}", "notes": f"{model}, on other tasks than its row"}
+    about = check(said)
     output = SUBMISSIONS / about.name
     shutil.rmtree(output, ignore_errors=True)
     folder = pack(RunFolder(run), about, output, Registry(), boards, training_log=steps)

@@ -42,6 +42,20 @@ The last is what the recipes say: each sets out from the one before. What ships 
 """
 
 
+UNFAMILIAR = {
+    "frozenlake_grid": "the grid alone",
+    "frozenlake": "grid and coordinates",
+    "frozenlake_mirrored": "Left and Right change places",
+    "frozenlake_mirrored_hidden": ".. untold",
+    "frozenlake_symbols": "other symbols",
+    "frozenlake_symbols_hidden": ".. untold",
+    "frozenlake_6x6": "6x6",
+    "frozenlake_sliding": "6x6, no stopping on the ice",
+    "frozenlake_sliding_hidden": ".. untold",
+}
+"""What a checkpoint that ships is measured on beside what it was trained on; rows `-unfamiliar`."""
+
+
 def main() -> None:
     """Writes, or says what is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -68,7 +82,7 @@ def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
     worlds = (*WORLDS, "frozenlake_slippery")
     shown = [f"{world}{ending}" for ending in ("_grid", "_wm") for world in worlds]
-    tasks = measured_tasks(["spa", "frozenlake_6x6", *shown], "spa")
+    tasks = measured_tasks(["spa", *UNFAMILIAR, *shown], "spa")
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
 
@@ -199,6 +213,7 @@ def nano(found: Table) -> str:
     for world in WORLDS:
         rows = [row for row in found.rows if row.kind == "submission" and world in row.model]
         rows = [row for row in rows if row.method in METHODS]
+        rows = [row for row in rows if not row.model.endswith("-unfamiliar")]
         for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
             tasks = (_task(world, row.method), f"{world}_grid")
             task = next((t for t in tasks if _cell(row, t, "pass@1").value is not None), world)
@@ -241,11 +256,31 @@ def seeds(found: Table) -> str:
     return markdown(heads, lines)
 
 
+def unfamiliar(found: Table) -> str:
+    """Returns Pass@1 of the checkpoints that ship, on what they were trained on and on what not."""
+    methods = [method for method in METHODS if method not in ("world_model", "vagen")]
+    lines = list[list[str]]()
+    for task, said in UNFAMILIAR.items():
+        line = [f"{said} (`{task}`)", percent(_chance(found, task, "pass@1"))]
+        for method in methods:
+            named = re.compile(rf"{_name(method, 'frozenlake')}(-unfamiliar)?")
+            rows = [row for row in found.rows if named.fullmatch(row.model)]
+            cells = [row.cells.get(f"{task}:pass@1", NOTHING) for row in rows]
+            score = next(
+                (with_interval(c) for c in cells if c.value is not None), with_interval(NOTHING)
+            )
+            trained = method != "base" and task == _task("frozenlake", method)
+            line.append(f"**{score}**" if trained else score)
+        lines.append(line)
+    return markdown(["", "chance", *(method.replace("_", " ") for method in methods)], lines)
+
+
 TABLES: Mapping[str, Callable[[Table], str]] = {
     "paper": paper,
     "below_chance": below_chance,
     "nano": nano,
     "seeds": seeds,
+    "unfamiliar": unfamiliar,
 }
 
 
