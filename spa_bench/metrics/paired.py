@@ -44,7 +44,8 @@ def paired(
     The interval is Student's on the differences. Where all boards differ by the same, which would
     make it nothing wide, it is that of two independent means: never 1 +- 0. The test flips the
     sign of each board's difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so
-    that the same logs give the same answer).
+    that the same logs give the same answer). With a value that is not known, such as Pass@8 of four
+    episodes, nothing is: all is NaN.
 
     Args:
         weights: how much each board counts in the first mean and in the second, above 0, such as
@@ -58,7 +59,7 @@ def paired(
     if len(first) != len(second):
         raise ValueError("paired values need the same boards")
     n = len(first)
-    if n < 2:
+    if n < 2 or any(map(math.isnan, (*first, *second))):
         return Paired(NOTHING, math.nan, n)
     one, other = weights or (None, None)
     parts = zip(_linearised(first, one), _linearised(second, other), strict=True)

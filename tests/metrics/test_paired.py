@@ -110,6 +110,12 @@ def test_a_single_board_says_nothing() -> None:
     assert math.isnan(result.difference.value)
 
 
+def test_a_value_that_is_not_known_says_nothing() -> None:
+    found = paired([0.5, math.nan, 1.0], [0.0, 0.5, 0.5])
+    assert math.isnan(found.p_value)
+    assert math.isnan(found.difference.low)
+
+
 def test_other_boards_are_an_error() -> None:
     with pytest.raises(ValueError, match="same boards"):
         paired([1.0], [1.0, 0.0])
