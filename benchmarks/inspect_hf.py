@@ -1,4 +1,4 @@
-"""How fast inspect_ai's provider for transformers writes, for `benchmarks.hf_speed --peers`.
+"""How fast inspect_ai's provider for transformers writes, for `benchmarks.hf_speed`.
 
 Runs under the Python of `benchmarks.peers inspect-models`, so it imports inspect_ai and not
 spa-bench:

@@ -1,4 +1,4 @@
-"""How fast lm-eval's `hf` writes, for `benchmarks.hf_speed --peers`: single turns only.
+"""How fast lm-eval's `hf` writes, for `benchmarks.hf_speed`: single turns only.
 
 Runs under the Python of `benchmarks.peers lm-eval`, so it imports lm-eval and not spa-bench:
 

@@ -42,18 +42,29 @@ The last is what the recipes say: each sets out from the one before. What ships 
 """
 
 
-UNFAMILIAR = {
-    "frozenlake_grid": "the grid alone",
-    "frozenlake": "grid and coordinates",
-    "frozenlake_mirrored": "Left and Right change places",
-    "frozenlake_mirrored_hidden": ".. untold",
-    "frozenlake_symbols": "other symbols",
-    "frozenlake_symbols_hidden": ".. untold",
-    "frozenlake_6x6": "6x6",
-    "frozenlake_sliding": "6x6, no stopping on the ice",
-    "frozenlake_sliding_hidden": ".. untold",
+UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
+    "frozenlake": {
+        "frozenlake_grid": "the grid alone",
+        "frozenlake": "grid and coordinates",
+        "frozenlake_mirrored": "Left and Right change places",
+        "frozenlake_mirrored_hidden": ".. untold",
+        "frozenlake_symbols": "other symbols",
+        "frozenlake_symbols_hidden": ".. untold",
+        "frozenlake_6x6": "6x6",
+        "frozenlake_sliding": "6x6, no stopping on the ice",
+        "frozenlake_sliding_hidden": ".. untold",
+    },
+    "sokoban": {
+        "sokoban": "grid and coordinates",
+        "sokoban_grid": "the grid alone",
+        "sokoban_mirrored": "Left and Right change places",
+        "sokoban_rotated": "controls turned by a quarter",
+        "sokoban_pull": "boxes are pulled",
+        "sokoban_words": "actions named by invented words",
+        "sokoban_2boxes": "two boxes",
+    },
 }
-"""What a checkpoint that ships is measured on beside what it was trained on; rows `-unfamiliar`."""
+"""What checkpoints are measured on beside what they were trained on: rows `-unfamiliar`."""
 
 
 def main() -> None:
@@ -82,7 +93,8 @@ def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
     worlds = (*WORLDS, "frozenlake_slippery")
     shown = [f"{world}{ending}" for ending in ("_grid", "_wm") for world in worlds]
-    tasks = measured_tasks(["spa", *UNFAMILIAR, *shown], "spa")
+    elsewhere = [task for tasks in UNFAMILIAR.values() for task in tasks]
+    tasks = measured_tasks(["spa", *elsewhere, *shown], "spa")
     return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
 
 
@@ -256,23 +268,25 @@ def seeds(found: Table) -> str:
     return markdown(heads, lines)
 
 
-def unfamiliar(found: Table) -> str:
-    """Returns Pass@1 of the checkpoints that ship, on what they were trained on and on what not."""
-    methods = [method for method in METHODS if method not in ("world_model", "vagen")]
+def unfamiliar(world: str, found: Table) -> str:
+    """Returns Pass@1 of checkpoints on other tasks than their own, which are bold."""
+    floor = next(row for row in found.rows if row.method == "floor")
+    rows: dict[str, list[Row]] = {}
+    for method in METHODS:
+        named = re.compile(rf"{_name(method, world)}(-unfamiliar)?")
+        own = [row for row in found.rows if named.fullmatch(row.model)]
+        if any(row.model.endswith("-unfamiliar") for row in own):
+            rows[method] = own
     lines = list[list[str]]()
-    for task, said in UNFAMILIAR.items():
-        line = [f"{said} (`{task}`)", percent(_chance(found, task, "pass@1"))]
-        for method in methods:
-            named = re.compile(rf"{_name(method, 'frozenlake')}(-unfamiliar)?")
-            rows = [row for row in found.rows if named.fullmatch(row.model)]
-            cells = [row.cells.get(f"{task}:pass@1", NOTHING) for row in rows]
-            score = next(
-                (with_interval(c) for c in cells if c.value is not None), with_interval(NOTHING)
-            )
-            trained = method != "base" and task == _task("frozenlake", method)
+    for task, said in UNFAMILIAR[world].items():
+        line = [f"{said} (`{task}`)", percent(floor.cells.get(f"{task}:pass@1", NOTHING).value)]
+        for method, own in rows.items():
+            cells = [row.cells.get(f"{task}:pass@1", NOTHING) for row in own]
+            score = with_interval(next((c for c in cells if c.value is not None), NOTHING))
+            trained = method != "base" and task == _task(world, method)
             line.append(f"**{score}**" if trained else score)
         lines.append(line)
-    return markdown(["", "chance", *(method.replace("_", " ") for method in methods)], lines)
+    return markdown(["", "chance", *rows], lines)
 
 
 TABLES: Mapping[str, Callable[[Table], str]] = {
@@ -280,7 +294,8 @@ TABLES: Mapping[str, Callable[[Table], str]] = {
     "below_chance": below_chance,
     "nano": nano,
     "seeds": seeds,
-    "unfamiliar": unfamiliar,
+    "unfamiliar_frozenlake": partial(unfamiliar, "frozenlake"),
+    "unfamiliar_sokoban": partial(unfamiliar, "sokoban"),
 }
 
 

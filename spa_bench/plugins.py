@@ -22,7 +22,7 @@ from spa_bench.task import Task, TaskConfig
 
 
 def plugins(kind: str) -> dict[str, EntryPoint]:
-    """Returns the entry points of `spa_bench.<kind>`: environments, formats or models."""
+    """Returns the entry points of `spa_bench.<kind>`: environments, probes, formats or models."""
     return {entry.name: entry for entry in entry_points(group=f"spa_bench.{kind}")}
 
 

@@ -112,6 +112,18 @@ def test_the_seeds_of_a_method_stand_in_a_line_with_their_mean():
     assert cells[4:] == ["30.0, 50.0", "40.0", "60.0, 70.0", "65.0"]
 
 
+def test_a_checkpoint_elsewhere_stands_beside_what_it_was_trained_on_in_bold():
+    own = _row("vanilla", None, None, kind="submission", model="nano-vanilla-frozenlake")
+    own.cells["frozenlake_grid:pass@1"] = Cell(0.6, 0.5, 0.7, 0.2, 1.0)
+    elsewhere = _row("vanilla", 0.3, None, kind="submission", model=f"{own.model}-unfamiliar")
+    other = _row("spa", 0.5, None, kind="submission", model="nano-spa-frozenlake")
+    found = _table(own, elsewhere, other, _row("floor", 0.2, 0.6, kind="bound"))
+    head, _, *lines = study.unfamiliar("frozenlake", found).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[2:-1]] for line in (head, *lines)]
+    assert cells[:3] == [["chance", "vanilla"], ["-", "**60.0 [50.0, 70.0]**"], ["20.0", "30.0"]]
+    assert set(map(tuple, cells[3:])) == {("-", "-")}
+
+
 def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
     page = "before\n<!-- nano -->\nold\n<!-- end -->\nafter\n"
     new = study.written(page, _table())
