@@ -29,7 +29,7 @@ from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.runner.log import RunFolder
 from spa_bench.submission.about import check, known
-from spa_bench.submission.folder import TRAINING_LOG
+from spa_bench.submission.folder import TRAINING_LOG, SubmissionFolder
 from spa_bench.submission.pack import pack
 from spa_bench.submission.training import Step, from_log
 from spa_bench.submission.verify import samples_beside, verify, write_verification
@@ -89,7 +89,7 @@ def player(row: str) -> Iterator[Player]:
         folder = Path(row)
         if not folder.is_dir():
             sys.exit(f"{row!r} is no row and no folder of a checkpoint")
-        yield Player(f"./{folder}", checkpoint=folder)
+        yield Player(str(folder.absolute()), checkpoint=folder)
 
 
 def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> Path:
@@ -112,16 +112,19 @@ def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> 
         **chosen.about,
     }
     if suffix:
-        model = said["model"]
-        said |= {"model": f"{model}{suffix}", "notes": f"{model}, on other tasks than its row"}
+        notes = [f"{said['model']}, on other tasks than its row", said.get("notes")]
+        said |= {key: f"{said[key]}{suffix}" for key in ("model", "name") if key in said}
+        said["notes"] = "; ".join(filter(None, notes))
     about = check(said)
-    output = SUBMISSIONS / about.name
-    shutil.rmtree(output, ignore_errors=True)
-    folder = pack(RunFolder(run), about, output, Registry(), boards, training_log=steps)
-    report = verify(folder, Registry(), samples_beside(folder))
+    output, new = SUBMISSIONS / about.name, RUNS / "packed" / about.name
+    shutil.rmtree(new, ignore_errors=True)  # of one that did not verify
+    folder = pack(RunFolder(run), about, new, Registry(), boards, training_log=steps)
+    report = verify(folder, Registry(), samples_beside(SubmissionFolder(output)))
     write_verification(folder, report.verification)
     if report.verification is None:
-        sys.exit(f"{output} does not verify: {report.differences[0]}")
+        sys.exit(f"{new} does not verify: {report.differences[0]}")
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.move(new, output)
     return output
 
 

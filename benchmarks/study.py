@@ -75,7 +75,10 @@ def main() -> None:
     chosen = parser.parse_args()
     leaderboard = Path("leaderboard")
     now = chosen.page.read_text(encoding="utf-8")
-    entries = read_entries(leaderboard / "submissions").entries
+    submissions = read_entries(leaderboard / "submissions")
+    if submissions.problems:
+        sys.exit("\n".join(submissions.problems))
+    entries = submissions.entries
     found = read(leaderboard, entries)
     new = written(now, found, entries)
     if not chosen.check:
@@ -244,15 +247,16 @@ def seeds(found: Table) -> str:
     lines = list[list[str]]()
     for world, setup, method in product(reversed(WORLDS), reversed(SETUPS), METHODS):
         named = re.compile(_name(method, world) + SETUPS[setup])
-        runs = sorted(
-            (int(m[1] or 0), row) for row in found.rows if (m := named.fullmatch(row.model))
-        )
+        runs = dict[int, list[float]]()
+        for row in found.rows:
+            cells = [_cell(row, _task(world, method), metric) for metric in ("pass@1", "pass@8")]
+            values = [cell.value for cell in cells if cell.value is not None]
+            if (name := named.fullmatch(row.model)) and len(values) == len(cells):
+                runs[int(name[1] or 0)] = values
         if len(runs) < 2:
             continue
-        line = [world, setup, method, ", ".join(str(seed) for seed, _ in runs)]
-        for metric in ("pass@1", "pass@8"):
-            cells = [_cell(row, _task(world, method), metric) for _, row in runs]
-            values = [cell.value for cell in cells if cell.value is not None]
+        line = [world, setup, method, ", ".join(map(str, sorted(runs)))]
+        for values in zip(*(runs[seed] for seed in sorted(runs)), strict=True):
             line += [", ".join(map(percent, values)), percent(fmean(values))]
         lines.append(line)
     heads = [

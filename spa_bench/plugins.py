@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
@@ -96,11 +96,7 @@ def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
     name = parameters.pop("name", None)
     if not isinstance(name, str):
         raise InputError("environment needs a name")
-    kind: type[AnyEnvironment] = load_plugin("environments", name)
-    fields = {field.name for field in dataclasses.fields(cast(Any, kind))}
-    for key in parameters:
-        if key not in fields:
-            raise InputError(f"environment {name!r} has no parameter {key!r}{nearest(key, fields)}")
+    kind = _with_parameters("environments", name, parameters)
     try:
         return cast(AnyEnvironment, strictly(pydantic.TypeAdapter(kind), parameters))
     except (pydantic.ValidationError, InputError):
@@ -129,13 +125,25 @@ def make_probe_world(
         raise InputError(f"probe needs a {missing}")
     if not isinstance(ranking, bool):
         raise InputError(f"probe.ranking must be true or false, not {ranking!r}")
-    kind: type[Any] = load_plugin("probes", name)
-    fields = {field.name for field in dataclasses.fields(kind)}
-    for key in parameters:
-        if key not in fields:
-            raise InputError(f"probe {name!r} has no parameter {key!r}{nearest(key, fields)}")
+    kind = _with_parameters("probes", name, parameters)
     probe = strictly(pydantic.TypeAdapter(kind), parameters)
     return cast(AnyEnvironment, probe.world(base, question, observation, ranking))
+
+
+def _with_parameters(kind: str, name: str, parameters: Iterable[str]) -> type[Any]:
+    """Imports a plug-in's data class.
+
+    Raises:
+        InputError: if it is none, or has not all of these parameters.
+    """
+    loaded, what = load_plugin(kind, name), f"{kind.removesuffix('s')} {name!r}"
+    if not (isinstance(loaded, type) and dataclasses.is_dataclass(loaded)):
+        raise InputError(f"{what} is no class with @dataclass(frozen=True)")
+    fields = {field.name for field in dataclasses.fields(loaded)}
+    for key in parameters:
+        if key not in fields:
+            raise InputError(f"{what} has no parameter {key!r}{nearest(key, fields)}")
+    return loaded
 
 
 def make_format(name: str) -> Format:

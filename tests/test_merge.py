@@ -85,6 +85,15 @@ def test_the_numbers_are_the_same_whatever_the_split(
     assert info.shard is None
 
 
+def test_shards_may_name_their_tasks_in_any_order(whole: Path, tmp_path: Path) -> None:
+    other_order = ",".join(TASKS.split(",")[::-1])
+    parts = [tmp_path / "1", tmp_path / "2"]
+    play(parts[0], "1/2")
+    play(parts[1], "2/2", tasks=other_order)
+    assert merge(parts, tmp_path / "merged").owed == 0
+    assert timeless(tmp_path / "merged") == timeless(whole)
+
+
 def test_the_order_of_the_runs_does_not_matter(thirds: list[Path], tmp_path: Path) -> None:
     logs: set[bytes] = set()
     for n, order in enumerate(itertools.permutations(thirds)):
@@ -127,6 +136,8 @@ def test_a_shard_is_resumed_as_itself(thirds: list[Path], tmp_path: Path) -> Non
     for other in ("1/3", None):
         with pytest.raises(InputError, match="shard was 2/3"):
             play(folder, other, resume=True)
+    with pytest.raises(InputError, match="limit of a shard was 5, is 6"):  # others' boards, too
+        play(folder, "2/3", resume=True, limit=6)
     assert play(folder, "2/3", resume=True).owed == 0
     assert timeless(folder) == timeless(thirds[1])
 

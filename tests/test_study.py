@@ -104,6 +104,7 @@ def test_the_seeds_of_a_method_stand_in_a_line_with_their_mean():
             ("cut-off-seed-10", 0.5, 0.7),
             ("cut-off-seed-2", 0.3, 0.6),
             ("seed-1", 0.9, 0.9),
+            ("cut-off-seed-3", None, None),  # of other tasks
         )
     ]
     (line,) = study.seeds(_table(*made)).splitlines()[2:]

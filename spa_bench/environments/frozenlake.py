@@ -105,7 +105,10 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
     # -- the kernel ----------------------------------------------------------------------------
 
     def initial_state(self, seed: int) -> FrozenLakeState:
-        return _made(self, seed)
+        make = (
+            _made if type(self) is FrozenLake else _made.__wrapped__
+        )  # others may not be hashable
+        return make(self, seed)
 
     def from_grid(self, text: str, symbols: str | None = None) -> FrozenLakeState:
         """Returns the state drawn in `text`, in this environment's symbols unless given others.

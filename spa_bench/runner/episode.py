@@ -48,8 +48,11 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
 
 async def _played(spec: EpisodeSpec, model: Model) -> Episode:
     prefill = spec.task.format.prefill if model.capabilities.prefill else ""
-    with _code_of(spec):
-        rollout = Rollout(spec, prefill)
+    try:
+        with _code_of(spec):
+            rollout = Rollout(spec, prefill)
+    except HangError as error:
+        raise PluginError(f"task {spec.task.name!r} {error}") from None
     try:
         return await _turns(rollout, model)
     except PluginError as error:

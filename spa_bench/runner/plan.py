@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 from spa_bench.errors import InputError
 from spa_bench.runner.episode import EpisodeSpec
@@ -48,7 +47,7 @@ class Plan:
         shard = None if info.shard is None else Shard.parse(info.shard)
         tasks: dict[str, tuple[Task, int]] = {}
         lost: RunTask | None = None
-        for logged in info.tasks:
+        for logged in sorted(info.tasks, key=lambda logged: logged.hash):  # as boards are dealt
             try:
                 task = _rebuilt(logged, dealt_after=None if shard is None else lost)
                 tasks[logged.hash] = task, logged.repeats
@@ -57,20 +56,20 @@ class Plan:
                     raise
                 lost = lost or logged
                 left_out(logged, str(error))
+        found = [tasks[logged.hash] for logged in info.tasks if logged.hash in tasks]
         return cls(
-            [task for task, _ in tasks.values()],
-            [repeats for _, repeats in tasks.values()],
+            [task for task, _ in found],
+            [repeats for _, repeats in found],
             info.salt,
             info.limit,
             shard=shard,
         )
 
     def boards(self, task: Task) -> tuple[Instance, ...]:
-        """Returns the boards of a task that this run plays."""
+        """Returns the boards of a task that this run plays; in whatever order tasks are named."""
         if self.shard is None:
             return self._limited(task)
-        earlier = takewhile(lambda other: other.hash != task.hash, self.tasks)
-        before = sum(len(self._limited(other)) for other in earlier)
+        before = sum(len(self._limited(other)) for other in self.tasks if other.hash < task.hash)
         return tuple(self.shard.deal(self._limited(task), before))
 
     def _limited(self, task: Task) -> tuple[Instance, ...]:

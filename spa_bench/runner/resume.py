@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError
-from spa_bench.runner.log import RunInfo
+from spa_bench.runner.log import RunInfo, RunTask
 from spa_bench.task import UNMEASURED
 from spa_bench.yaml_file import flatten
 
@@ -24,7 +24,7 @@ def check_same_run(old: RunInfo, new: RunInfo) -> None:
     """Refuses to continue a run as something else, and says what differs.
 
     Repeats and limit may change: what is in the log already is used again. So may all that the
-    hash of a task leaves out.
+    hash of a task leaves out. The limit of a shard may not: with it go the boards it was dealt.
 
     Raises:
         InputError: with the settings that differ.
@@ -32,6 +32,8 @@ def check_same_run(old: RunInfo, new: RunInfo) -> None:
     found = differences(old, new)
     if old.shard != new.shard:
         found.insert(0, Difference("shard", old.shard or "none", new.shard or "none"))
+    elif new.shard and old.limit != new.limit:
+        found.append(Difference("limit of a shard", str(old.limit), str(new.limit)))
     if found:
         changes = [f"{setting} was {was}, is {now}" for setting, was, now in found]
         raise InputError(f"cannot resume, this is another run: {shortened(changes)}")
@@ -39,24 +41,20 @@ def check_same_run(old: RunInfo, new: RunInfo) -> None:
 
 def differences(first: RunInfo, second: RunInfo) -> list[Difference]:
     """Returns the settings in which two runs differ, of those that change what is measured."""
-    names = [
-        ", ".join(sorted(task.config["task"] for task in run.tasks)) for run in (first, second)
-    ]
+    names = [", ".join(sorted(_name(task) for task in run.tasks)) for run in (first, second)]
     if names[0] != names[1]:
         return [Difference("list of tasks", *names)]
 
     def identity(info: RunInfo) -> dict[str, Any]:
         parts: dict[str, Any] = {"seed": info.salt, "model": info.model.model_dump()}
         for task in info.tasks:
-            told = {k: v for k, v in task.config.items() if k not in UNMEASURED}
-            parts[f"task {told.pop('task')}"] = {"hash": task.hash, **told}
+            told = {k: v for k, v in task.config.items() if k not in {*UNMEASURED, "task"}}
+            parts[f"task {_name(task)}"] = {"hash": task.hash, **told}
         return parts
 
     before, after = flatten(identity(first)), flatten(identity(second))
     differ = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
-    same = {f"task {t.config['task']}" for t in first.tasks} - {
-        k[0] for k in differ if k[1:] == _HASH
-    }
+    same = {f"task {_name(t)}" for t in first.tasks} - {k[0] for k in differ if k[1:] == _HASH}
     differ = [key for key in differ if key[0] not in same]
     # a hash only says that something differs; name what does, if we know it
     telling = [key for key in differ if key[1:] != _HASH] or differ
@@ -73,6 +71,10 @@ def differences(first: RunInfo, second: RunInfo) -> list[Difference]:
         )
         for key in telling
     ]
+
+
+def _name(task: RunTask) -> str:
+    return str(task.config.get("task", task.task))  # a damaged run.json may not say
 
 
 def shortened(parts: list[str], most: int = 5) -> str:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -166,7 +167,7 @@ class _Places:
         """
         found = cls(Order(plan), array("q", [-1]) * plan.total)
         offset = 0
-        with run.episodes_path.open("rb") as log:
+        with suppress(FileNotFoundError), run.episodes_path.open("rb") as log:  # none: all is owed
             for line in log:
                 found._add(line, offset)
                 offset += len(line)

@@ -174,6 +174,19 @@ def test_a_world_that_does_not_come_back_breaks_its_episode(tmp_path: Path, faul
 
 
 @pytest.mark.usefixtures("short_patience")
+def test_a_world_that_hangs_before_the_first_turn_ends_the_run_in_one_line(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Stuck(TableWorld):
+        def is_success(self, state: int) -> bool:
+            threading.Event().wait(3600)
+            return False
+
+    task = table_task(Stuck(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes), task="stuck")
+    with pytest.raises(PluginError, match="task 'stuck' did not come back for 50 s"):
+        run(tmp_path / "run", model(), [task])
+
+
+@pytest.mark.usefixtures("short_patience")
 def test_a_loop_that_turns_is_left_alone() -> None:
     async def long() -> int:
         with watchdog():
@@ -242,6 +255,12 @@ def test_one_broken_plugin_hides_no_other_from_the_list(
     shown = capsys.readouterr().out
     assert "sokoban" in shown
     assert "'bad' cannot be loaded" in shown
+
+
+def test_a_world_that_is_no_data_class_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "load_plugin", lambda kind, name: object)
+    with pytest.raises(InputError, match="environment 'x' is no class with @dataclass"):
+        plugins.make_environment({"name": "x"})
 
 
 def test_a_world_whose_making_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

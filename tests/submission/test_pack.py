@@ -108,6 +108,8 @@ def test_a_submission_with_unknown_training_has_no_overlap(
 def test_a_run_that_owes_episodes_is_refused(tmp_path: Path) -> None:
     run = evaluated(tmp_path / "run", moody(breaks=frozenset({3})))
     assert "1 of 16 episodes are not done" in refusal(run, tmp_path / "tiny")
+    run.episodes_path.unlink()
+    assert "16 of 16 episodes are not done" in refusal(run, tmp_path / "tiny")
 
 
 @pytest.mark.parametrize("part", [{"limit": 1}, {"shard": "1/2"}])

@@ -179,11 +179,10 @@ class Pipeline:
         tasks = selfplay.training_tasks(recipe.selfplay, self.registry)
         folder, dataset = self.output / "sft", self.output / "selfplay" / "dataset"
         made = self._sft_checkpoint()
-        inputs = [
-            settings.model_dump(),
-            done.record_of(self.output / "selfplay"),
-            self._start_fingerprint(),
-        ]
+        played = done.record_of(self.output / "selfplay")
+        if played is None:  # nor may rows of a play that was cut short be learnt from
+            raise InputError(f"{dataset}: not made yet; `spa-bench train selfplay ..` makes it")
+        inputs = [settings.model_dump(), played, self._start_fingerprint()]
         if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"sft: done already, in {made}")
             return made
@@ -206,8 +205,7 @@ class Pipeline:
             f"sft: {report.steps} steps, {report.seconds:.0f} s,"
             f" {report.tokens / report.seconds:,.0f} tokens/s, loss {report.loss:.4f}"
         )
-        played = done.record_of(self.output / "selfplay")
-        stages = {"selfplay": played and played["report"], "sft": asdict(report)}
+        stages = {"selfplay": played["report"], "sft": asdict(report)}
         self._save(made, start, model, selfplay.board_keys(rows), tasks, stages)
         done.finish(folder, inputs, asdict(report))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
