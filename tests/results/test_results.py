@@ -210,6 +210,19 @@ def test_the_reward_is_the_mean_over_episodes_of_their_sums() -> None:
     assert found.reward == pytest.approx((1 - 2) / 2)
 
 
+def test_the_reward_is_the_same_whatever_the_order_of_the_log() -> None:
+    played = [
+        episode(repeat=i, turns=[turn(reward=reward)])
+        for i, reward in enumerate((1e16, 1.0, -1e16, 1.0))
+    ]
+    assert results(*played).reward == results(*played[::-1]).reward == 0.5
+
+
+def test_rewards_too_large_for_a_sum_have_a_mean() -> None:
+    played = [episode(repeat=i, turns=[turn(reward=1.5e308)]) for i in range(2)]
+    assert results(*played).reward == 1.5e308
+
+
 def test_steps_over_optimal_are_those_of_successes_only() -> None:
     found = results(
         episode(FIRST, 0, None, [turn(2), turn(2)]),
