@@ -20,6 +20,7 @@ from spa_bench.merge import merge
 from spa_bench.models.model import Request
 from spa_bench.results.results import Results
 from spa_bench.runner.log import RunFolder
+from spa_bench.runner.plan import Plan
 from spa_bench.runner.shard import Shard
 
 TASKS = "frozenlake_slippery,sudoku_answer"
@@ -83,6 +84,12 @@ def test_the_numbers_are_the_same_whatever_the_split(
     info, expected = (RunFolder(path).read_info() for path in (tmp_path / "merged", whole))
     assert info.tasks == expected.tasks
     assert info.shard is None
+
+
+def test_a_task_that_a_run_names_twice_is_planned_once(whole: Path) -> None:
+    info = RunFolder(whole).read_info()
+    twice = info.model_copy(update={"tasks": [*info.tasks, *info.tasks]})
+    assert [task.hash for task in Plan.of(twice).tasks] == [task.hash for task in info.tasks]
 
 
 def test_shards_may_name_their_tasks_in_any_order(whole: Path, tmp_path: Path) -> None:

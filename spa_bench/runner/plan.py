@@ -56,7 +56,8 @@ class Plan:
                     raise
                 lost = lost or logged
                 left_out(logged, str(error))
-        found = [tasks[logged.hash] for logged in info.tasks if logged.hash in tasks]
+        named = dict.fromkeys(logged.hash for logged in info.tasks)
+        found = [tasks[name] for name in named if name in tasks]
         return cls(
             [task for task, _ in found],
             [repeats for _, repeats in found],
