@@ -138,7 +138,7 @@ class _Tally:
     stop_reasons: Counter[str] = field(default_factory=Counter[str])
     sums: Counter[str] = field(default_factory=Counter[str])
     infrastructure: int = 0
-    rewards: Counter[float] = field(default_factory=Counter[float])
+    reward: Fraction = Fraction(0)  # exactly: whatever the order of the log
     microseconds: int = 0
 
     def add(self, episode: Episode) -> None:
@@ -150,7 +150,7 @@ class _Tally:
         for turn in episode.turns:
             self.parses[turn.parse] += 1
             self.stop_reasons[turn.stop_reason] += 1
-            self.rewards[turn.reward] += 1
+            self.reward += Fraction(turn.reward)
             self.microseconds += round(turn.seconds * 1e6)
             actions += turn.executed
             usage = turn.usage
@@ -167,11 +167,6 @@ class _Tally:
         if episode.success:
             board.successes += 1
             board.actions += actions
-
-    def reward(self, episodes: int) -> float:
-        """Returns the mean over episodes, summed exactly: whatever the order of the log."""
-        whole = sum(Fraction(reward) * count for reward, count in self.rewards.items())
-        return float(whole / episodes) if episodes else math.nan
 
 
 def compute(
@@ -232,7 +227,7 @@ def _task_result(
         stop_reasons=_most_common(tally.stop_reasons),
         turns=tally.sums["turns"],
         actions=tally.sums["actions"],
-        reward=tally.reward(episodes),
+        reward=float(tally.reward / episodes) if episodes else math.nan,
         steps_over_optimal=_steps_over_optimal(tally, bounds),
         tokens=Tokens(
             prompt=tally.sums["prompt"],
