@@ -42,6 +42,9 @@ The last is what the recipes say: each sets out from the one before. What ships 
 """
 
 
+ELSEWHERE = "-unfamiliar"
+"""What the names of rows end in that are a checkpoint's on other tasks than its own."""
+
 UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
     "frozenlake": {
         "frozenlake_grid": "the grid alone",
@@ -64,7 +67,7 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
         "sokoban_2boxes": "two boxes",
     },
 }
-"""What checkpoints are measured on beside what they were trained on: rows `-unfamiliar`."""
+"""What checkpoints are measured on beside what they were trained on."""
 
 
 def main() -> None:
@@ -202,8 +205,11 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
 
 
 def _chance(found: Table, world: str, metric: str) -> float:
-    floor = next(row for row in found.rows if row.method == "floor")
-    return _cell(floor, world, metric).value or 0.0
+    return _cell(_floor(found), world, metric).value or 0.0
+
+
+def _floor(found: Table) -> Row:
+    return next(row for row in found.rows if row.method == "floor")
 
 
 # -- our rows --------------------------------------------------------------------------------------
@@ -227,8 +233,7 @@ def nano(found: Table) -> str:
     lines: list[list[str]] = []
     for world in WORLDS:
         rows = [row for row in found.rows if row.kind == "submission" and world in row.model]
-        rows = [row for row in rows if row.method in METHODS]
-        rows = [row for row in rows if not row.model.endswith("-unfamiliar")]
+        rows = [r for r in rows if r.method in METHODS and not r.model.endswith(ELSEWHERE)]
         for row in sorted(rows, key=lambda row: (METHODS.index(row.method), row.model)):
             tasks = (_task(world, row.method), f"{world}_grid")
             task = next((t for t in tasks if _cell(row, t, "pass@1").value is not None), world)
@@ -249,9 +254,11 @@ def seeds(found: Table) -> str:
         named = re.compile(_name(method, world) + SETUPS[setup])
         runs = dict[int, list[float]]()
         for row in found.rows:
+            if (name := named.fullmatch(row.model)) is None:
+                continue
             cells = [_cell(row, _task(world, method), metric) for metric in ("pass@1", "pass@8")]
             values = [cell.value for cell in cells if cell.value is not None]
-            if (name := named.fullmatch(row.model)) and len(values) == len(cells):
+            if len(values) == len(cells):  # else a row of other tasks
                 runs[int(name[1] or 0)] = values
         if len(runs) < 2:
             continue
@@ -274,23 +281,20 @@ def seeds(found: Table) -> str:
 
 def unfamiliar(world: str, found: Table) -> str:
     """Returns Pass@1 of checkpoints on other tasks than their own, which are bold."""
-    floor = next(row for row in found.rows if row.method == "floor")
-    rows: dict[str, list[Row]] = {}
-    for method in METHODS:
-        named = re.compile(rf"{_name(method, world)}(-unfamiliar)?")
-        own = [row for row in found.rows if named.fullmatch(row.model)]
-        if any(row.model.endswith("-unfamiliar") for row in own):
-            rows[method] = own
+    named = {row.model: row for row in found.rows}
+    methods = [method for method in METHODS if f"{_name(method, world)}{ELSEWHERE}" in named]
     lines = list[list[str]]()
     for task, said in UNFAMILIAR[world].items():
-        line = [f"{said} (`{task}`)", percent(floor.cells.get(f"{task}:pass@1", NOTHING).value)]
-        for method, own in rows.items():
-            cells = [row.cells.get(f"{task}:pass@1", NOTHING) for row in own]
+        key = f"{task}:pass@1"
+        line = [f"{said} (`{task}`)", percent(_floor(found).cells.get(key, NOTHING).value)]
+        for method in methods:
+            models = (_name(method, world), f"{_name(method, world)}{ELSEWHERE}")
+            cells = [named[model].cells.get(key, NOTHING) for model in models if model in named]
             score = with_interval(next((c for c in cells if c.value is not None), NOTHING))
             trained = method != "base" and task == _task(world, method)
             line.append(f"**{score}**" if trained else score)
         lines.append(line)
-    return markdown(["", "chance", *rows], lines)
+    return markdown(["", "chance", *methods], lines)
 
 
 TABLES: Mapping[str, Callable[[Table], str]] = {
