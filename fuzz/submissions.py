@@ -44,7 +44,7 @@ def folder() -> SubmissionFolder:
     tasks = [few_boards().load(name) for name in TASKS]
     model = load(ModelOptions(model="random", label="baseline/random"))
     asyncio.run(run(Evaluation(model, tasks, work / "run", repeats=2), Silent()))
-    nobody = Scrubber({}, (), "/root")
+    nobody = Scrubber({}, (), "/")
     return pack(RunFolder(work / "run"), _ABOUT, work / "fuzzed", few_boards(), scrubber=nobody)
 
 

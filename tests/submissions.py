@@ -34,7 +34,7 @@ ABOUT = About(
     notes="none `at` all",
 )
 
-NOBODY = Scrubber({}, (), "/root")
+NOBODY = Scrubber({}, (), "/")
 """A machine without secrets, names and people."""
 
 

@@ -77,7 +77,7 @@ class Scrubber:
         secrets = sorted(self.secrets, key=len, reverse=True)
         own = [("[key]", re.compile(re.escape(secret))) for secret in secrets]
         names: list[tuple[str, re.Pattern[str]]] = []
-        if self.home.count("/") > 1:  # not / and not /root
+        if self.home.count("/") > 1:  # one right below / is nobody's, and its name a common word
             names.append(("[path]", re.compile(rf"{re.escape(self.home)}[^\s\"',;)]*")))
             names.append(("[user]", _word(os.path.basename(self.home))))
         names += [("[server]", _word(host)) for host in self.hosts if len(host) > 2]
