@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
@@ -21,8 +23,14 @@ from spa_bench.paths import expanded
 from spa_bench.task import Task, TaskConfig
 
 
-def plugins(kind: str) -> dict[str, EntryPoint]:
+def plugins(kind: str) -> Mapping[str, EntryPoint]:
     """Returns the entry points of `spa_bench.<kind>`: environments, probes, formats or models."""
+    return _entry_points(kind, tuple(sys.path))
+
+
+@lru_cache  # a look through all that is installed: 20 ms, and each task asks for two or three
+def _entry_points(kind: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """Reads what is installed on a path as it is when it is first asked for."""
     return {entry.name: entry for entry in entry_points(group=f"spa_bench.{kind}")}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spa_bench.errors import InputError, nearest
-from spa_bench.plugins import make_environment, resolve_model
+from spa_bench.plugins import make_environment, plugins, resolve_model
 from spa_bench.registry import Registry, builtin_tasks_folder
 
 BASE = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
@@ -240,6 +240,21 @@ def test_arguments_given_to_a_model_are_left_as_they_are() -> None:
     given = {"pretrained": "Q"}
     resolve_model("hf", args=given)
     assert given == {"pretrained": "Q"}
+
+
+def test_a_package_that_is_put_on_the_path_later_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "later-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[spa_bench.models]\nlater = later:Model\n")
+    assert "later" not in plugins("models")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert plugins("models")["later"].value == "later:Model"
+    assert "hf" in plugins("models")
+    monkeypatch.undo()
+    assert "later" not in plugins("models")
 
 
 def test_nothing_near_is_not_suggested() -> None:
