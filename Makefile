@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test coverage test-vllm lint format fuzz mutation claims tasks schemas site first-results rows nano clean
+.PHONY: help demo test test-slow coverage test-vllm lint format fuzz mutation claims tasks schemas site first-results rows nano clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
@@ -45,15 +45,18 @@ demo: $(VENV)/hf.stamp  ## let nano, a real model, play FrozenLake between chanc
 	@echo "open it in a browser: every step of every episode, belief beside truth"
 
 WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
-	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/dev.stamp  ## run the tests that `make test` leaves out: more of training in two processes, and of going on
+	@$(PYTEST) -m slow
 
 # One test is left out: the process it gives a full disk has no room for coverage's own file either.
 coverage: $(VENV)/dev.stamp  ## run the tests and tell which branches of spa_bench and spa_trainers none of them takes
 	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
-	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
-	  --cov --cov-report term-missing:skip-covered \
+	@$(PYTEST) --cov --cov-report term-missing:skip-covered \
 	  --deselect tests/e2e/test_kill_resume.py::test_a_full_disk_is_one_line_and_the_run_can_be_resumed
 
 # vLLM pins a torch and a transformers of its own; torchvision's build does not go with that torch.

@@ -99,14 +99,14 @@ class _Sums:
 
     stated: int = 0
     exact: int = 0
-    cells: float = 0.0
-    objects: float = 0.0
+    cells: Fraction = Fraction(0)  # exact, so that the order of episodes changes no digit
+    objects: Fraction = Fraction(0)
 
     def add(self, stated: Facts | None, agrees: Agreement) -> None:
         self.stated += stated is not None
         self.exact += agrees.exact
-        self.cells += agrees.cell_accuracy
-        self.objects += agrees.object_f1
+        self.cells += Fraction(agrees.cell_accuracy)
+        self.objects += Fraction(agrees.object_f1)
 
 
 @dataclass
@@ -207,8 +207,8 @@ def _statement(boards: Iterable[tuple[_Sums, int]]) -> Statement:
     return Statement(
         stated=_share(sum(sums.stated for sums, _ in pairs), whole),
         exact=Interval.of(_ratio((sums.exact for sums, _ in pairs), turns)),
-        cell_accuracy=_share(math.fsum(sums.cells for sums, _ in pairs), whole),
-        object_f1=_share(math.fsum(sums.objects for sums, _ in pairs), whole),
+        cell_accuracy=_share(sum(sums.cells for sums, _ in pairs), whole),
+        object_f1=_share(sum(sums.objects for sums, _ in pairs), whole),
     )
 
 

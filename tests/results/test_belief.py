@@ -75,6 +75,14 @@ def test_belief_is_told_by_turn() -> None:
     assert (second.turn, second.turns, second.observation, second.prediction) == (2, 1, 1, 1)
 
 
+def test_belief_is_the_same_whatever_the_order_of_the_log() -> None:
+    """Shares such as 2/6 and 2/5 are no whole fractions of two; their sum could depend on it."""
+    said = ("#__X_O#", "#P__XO#", "#P_X__#", "#PXPXO#", "#_P___#", "#PXXXO#")
+    episodes = [played(say(f"#######\n{row}\n#_____#\n#######", DONE, "Up")) for row in said]
+    orders = [episodes[first:] + episodes[:first] for first in range(len(episodes))]
+    assert len({str(belief(*order)) for order in orders}) == 1
+
+
 def test_right_predictions_are_related_to_success() -> None:
     lost = played(*[say(START, ONE_ON, "Up")] * 5)  # five wrong predictions, no success
     won = played(say(START, ONE_ON, "Right"), say(ONE_ON, DONE, "Right", "Right"))

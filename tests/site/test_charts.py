@@ -89,7 +89,7 @@ def test_names_lie_beside_their_points_and_cover_no_other() -> None:
 
 
 def test_a_name_without_room_is_left_out() -> None:
-    crowd = [Point(x / 60, y / 60, "", name="crowded") for x in range(61) for y in range(61)]
+    crowd = [Point(x / 30, y / 30, "", name="crowded") for x in range(31) for y in range(31)]
     names = [mark.name for mark in a_chart(*crowd).series[0].marks]
     assert None in names
 

@@ -189,8 +189,15 @@ def test_rows_do_not_depend_on_which_episode_ended_first(tmp_path):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}])
-@pytest.mark.parametrize("last", [5, -2])  # in the first epoch, and near the end of the second
+@pytest.mark.parametrize(  # in the first epoch, and near the end of the second
+    ("muon", "last"),
+    [
+        ({}, 5),
+        ({"muon_lr": 0.01}, -2),
+        pytest.param({}, -2, marks=pytest.mark.slow),
+        pytest.param({"muon_lr": 0.01}, 5, marks=pytest.mark.slow),
+    ],
+)
 def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, muon, last):
     """Cut off after a checkpoint and started again, it ends with the same weights."""
     import torch

@@ -14,6 +14,7 @@ from spa_trainers.processes import Processes
 HERE = Path(__file__).parent
 FSDP2 = HERE.parents[1] / "trainers" / "launch" / "fsdp2.yaml"
 LAUNCH = {"replicated": ["--multi_gpu"], "sharded": ["--config_file", str(FSDP2)]}
+slow = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def alone(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=LAUNCH)
+@pytest.fixture(scope="module", params=["sharded", pytest.param("replicated", marks=slow)])
 def together(request, tmp_path_factory):
     """The same in two, as `accelerate launch` starts them."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -88,6 +89,7 @@ def test_what_two_processes_began_one_goes_on_with(together, tmp_path):
     assert len(ppo.boards_seen) == 6
 
 
+@slow
 def test_two_processes_go_on_with_what_one_began(alone, together, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
