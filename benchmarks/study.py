@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -42,7 +42,7 @@ The last is what the recipes say: each sets out from the one before. What ships 
 """
 
 
-ELSEWHERE = "-unfamiliar"
+ELSEWHERE = ("-unfamiliar", "-across")
 """What the names of rows end in that are a checkpoint's on other tasks than its own."""
 
 UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
@@ -56,6 +56,7 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
         "frozenlake_6x6": "6x6",
         "frozenlake_sliding": "6x6, no stopping on the ice",
         "frozenlake_sliding_hidden": ".. untold",
+        "sokoban": "Sokoban, grid and coordinates",
     },
     "sokoban": {
         "sokoban": "grid and coordinates",
@@ -65,6 +66,7 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
         "sokoban_pull": "boxes are pulled",
         "sokoban_words": "actions named by invented words",
         "sokoban_2boxes": "two boxes",
+        "frozenlake": "FrozenLake, grid and coordinates",
     },
 }
 """What checkpoints are measured on beside what they were trained on."""
@@ -222,7 +224,7 @@ def _task(world: str, method: str) -> str:
 
 
 def _name(method: str, world: str) -> str:
-    return f"nano-{method.replace('_', '-')}-{world}"
+    return f"nano-{method}-{world}".replace("_", "-")
 
 
 def nano(found: Table) -> str:
@@ -247,19 +249,31 @@ def nano(found: Table) -> str:
     return markdown(heads, lines)
 
 
+def in_short(found: Table) -> str:
+    """Returns Pass@1 / Pass@8 by the recipes: chance, the base, each method's mean over seeds."""
+    endings = dict.fromkeys(("frozenlake", "sokoban"), SETUPS["the recipes"])
+    endings["frozenlake_slippery"] = r"-seed-(\d+)"
+    trained = [method for method in METHODS if method not in ("base", "world_model")]
+    lines = list[list[str]]()
+    for world in sorted(endings):
+        (base,) = (row for row in found.rows if row.model == _name("base", world.split("_")[0]))
+        line = [world]
+        for row in (_floor(found), base):
+            cells = (_cell(row, world, metric) for metric in ("pass@1", "pass@8"))
+            line.append(_both(cell.value for cell in cells))
+        for method in trained:
+            runs = _runs(found, world, method, endings[world])
+            means = map(fmean, zip(*runs.values(), strict=True))
+            line.append(_both(means) if runs else "-")
+        lines.append(line)
+    return markdown(["Pass@1 / Pass@8, %", "chance", "before", *trained], lines)
+
+
 def seeds(found: Table) -> str:
     """Returns the seeds of each method, world by world and set-up by set-up, and their means."""
     lines = list[list[str]]()
     for world, setup, method in product(reversed(WORLDS), reversed(SETUPS), METHODS):
-        named = re.compile(_name(method, world) + SETUPS[setup])
-        runs = dict[int, list[float]]()
-        for row in found.rows:
-            if (name := named.fullmatch(row.model)) is None:
-                continue
-            cells = [_cell(row, _task(world, method), metric) for metric in ("pass@1", "pass@8")]
-            values = [cell.value for cell in cells if cell.value is not None]
-            if len(values) == len(cells):  # else a row of other tasks
-                runs[int(name[1] or 0)] = values
+        runs = _runs(found, world, method, SETUPS[setup])
         if len(runs) < 2:
             continue
         line = [world, setup, method, ", ".join(map(str, sorted(runs)))]
@@ -279,16 +293,34 @@ def seeds(found: Table) -> str:
     return markdown(heads, lines)
 
 
+def _both(scores: Iterable[float | None]) -> str:
+    return " / ".join(map(percent, scores))
+
+
+def _runs(found: Table, world: str, method: str, ending: str) -> dict[int, list[float]]:
+    """Returns Pass@1 and Pass@8 of each seed, from the rows whose names end so."""
+    named = re.compile(_name(method, world) + ending)
+    runs = dict[int, list[float]]()
+    for row in found.rows:
+        if (name := named.fullmatch(row.model)) is None:
+            continue
+        cells = [_cell(row, _task(world, method), metric) for metric in ("pass@1", "pass@8")]
+        values = [cell.value for cell in cells if cell.value is not None]
+        if len(values) == len(cells):  # else a row of other tasks
+            runs[int(name[1] or 0)] = values
+    return runs
+
+
 def unfamiliar(world: str, found: Table) -> str:
     """Returns Pass@1 of checkpoints on other tasks than their own, which are bold."""
     named = {row.model: row for row in found.rows}
-    methods = [method for method in METHODS if f"{_name(method, world)}{ELSEWHERE}" in named]
+    methods = [method for method in METHODS if f"{_name(method, world)}{ELSEWHERE[0]}" in named]
     lines = list[list[str]]()
     for task, said in UNFAMILIAR[world].items():
         key = f"{task}:pass@1"
         line = [f"{said} (`{task}`)", percent(_floor(found).cells.get(key, NOTHING).value)]
         for method in methods:
-            models = (_name(method, world), f"{_name(method, world)}{ELSEWHERE}")
+            models = [f"{_name(method, world)}{ending}" for ending in ("", *ELSEWHERE)]
             cells = [named[model].cells.get(key, NOTHING) for model in models if model in named]
             score = with_interval(next((c for c in cells if c.value is not None), NOTHING))
             trained = method != "base" and task == _task(world, method)
@@ -301,6 +333,7 @@ TABLES: Mapping[str, Callable[[Table], str]] = {
     "paper": paper,
     "below_chance": below_chance,
     "nano": nano,
+    "in_short": in_short,
     "seeds": seeds,
     "unfamiliar_frozenlake": partial(unfamiliar, "frozenlake"),
     "unfamiliar_sokoban": partial(unfamiliar, "sokoban"),
