@@ -256,9 +256,9 @@ def in_short(found: Table) -> str:
     trained = [method for method in METHODS if method not in ("base", "world_model")]
     lines = list[list[str]]()
     for world in sorted(endings):
-        (base,) = (row for row in found.rows if row.model == _name("base", world.split("_")[0]))
+        bases = [row for row in found.rows if row.model == _name("base", world.split("_")[0])]
         line = [world]
-        for row in (_floor(found), base):
+        for row in (_floor(found), *bases):
             cells = (_cell(row, world, metric) for metric in ("pass@1", "pass@8"))
             line.append(_both(cell.value for cell in cells))
         for method in trained:

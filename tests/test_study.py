@@ -113,6 +113,27 @@ def test_the_seeds_of_a_method_stand_in_a_line_with_their_mean():
     assert cells[4:] == ["30.0, 50.0", "40.0", "60.0, 70.0", "65.0"]
 
 
+def test_in_short_has_chance_the_base_and_each_methods_mean_by_its_recipe():
+    rows = [_row("floor", 0.2, 0.6, kind="bound")]
+    for method, name, one, eight in (
+        ("base", "base-frozenlake", 0.1, 0.5),
+        ("base", "base-sokoban", None, None),
+        ("spa", "spa-frozenlake", 0.3, 0.7),
+        ("spa", "spa-frozenlake-cut-off-seed-1", 0.5, 0.8),
+        ("spa", "spa-frozenlake-seed-2", 0.9, 0.9),  # another set-up
+        ("spa", "spa-frozenlake-unfamiliar", 0.9, 0.9),
+    ):
+        rows.append(_row(method, one, eight, kind="submission", model=f"nano-{name}"))
+    slippery = _row("vagen", None, None, model="nano-vagen-frozenlake-slippery-seed-3")
+    slippery.cells["frozenlake_slippery_wm:pass@1"] = Cell(0.25, 0.2, 0.3, 0.2, 1.0)
+    slippery.cells["frozenlake_slippery_wm:pass@8"] = Cell(0.5, 0.4, 0.6, 0.2, 1.0)
+    lines = study.in_short(_table(*rows, slippery)).splitlines()[2:]
+    frozenlake, on_ice, sokoban = ([cell.strip() for cell in line.split("|")] for line in lines)
+    assert frozenlake[2:-1] == ["20.0 / 60.0", "10.0 / 50.0", "-", "-", "-", "40.0 / 75.0"]
+    assert on_ice[2:-1] == ["- / -", "- / -", "-", "-", "25.0 / 50.0", "-"]
+    assert sokoban[2:-1] == ["- / -", "- / -", "-", "-", "-", "-"]
+
+
 def test_a_checkpoint_elsewhere_stands_beside_what_it_was_trained_on_in_bold():
     own = _row("vanilla", None, None, kind="submission", model="nano-vanilla-frozenlake")
     own.cells["frozenlake_grid:pass@1"] = Cell(0.6, 0.5, 0.7, 0.2, 1.0)
