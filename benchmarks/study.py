@@ -253,12 +253,12 @@ def in_short(found: Table) -> str:
     """Returns Pass@1 / Pass@8 by the recipes: chance, the base, each method's mean over seeds."""
     endings = dict.fromkeys(("frozenlake", "sokoban"), SETUPS["the recipes"])
     endings["frozenlake_slippery"] = r"-seed-(\d+)"
+    named = {row.model: row for row in found.rows}
     trained = [method for method in METHODS if method not in ("base", "world_model")]
     lines = list[list[str]]()
     for world in sorted(endings):
-        bases = [row for row in found.rows if row.model == _name("base", world.split("_")[0])]
         line = [world]
-        for row in (_floor(found), *bases):
+        for row in (_floor(found), named[_name("base", world.split("_")[0])]):
             cells = (_cell(row, world, metric) for metric in ("pass@1", "pass@8"))
             line.append(_both(cell.value for cell in cells))
         for method in trained:

@@ -76,8 +76,8 @@ def test_belief_is_told_by_turn() -> None:
 
 
 def test_belief_is_the_same_whatever_the_order_of_the_log() -> None:
-    """Shares such as 2/6 and 2/5 are no whole fractions of two; their sum could depend on it."""
-    said = ("#__X_O#", "#P__XO#", "#P_X__#", "#PXPXO#", "#_P___#", "#PXXXO#")
+    """Shares such as 2/5 are rounded in a float, so that a sum of floats depends on its order."""
+    said = ("#__X_O#", "#P__XO#", "#P_X__#", "#PXPXO#", "#_P___#", "#PXX_O#")
     episodes = [played(say(f"#######\n{row}\n#_____#\n#######", DONE, "Up")) for row in said]
     orders = [episodes[first:] + episodes[:first] for first in range(len(episodes))]
     assert len({str(belief(*order)) for order in orders}) == 1
