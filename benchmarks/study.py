@@ -1,9 +1,9 @@
-"""Writes the tables and the figures of docs/study.md anew, from the leaderboard's own files.
+"""Writes the tables and the figures of the study's pages anew, from the leaderboard's own files.
 
-    python -m benchmarks.study [--page docs/study.md] [--check]
+    python -m benchmarks.study [--docs docs] [--check]
 
-A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; all else of the page is
-left alone. The figures go into `figures` beside the page. `--check` writes nothing, and exits with
+A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; all else of a page is
+left alone. The figures go into `figures` beside the pages. `--check` writes nothing, and exits with
 1 if a table is not as it would be written.
 Nothing is played: the figures are those of leaderboard/submissions and leaderboard/reported, the
 bounds are computed.
@@ -27,6 +27,9 @@ from spa_bench.metrics.success import normalised
 from spa_bench.results.shown import percent, with_interval
 from spa_bench.site.entries import Entry, measured_tasks, read_entries, read_reported
 from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
+
+PAGES = ("study.md", "study-runs.md")
+"""What is written: the study, and its runs one by one."""
 
 WORLDS = ("sokoban", "frozenlake", "sudoku")
 METHODS = ("base", "world_model", "vanilla", "state_estimation", "vagen", "spa")
@@ -75,26 +78,29 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
 def main() -> None:
     """Writes, or says what is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--page", type=Path, default=Path("docs/study.md"))
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
     parser.add_argument("--check", action="store_true")
     chosen = parser.parse_args()
     leaderboard = Path("leaderboard")
-    now = chosen.page.read_text(encoding="utf-8")
     submissions = read_entries(leaderboard / "submissions")
     if submissions.problems:
         sys.exit("\n".join(submissions.problems))
     entries = submissions.entries
     found = read(leaderboard, entries)
-    new = written(now, found, entries)
-    if not chosen.check:
-        chosen.page.write_text(new, encoding="utf-8")
-        figures = chosen.page.parent / "figures"
-        draw(entries, found, figures / "study-curves.svg")
-        chance = {m: _chance(found, "frozenlake", m.lower()) for m in ("Pass@1", "Pass@8")}
-        starts = study_belief.read_starts(now, entries)
-        study_belief.draw(starts, chance, figures / "study-belief.svg")
-    elif new != now:
-        sys.exit(f"{chosen.page} is not what python -m benchmarks.study writes")
+    for page in (chosen.docs / name for name in PAGES):
+        now = page.read_text(encoding="utf-8")
+        new = written(now, found, entries)
+        if chosen.check and new != now:
+            sys.exit(f"{page} is not what python -m benchmarks.study writes")
+        if not chosen.check:
+            page.write_text(new, encoding="utf-8")
+    if chosen.check:
+        return
+    figures = chosen.docs / "figures"
+    draw(entries, found, figures / "study-curves.svg")
+    chance = {m: _chance(found, "frozenlake", m.lower()) for m in ("Pass@1", "Pass@8")}
+    starts = study_belief.read_starts((chosen.docs / PAGES[0]).read_text(encoding="utf-8"), entries)
+    study_belief.draw(starts, chance, figures / "study-belief.svg")
 
 
 def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
@@ -250,7 +256,10 @@ def nano(found: Table) -> str:
 
 
 def in_short(found: Table) -> str:
-    """Returns Pass@1 / Pass@8 by the recipes: chance, the base, each method's mean over seeds."""
+    """Returns Pass@1 / Pass@8 by the recipes: chance, the base, each method's mean over seeds.
+
+    A star says that there is one seed only.
+    """
     endings = dict.fromkeys(("frozenlake", "sokoban"), SETUPS["the recipes"])
     endings["frozenlake_slippery"] = r"-seed-(\d+)"
     named = {row.model: row for row in found.rows}
@@ -264,7 +273,7 @@ def in_short(found: Table) -> str:
         for method in trained:
             runs = _runs(found, world, method, endings[world])
             means = map(fmean, zip(*runs.values(), strict=True))
-            line.append(_both(means) if runs else "-")
+            line.append(_both(means) + ("*" if len(runs) == 1 else "") if runs else "-")
         lines.append(line)
     return markdown(["Pass@1 / Pass@8, %", "chance", "before", *trained], lines)
 
