@@ -1,12 +1,14 @@
 """Plays, packs and verifies the leaderboard's own rows.
 
     python -m benchmarks.leaderboard_rows [ROW ..] [--tasks spa] [--repeats N] [--suffix TEXT]
+                                         [--output leaderboard/submissions]
 
 Rows: `random` and `oracle`, the default, take seconds; `smollm2-hf`, `smollm2-transformers-serve`
 and `smollm2-llama-cpp`, SmolLM2-135M-Instruct in this process and behind two servers, take hours on
 two cores; any other row is the path of a checkpoint with a card, such as
 checkpoints/nano-base-sokoban. A row is all boards of its tasks, by default the tasks' own repeats.
-With a suffix a second row of one model stands beside the first. Interrupt it at will: started again
+With a suffix a second row of one model stands beside the first. The rows of docs/study.md that do
+not ship go into leaderboard/study. Interrupt it at will: started again
 it goes on, from runs/rows/.
 """
 
@@ -35,7 +37,6 @@ from spa_bench.submission.training import Step, from_log
 from spa_bench.submission.verify import samples_beside, verify, write_verification
 
 RUNS = Path("runs/rows")
-SUBMISSIONS = Path("leaderboard/submissions")
 
 SMOLLM2: Mapping[str, Any] = {
     "model": "SmolLM2-135M-Instruct",
@@ -92,8 +93,8 @@ def player(row: str) -> Iterator[Player]:
         yield Player(str(folder.absolute()), checkpoint=folder)
 
 
-def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> Path:
-    """Plays what a row owes of its tasks, and returns the folder of its verified submission."""
+def make(row: str, tasks: str, rows: Path, repeats: int | None = None, suffix: str = "") -> Path:
+    """Plays what a row owes of its tasks, and returns its verified submission, made in `rows`."""
     run = RUNS / f"{Path(row).name}{suffix}"
     with player(row) as chosen:
         options = {**chosen.options, "repeats": repeats}
@@ -116,7 +117,7 @@ def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> 
         said |= {key: f"{said[key]}{suffix}" for key in ("model", "name") if key in said}
         said["notes"] = "; ".join(filter(None, notes))
     about = check(said)
-    output, new = SUBMISSIONS / about.name, RUNS / "packed" / about.name
+    output, new = rows / about.name, RUNS / "packed" / about.name
     shutil.rmtree(new, ignore_errors=True)  # of one that did not verify
     folder = pack(RunFolder(run), about, new, Registry(), boards, training_log=steps)
     report = verify(folder, Registry(), samples_beside(SubmissionFolder(output)))
@@ -124,6 +125,7 @@ def make(row: str, tasks: str, repeats: int | None = None, suffix: str = "") -> 
     if report.verification is None:
         sys.exit(f"{new} does not verify: {report.differences[0]}")
     shutil.rmtree(output, ignore_errors=True)
+    rows.mkdir(parents=True, exist_ok=True)
     shutil.move(new, output)
     return output
 
@@ -135,9 +137,10 @@ def main() -> None:
     parser.add_argument("--tasks", default="spa", help="names or groups, with commas between")
     parser.add_argument("--repeats", type=int, help="episodes a board; default: the task's own")
     parser.add_argument("--suffix", default="", help="what the name of a row ends in")
+    parser.add_argument("--output", type=Path, default=Path("leaderboard/submissions"))
     chosen = parser.parse_args()
     for row in chosen.rows:
-        print(make(row, chosen.tasks, chosen.repeats, chosen.suffix))
+        print(make(row, chosen.tasks, chosen.output, chosen.repeats, chosen.suffix))
 
 
 if __name__ == "__main__":

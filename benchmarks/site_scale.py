@@ -58,7 +58,7 @@ def measure(number: int, templates: list[Path], folder: Path, most: int = 128) -
     seconds: list[float] = []
     for _ in range(2):
         started = time.perf_counter()
-        built = build(submissions, site, REPORTED, most)
+        built = build([submissions], site, REPORTED, most)
         seconds.append(time.perf_counter() - started)
         assert built.submissions == number, built.problems
     size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())

@@ -5,8 +5,8 @@
 A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; all else of a page is
 left alone. The figures go into `figures` beside the pages. `--check` writes nothing, and exits with
 1 if a table is not as it would be written.
-Nothing is played: the figures are those of leaderboard/submissions and leaderboard/reported, the
-bounds are computed.
+Nothing is played: the figures are those of leaderboard/submissions, leaderboard/study and
+leaderboard/reported, the bounds are computed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from spa_bench.site.rows import NOTHING, Cell, Row, Table, table
 
 PAGES = ("study.md", "study-runs.md")
 """What is written: the study, and its runs one by one."""
+
+_LEADERBOARD = Path(__file__).parents[1] / "leaderboard"
+SUBMISSIONS = (_LEADERBOARD / "submissions", _LEADERBOARD / "study")
+"""What ships and the baselines, and all other runs of the study."""
 
 WORLDS = ("sokoban", "frozenlake", "sudoku")
 METHODS = ("base", "world_model", "vanilla", "state_estimation", "vagen", "spa")
@@ -81,12 +85,11 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     parser.add_argument("--check", action="store_true")
     chosen = parser.parse_args()
-    leaderboard = Path("leaderboard")
-    submissions = read_entries(leaderboard / "submissions")
+    submissions = read_entries(*SUBMISSIONS)
     if submissions.problems:
         sys.exit("\n".join(submissions.problems))
     entries = submissions.entries
-    found = read(leaderboard, entries)
+    found = read(entries)
     for page in (chosen.docs / name for name in PAGES):
         now = page.read_text(encoding="utf-8")
         new = written(now, found, entries)
@@ -103,13 +106,13 @@ def main() -> None:
     study_belief.draw(starts, chance, figures / "study-belief.svg")
 
 
-def read(leaderboard: Path, entries: Sequence[Entry]) -> Table:
+def read(entries: Sequence[Entry]) -> Table:
     """Returns the leaderboard's table, with the tasks that the study is about."""
     worlds = (*WORLDS, "frozenlake_slippery")
     shown = [f"{world}{ending}" for ending in ("_grid", "_wm") for world in worlds]
     elsewhere = [task for tasks in UNFAMILIAR.values() for task in tasks]
     tasks = measured_tasks(["spa", *elsewhere, *shown], "spa")
-    return table(entries, {}, read_reported(leaderboard / "reported"), tasks)
+    return table(entries, {}, read_reported(_LEADERBOARD / "reported"), tasks)
 
 
 def written(page: str, found: Table, entries: Sequence[Entry] = ()) -> str:

@@ -26,8 +26,8 @@ def _table(*rows):
 
 
 def test_the_pages_stand_as_they_would_be_written():
-    entries = read_entries(ROOT / "leaderboard" / "submissions").entries
-    found = study.read(ROOT / "leaderboard", entries)
+    entries = read_entries(*study.SUBMISSIONS).entries
+    found = study.read(entries)
     pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in study.PAGES]
     assert [study.written(page, found, entries) for page in pages] == pages
     assert "".join(pages).count("<!-- end -->") == len(study.TABLES) + 2
@@ -35,9 +35,7 @@ def test_the_pages_stand_as_they_would_be_written():
 
 def test_the_starts_of_the_page_are_those_of_its_rows():
     page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
-    starts = study_belief.read_starts(
-        page, read_entries(ROOT / "leaderboard" / "submissions").entries
-    )
+    starts = study_belief.read_starts(page, read_entries(*study.SUBMISSIONS).entries)
     assert [len(start.after["Pass@1"]) for start in starts] == [2] * 9
     for start in starts:  # the page's own figures are those of the rows that it names
         (line,) = (

@@ -12,8 +12,11 @@ from spa_bench.errors import InputError
 
 def build(
     submissions: Annotated[
-        Path, typer.Argument(help="A folder with a folder a submission.")
-    ] = Path("leaderboard/submissions"),
+        list[Path] | None,
+        typer.Argument(
+            help="Folders with a folder a submission; default: leaderboard/submissions."
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Where the pages go.")] = Path("leaderboard/site"),
     reported: Annotated[
         Path | None,
@@ -35,7 +38,12 @@ def build(
 
     if reported is not None and not reported.is_dir():
         raise InputError(f"--reported {reported}: no such folder")
-    built = build_site(submissions, output, reported or Path("leaderboard/reported"), episodes)
+    built = build_site(
+        submissions or [Path("leaderboard/submissions")],
+        output,
+        reported or Path("leaderboard/reported"),
+        episodes,
+    )
     for problem in built.problems:
         typer.echo(f"left out: {problem}", err=True)
     typer.echo(f"{output / 'index.html'} ({built.submissions} submissions)")

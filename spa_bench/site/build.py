@@ -46,11 +46,11 @@ class Built:
     problems: list[str]
 
 
-def build(submissions: Path, output: Path, reported: Path, most: int) -> Built:
+def build(submissions: Sequence[Path], output: Path, reported: Path, most: int) -> Built:
     """Builds the site; pages of submissions that are as they were are kept.
 
     Args:
-        submissions: a folder with a folder a submission.
+        submissions: folders with a folder a submission.
         output: a new folder, an empty one, or one that holds such a site.
         reported: a folder of reported figures.
         most: episodes a submission and task to step through.
@@ -58,7 +58,7 @@ def build(submissions: Path, output: Path, reported: Path, most: int) -> Built:
     Raises:
         InputError: for folders that cannot be read, and one that holds something else.
     """
-    found = read_entries(submissions)
+    found = read_entries(*submissions)
     sources = read_reported(reported)
     _prepare(output)
     tasks = measured_tasks(_task_names(found.entries, sources), MAIN)

@@ -58,29 +58,37 @@ class Entry:
 
 @dataclass(frozen=True)
 class Found:
-    """The submissions of a folder, and those that cannot be shown, with the reason."""
+    """Submissions, and those that cannot be shown, with the reason."""
 
     entries: list[Entry]
     problems: list[str]
 
 
-def read_entries(folder: Path) -> Found:
-    """Reads every submission below a folder; what is wrong with one keeps no other out.
+def read_entries(*folders: Path) -> Found:
+    """Reads every submission below the folders; what is wrong with one keeps no other out.
 
     Raises:
         InputError: if there is no such folder.
     """
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}") from None
     found = Found([], [])
-    for path in paths:
+    first: dict[str, Path] = {}
+    for path in (path for folder in folders for path in _inside(folder)):
         try:
-            found.entries.append(_entry(SubmissionFolder(path)))
+            entry = _entry(SubmissionFolder(path))
+            if first.setdefault(entry.slug, path) != path:
+                raise InputError(f"{path}: {first[entry.slug]} has the same name")
         except InputError as error:
             found.problems.append(str(error))
+        else:
+            found.entries.append(entry)
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}") from None
 
 
 def _entry(folder: SubmissionFolder) -> Entry:

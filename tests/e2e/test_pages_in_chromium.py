@@ -193,7 +193,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    build(made / "submissions", folder, REPORTED, most=32)
+    build([made / "submissions"], folder, REPORTED, most=32)
     return folder
 
 
@@ -323,7 +323,7 @@ def hostile(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert found is not None
     flag = Flag(kind="salt", says=f"{MARKUP}{'w' * 400}")
     write_verification(submission, found.model_copy(update={"flags": [flag]}))
-    assert build(submission.path.parent, folder / "site", REPORTED, most=4).problems == []
+    assert build([submission.path.parent], folder / "site", REPORTED, most=4).problems == []
     return folder / "site"
 
 

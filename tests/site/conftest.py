@@ -26,5 +26,5 @@ def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(submissions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The leaderboard of these submissions."""
     folder = tmp_path_factory.mktemp("site")
-    assert build(submissions, folder, REPORTED, most=64).problems == []
+    assert build([submissions], folder, REPORTED, most=64).problems == []
     return folder

@@ -192,7 +192,7 @@ def test_a_second_build_makes_the_same_files_and_keeps_unchanged_pages(
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     kept = site / "submissions" / "strong" / "index.html"
     made = kept.stat().st_mtime_ns
-    build(submissions, site, REPORTED, most=64)
+    build([submissions], site, REPORTED, most=64)
     assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
     assert kept.stat().st_mtime_ns == made
 
@@ -207,16 +207,16 @@ def copies(submissions: Path, tmp_path: Path) -> Path:
 
 def test_a_broken_submission_keeps_no_other_out(copies: Path, tmp_path: Path) -> None:
     (copies / "strong" / "README.md").write_text("altered")
-    built = build(copies, tmp_path / "site", REPORTED, most=8)
+    built = build([copies], tmp_path / "site", REPORTED, most=8)
     assert built.submissions == 1
     assert "README.md" in built.problems[0]
     assert not (tmp_path / "site" / "submissions" / "strong").exists()
 
 
 def test_a_submission_that_is_gone_is_gone_from_the_site(copies: Path, tmp_path: Path) -> None:
-    build(copies, tmp_path / "site", REPORTED, most=8)
+    build([copies], tmp_path / "site", REPORTED, most=8)
     shutil.rmtree(copies / "strong")
-    build(copies, tmp_path / "site", REPORTED, most=8)
+    build([copies], tmp_path / "site", REPORTED, most=8)
     assert [row["name"] for row in rows(tmp_path / "site") if row["kind"] == "submission"] == [
         "random"
     ]
@@ -254,7 +254,7 @@ def test_a_number_of_actions_without_end_stops_no_other(
     probe["strata"] = {"1": stratum, "9" * digits: stratum}
     copy.write_json("results.json", results)
     copy.sign()
-    built = build(copies, tmp_path / "site", REPORTED, most=8)
+    built = build([copies], tmp_path / "site", REPORTED, most=8)
     assert (tmp_path / "site" / "submissions" / "random" / "index.html").is_file()
     if digits > 100:
         assert "a name of more than 100 characters" in built.problems[0]
@@ -272,7 +272,7 @@ def test_a_page_that_cannot_be_made_keeps_no_other_out(
         return write_submission(entry, *arguments)
 
     monkeypatch.setattr("spa_bench.site.build.write_submission", broken)
-    built = build(copies, tmp_path / "site", REPORTED, most=8)
+    built = build([copies], tmp_path / "site", REPORTED, most=8)
     (problem,) = built.problems
     assert "strong: has no page: OverflowError: too large" in problem
     assert [row["name"] for row in rows(tmp_path / "site") if row["kind"] == "submission"] == [
@@ -292,17 +292,29 @@ def test_a_folder_that_holds_something_else_is_left_alone(copies: Path, tmp_path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="not a site made here"):
-        build(copies, tmp_path / "mine", REPORTED, most=8)
+        build([copies], tmp_path / "mine", REPORTED, most=8)
+
+
+def test_submissions_of_several_folders_stand_together_and_a_name_stands_once(
+    copies: Path, tmp_path: Path
+) -> None:
+    others = tmp_path / "others"
+    shutil.copytree(copies / "strong", others / "strong")
+    shutil.move(copies / "random", others / "random")
+    built = build([copies, others], tmp_path / "site", REPORTED, most=8)
+    assert built.submissions == 2
+    assert built.problems == [f"{others / 'strong'}: {copies / 'strong'} has the same name"]
+    assert (tmp_path / "site" / "submissions" / "random" / "index.html").is_file()
 
 
 def test_no_folder_of_submissions_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
-        build(tmp_path / "nowhere", tmp_path / "site", REPORTED, most=8)
+        build([tmp_path / "nowhere"], tmp_path / "site", REPORTED, most=8)
 
 
 def test_a_site_without_submissions_still_shows_the_bounds(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    build(tmp_path / "none", tmp_path / "site", tmp_path / "unreported", most=8)
+    build([tmp_path / "none"], tmp_path / "site", tmp_path / "unreported", most=8)
     assert [row["model"] for row in rows(tmp_path / "site")] == [
         "best possible",
         "uniformly random",
@@ -315,14 +327,14 @@ def test_strays_among_the_pages_of_submissions_are_removed_and_what_they_link_to
     (tmp_path / "none").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    build(tmp_path / "none", tmp_path / "site", tmp_path / "unreported", most=8)
+    build([tmp_path / "none"], tmp_path / "site", tmp_path / "unreported", most=8)
     folder = tmp_path / "site" / "submissions"
     folder.mkdir(exist_ok=True)
     (folder / ".DS_Store").write_bytes(b"\0")
     (folder / "folder").symlink_to(tmp_path / "mine")
     (folder / "file").symlink_to(tmp_path / "mine" / "thesis.txt")
     (folder / "nothing").symlink_to(tmp_path / "nowhere")
-    build(tmp_path / "none", tmp_path / "site", tmp_path / "unreported", most=8)
+    build([tmp_path / "none"], tmp_path / "site", tmp_path / "unreported", most=8)
     assert list(folder.iterdir()) == []
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 

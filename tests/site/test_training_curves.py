@@ -25,7 +25,7 @@ def site(submissions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = Path(shutil.copytree(submissions / "strong", folder / "submissions" / "strong"))
     (own / "training.jsonl").write_bytes(to_lines(LOG))
     Copy(own).sign()  # unverified now: a log of a training is shown all the same
-    assert build(folder / "submissions", folder / "site", REPORTED, most=4).problems == []
+    assert build([folder / "submissions"], folder / "site", REPORTED, most=4).problems == []
     return folder / "site"
 
 
@@ -46,7 +46,7 @@ def test_a_submission_shows_and_hands_out_its_own(site: Path) -> None:
 
 
 def test_a_leaderboard_without_logs_has_no_such_picture(submissions: Path, tmp_path: Path) -> None:
-    build(submissions, tmp_path / "site", REPORTED, most=4)
+    build([submissions], tmp_path / "site", REPORTED, most=4)
     assert not [name for name in figures(tmp_path / "site" / "index.html") if "Training" in name]
 
 
