@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -110,10 +110,20 @@ def table(
         _bound_row("best possible", "ceiling", tasks),
         _bound_row("uniformly random", "floor", tasks),
     ]
+    needed = _needed(entries, tasks)
     columns = [
-        column for column in _columns(tasks) if any(told(row.cells.get(column.key)) for row in rows)
+        replace(column, shown=column.shown or column.key in needed)
+        for column in _columns(tasks)
+        if any(told(row.cells.get(column.key)) for row in rows)
     ]
     return Table(columns, rows, {name: len(places) for name, places in every.items()})
+
+
+def _needed(entries: Sequence[Entry], tasks: Sequence[MeasuredTask]) -> set[str]:
+    """Returns the columns of submissions that played no main task: the first task of each."""
+    known = {task.name: task.main for task in tasks if task.probe is None}
+    played = ([t.task for t in entry.results.tasks if t.task in known] for entry in entries)
+    return {f"{own[0]}:pass@1" for own in played if own and not any(map(known.get, own))}
 
 
 def _columns(tasks: Sequence[MeasuredTask]) -> Iterator[Column]:

@@ -18,8 +18,9 @@ from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.site.build import build, opening
-from spa_bench.site.entries import Entry, read_entries, read_reported
+from spa_bench.site.entries import Entry, measured_tasks, read_entries, read_reported
 from spa_bench.site.pages import unpacked
+from spa_bench.site.rows import table
 from spa_bench.site.submission_page import write_submission
 
 
@@ -75,6 +76,20 @@ def test_scores_are_those_of_the_results(site: Path, submissions: Path) -> None:
         assert (cell["value"], cell["low"], cell["high"]) == (score.value, score.low, score.high)
         assert cell["floor"] == pytest.approx(score.floor)
         assert cell["ceiling"] == pytest.approx(score.ceiling)
+
+
+def test_the_first_task_of_a_submission_without_a_main_one_is_shown() -> None:
+    entries = [
+        entry
+        for entry in read_entries(REPORTED.parent / "submissions").entries
+        if entry.slug in ("nano-base-frozenlake", "nano-vanilla-frozenlake")
+    ]
+    played = sorted(task.task for entry in entries for task in entry.results.tasks)
+    columns = table(entries, {}, [], measured_tasks(played, "spa")).columns
+    shown = [c.key for c in columns if c.shown and c.group == "Pass@1"]
+    main_tasks = ("sokoban", "frozenlake", "frozenlake_slippery", "sudoku")
+    assert shown == [f"{task}:pass@1" for task in (*main_tasks, "frozenlake_grid")]
+    assert "frozenlake_wm:pass@1" in {c.key for c in columns}  # the base's, who has a main one
 
 
 def test_overall_is_the_mean_normalised_score_of_the_main_tasks(
