@@ -31,6 +31,13 @@ def verify(
     ] = None,
     device: Annotated[str | None, typer.Option(help="For --model: cpu, cuda, ..")] = None,
     dtype: Annotated[str | None, typer.Option(help="For --model: float32, bfloat16, ..")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A further folder of submissions that may have been copied; those in the same"
+            " folder are always compared."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what was found; write nothing.")
     ] = False,
@@ -55,7 +62,7 @@ def verify(
     for path in submissions:
         folder = SubmissionFolder(path)
         try:
-            report = verify_submission(folder, registry, samples_beside(folder))
+            report = verify_submission(folder, registry, samples_beside(folder, *(beside or ())))
         except InputError as error:
             typer.echo(f"{path}: refused\n  {error}", err=True)
             worst = 2

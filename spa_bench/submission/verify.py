@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 from spa_bench.checkpoint import overlap
@@ -138,10 +139,15 @@ def with_earlier_badge(folder: SubmissionFolder, replayed: Verification) -> Veri
     return replayed.model_copy(update={"badge": "authored", "authorship": earlier.authorship})
 
 
-def samples_beside(folder: SubmissionFolder) -> dict[str, Sequence[str]]:
-    """Returns the samples of transcripts of the verified submissions in the same parent folder."""
+def samples_beside(folder: SubmissionFolder, *more: Path) -> dict[str, Sequence[str]]:
+    """Returns the samples of transcripts of the verified submissions in the same parent folder, and
+    in more folders of submissions.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
     samples: dict[str, Sequence[str]] = {}
-    for path in sorted(folder.path.absolute().parent.iterdir()):
+    for path in (path for parent in (folder.path.absolute().parent, *more) for path in _in(parent)):
         other = SubmissionFolder(path)
         if not path.is_dir() or other.name == folder.name:
             continue
@@ -152,6 +158,13 @@ def samples_beside(folder: SubmissionFolder) -> dict[str, Sequence[str]]:
         if verified is not None:
             samples[other.name] = verified.transcripts
     return samples
+
+
+def _in(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}") from None
 
 
 def _check_statements(

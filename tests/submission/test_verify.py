@@ -9,6 +9,7 @@ import pytest
 from submissions import FewBoards
 
 from benchmarks.tampering import TAMPERINGS, Copy, Tampering, said
+from spa_bench.errors import InputError
 from spa_bench.submission.differences import MOST_DIFFERENCES
 from spa_bench.submission.folder import SubmissionFolder
 from spa_bench.submission.schema import Authorship, Verification
@@ -185,3 +186,9 @@ def test_transcripts_are_compared_with_submissions_in_the_same_folder(
     assert report.verification is not None
     beside = samples_beside(SubmissionFolder(tmp_path / "mine"))
     assert beside == {"tiny": report.verification.transcripts}
+    (tmp_path / "other").mkdir()
+    alone = SubmissionFolder(tmp_path / "other" / "mine")
+    assert samples_beside(alone) == {}
+    assert samples_beside(alone, tmp_path) == beside
+    with pytest.raises(InputError, match="nowhere: No such file"):
+        samples_beside(alone, tmp_path / "nowhere")
