@@ -105,7 +105,7 @@ def correlations(starts: Sequence[Start]) -> str:
 
 
 def inside(entries: Sequence[Entry]) -> str:
-    """Returns what a turn with a right prediction is worth, of all rows that have such turns."""
+    """Returns what a turn with a right prediction is worth, of rows with enough for an interval."""
     lines = [
         [
             entry.submission.model,
@@ -119,7 +119,7 @@ def inside(entries: Sequence[Entry]) -> str:
         for result in entry.results.tasks
         if entry.submission.method != "baseline"
         and (belief := result.belief) is not None
-        and not missing(belief.gain.value)
+        and not missing(belief.gain.low)
     ]
     return markdown(["model", "task", "turns", "solved if right", "if wrong", "gain"], lines)
 
