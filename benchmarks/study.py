@@ -49,7 +49,7 @@ The last is what the recipes say: each sets out from the one before. What ships 
 """
 
 
-ELSEWHERE = ("-unfamiliar", "-across")
+ELSEWHERE = ("-unfamiliar", "-untold", "-across")
 """What the names of rows end in that are a checkpoint's on other tasks than its own."""
 
 UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
@@ -69,9 +69,16 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
         "sokoban": "grid and coordinates",
         "sokoban_grid": "the grid alone",
         "sokoban_mirrored": "Left and Right change places",
+        "sokoban_mirrored_hidden": ".. untold",
         "sokoban_rotated": "controls turned by a quarter",
+        "sokoban_rotated_hidden": ".. untold",
         "sokoban_pull": "boxes are pulled",
+        "sokoban_pull_hidden": ".. untold",
+        "sokoban_actions": "actions named North, South, West, East",
         "sokoban_words": "actions named by invented words",
+        "sokoban_words_hidden": ".. untold",
+        "sokoban_symbols": "other symbols",
+        "sokoban_symbols_hidden": ".. untold",
         "sokoban_2boxes": "two boxes",
         "frozenlake": "FrozenLake, grid and coordinates",
     },

@@ -75,11 +75,12 @@ def read_entries(*folders: Path) -> Found:
     for path in (path for folder in folders for path in _inside(folder)):
         try:
             entry = _entry(SubmissionFolder(path))
-            if first.setdefault(entry.slug, path) != path:
+            if entry.slug in first:
                 raise InputError(f"{path}: {first[entry.slug]} has the same name")
         except InputError as error:
             found.problems.append(str(error))
         else:
+            first[entry.slug] = path
             found.entries.append(entry)
     return found
 
