@@ -17,7 +17,7 @@ from spa_bench.results.shown import missing, with_interval
 from spa_bench.site.entries import Entry
 
 _LINE = re.compile(r"^\| [^|]+ \| `([\w-]+)` \| ([\d.]+) \| ([\d.]+) \|", re.MULTILINE)
-_MARKERS = "osD^vPX<>"
+_MARKERS = "osD^vPX<>p"
 
 
 @dataclass(frozen=True)
