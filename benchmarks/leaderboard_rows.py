@@ -95,6 +95,7 @@ def player(row: str) -> Iterator[Player]:
 
 def make(row: str, tasks: str, rows: Path, repeats: int | None = None, suffix: str = "") -> Path:
     """Plays what a row owes of its tasks, and returns its verified submission, made in `rows`."""
+    rows.mkdir(parents=True, exist_ok=True)
     run = RUNS / f"{Path(row).name}{suffix}"
     with player(row) as chosen:
         options = {**chosen.options, "repeats": repeats}
@@ -125,7 +126,6 @@ def make(row: str, tasks: str, rows: Path, repeats: int | None = None, suffix: s
     if report.verification is None:
         sys.exit(f"{new} does not verify: {report.differences[0]}")
     shutil.rmtree(output, ignore_errors=True)
-    rows.mkdir(parents=True, exist_ok=True)
     shutil.move(new, output)
     return output
 

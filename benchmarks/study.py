@@ -97,19 +97,17 @@ def main() -> None:
         sys.exit("\n".join(submissions.problems))
     entries = submissions.entries
     found = read(entries)
-    for page in (chosen.docs / name for name in PAGES):
-        now = page.read_text(encoding="utf-8")
-        new = written(now, found, entries)
-        if chosen.check and new != now:
-            sys.exit(f"{page} is not what python -m benchmarks.study writes")
-        if not chosen.check:
-            page.write_text(new, encoding="utf-8")
+    now = {page: (chosen.docs / page).read_text(encoding="utf-8") for page in PAGES}
+    new = {page: written(text, found, entries) for page, text in now.items()}
     if chosen.check:
-        return
+        stale = [str(chosen.docs / page) for page in PAGES if new[page] != now[page]]
+        sys.exit(f"not what python -m benchmarks.study writes: {', '.join(stale)}" if stale else 0)
+    for page, text in new.items():
+        (chosen.docs / page).write_text(text, encoding="utf-8")
     figures = chosen.docs / "figures"
     draw(entries, found, figures / "study-curves.svg")
     chance = {m: _chance(found, "frozenlake", m.lower()) for m in ("Pass@1", "Pass@8")}
-    starts = study_belief.read_starts((chosen.docs / PAGES[0]).read_text(encoding="utf-8"), entries)
+    starts = study_belief.read_starts(new["study.md"], entries)
     study_belief.draw(starts, chance, figures / "study-belief.svg")
 
 

@@ -6,13 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    *(
-        ROOT / name
-        for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "leaderboard/README.md")
-    ),
-    *sorted(ROOT.glob("docs/*.md")),
-]
+PAGES = sorted(
+    page for folder in (".", "docs", "leaderboard") for page in ROOT.glob(f"{folder}/*.md")
+)
 
 
 def _prose(page: Path) -> str:

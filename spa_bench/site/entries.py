@@ -16,7 +16,7 @@ from spa_bench.registry import Registry
 from spa_bench.results.bounds import BoardBounds, board_bounds, ceiling_of, closed_loop_of, floor_of
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.runner.record import Episode
-from spa_bench.submission.folder import MB, SubmissionFolder
+from spa_bench.submission.folder import MB, SubmissionFolder, folders_in
 from spa_bench.submission.schema import Badge, Submission, Verification
 from spa_bench.submission.training import Step
 from spa_bench.task import Task
@@ -72,7 +72,7 @@ def read_entries(*folders: Path) -> Found:
     """
     found = Found([], [])
     first: dict[str, Path] = {}
-    for path in (path for folder in folders for path in _inside(folder)):
+    for path in (path for folder in folders for path in folders_in(folder)):
         try:
             entry = _entry(SubmissionFolder(path))
             if entry.slug in first:
@@ -83,13 +83,6 @@ def read_entries(*folders: Path) -> Found:
             first[entry.slug] = path
             found.entries.append(entry)
     return found
-
-
-def _inside(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}") from None
 
 
 def _entry(folder: SubmissionFolder) -> Entry:

@@ -65,6 +65,18 @@ _ShortKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 _TRAINING = TypeAdapter(dict[str, frozenset[_ShortKey]])
 
 
+def folders_in(parent: Path) -> list[Path]:
+    """Returns the folders in a folder of submissions, sorted.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    try:
+        return sorted(path for path in parent.iterdir() if path.is_dir())
+    except OSError as error:
+        raise InputError(f"{parent}: {error.strerror}") from None
+
+
 class SubmissionFolder:
     """One submission on the disk. Every method raises InputError for what cannot be believed."""
 

@@ -23,7 +23,7 @@ from spa_bench.runner.plan import Plan
 from spa_bench.submission import THIS_VERSION
 from spa_bench.submission.differences import Differences, EnoughError
 from spa_bench.submission.flags import flags
-from spa_bench.submission.folder import VERIFICATION, SubmissionFolder
+from spa_bench.submission.folder import VERIFICATION, SubmissionFolder, folders_in
 from spa_bench.submission.replayed_log import ReplayedLog
 from spa_bench.submission.schema import Submission, SubmittedTask, Verification
 from spa_bench.task import Task
@@ -147,24 +147,22 @@ def samples_beside(folder: SubmissionFolder, *more: Path) -> dict[str, Sequence[
         InputError: if there is no such folder.
     """
     samples: dict[str, Sequence[str]] = {}
-    for path in (path for parent in (folder.path.absolute().parent, *more) for path in _in(parent)):
-        other = SubmissionFolder(path)
-        if not path.is_dir() or other.name == folder.name:
+    itself = folder.path.resolve()
+    parents = (folder.path.absolute().parent, *more)
+    for path in (path for parent in parents for path in folders_in(parent)):
+        if path.resolve() == itself:
             continue
+        other = SubmissionFolder(path)
         try:
             verified = other.verification()
         except InputError:
             continue  # is told when that one is verified
         if verified is not None:
-            samples[other.name] = verified.transcripts
+            taken = other.name == folder.name or other.name in samples
+            samples[f"{path.parent.name}/{other.name}" if taken else other.name] = (
+                verified.transcripts
+            )
     return samples
-
-
-def _in(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}") from None
 
 
 def _check_statements(

@@ -190,5 +190,7 @@ def test_transcripts_are_compared_with_submissions_in_the_same_folder(
     alone = SubmissionFolder(tmp_path / "other" / "mine")
     assert samples_beside(alone) == {}
     assert samples_beside(alone, tmp_path) == beside
+    namesake = SubmissionFolder(tmp_path / "other" / folder.name)  # a name hides no copy
+    assert samples_beside(namesake, tmp_path) == {f"{tmp_path.name}/tiny": beside["tiny"]}
     with pytest.raises(InputError, match="nowhere: No such file"):
         samples_beside(alone, tmp_path / "nowhere")
