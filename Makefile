@@ -102,9 +102,10 @@ tasks: $(VENV)/dev.stamp  ## check every task and its boards; write docs/tasks.m
 schemas: $(VENV)/dev.stamp  ## write the published schemas
 	@$(BIN)/python -m spa_bench.schemas leaderboard/spec
 
-site: $(VENV)/base.stamp  ## build the leaderboard's pages into leaderboard/site, with the study's rows into study-site
-	@$(BIN)/spa-bench leaderboard build
-	@$(BIN)/spa-bench leaderboard build leaderboard/submissions leaderboard/study --output leaderboard/study-site
+site: $(VENV)/base.stamp  ## build the leaderboard's pages into leaderboard/site, those with the study's rows into its study/
+	@$(BIN)/spa-bench leaderboard build --link "every run of the study=study/index.html"
+	@$(BIN)/spa-bench leaderboard build leaderboard/submissions leaderboard/study --output leaderboard/site/study \
+	  --link "the leaderboard alone=../index.html"
 
 first-results: $(VENV)/dev.stamp  ## SmolLM2-135M-Instruct through hf/ and through a server (long; on a quiet machine)
 	@$(BIN)/python -m benchmarks.first_results

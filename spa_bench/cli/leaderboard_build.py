@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spa_bench.cli.options import link as read_link
 from spa_bench.errors import InputError
 
 
@@ -28,6 +29,13 @@ def build(
     episodes: Annotated[
         int, typer.Option(min=1, help="Show so many episodes a submission and task.")
     ] = 128,
+    link: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A page that the leaderboard leads to, such as `All runs=runs/index.html`; may be"
+            " given again."
+        ),
+    ] = None,
 ) -> None:
     """Build the leaderboard: static pages that need no server and fetch nothing from elsewhere.
 
@@ -43,6 +51,7 @@ def build(
         output,
         reported or Path("leaderboard/reported"),
         episodes,
+        [read_link(text) for text in link or ()],
     )
     for problem in built.problems:
         typer.echo(f"left out: {problem}", err=True)

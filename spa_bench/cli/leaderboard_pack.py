@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from spa_bench.cli.options import link as read_link
+
 _ASKED = {
     "model": "the model's name, as a table shows it",
     "method": "how it was made to play, such as prompting, spa, baseline",
@@ -87,7 +89,7 @@ def pack(
         "base_model": base_model,
         "training": training or ("listed" if boards else None),
         "submitted_by": submitted_by,
-        "links": dict(map(_link, link or ())) or None,
+        "links": dict(map(read_link, link or ())) or None,
         "notes": notes,
     }
     folder = RunFolder(run)
@@ -112,12 +114,3 @@ def pack(
         training_log=from_log(training_log) if training_log else (),
     )
     typer.echo(f"{submission.path}; now: spa-bench leaderboard verify {submission.path}")
-
-
-def _link(text: str) -> tuple[str, str]:
-    from spa_bench.errors import InputError
-
-    name, equals, address = text.partition("=")
-    if not equals:
-        raise InputError(f"--link: {text!r} is not NAME=ADDRESS, such as paper=https://..")
-    return name.strip(), address.strip()

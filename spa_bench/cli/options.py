@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from spa_bench.errors import InputError
+
 
 def path(text: str) -> Path:
     """Reads a path; an empty one, such as of a variable that is not set, is no folder's name.
@@ -22,6 +24,18 @@ def path(text: str) -> Path:
 def path_option(help_: str) -> Any:
     """Returns an option that takes a path."""
     return typer.Option(help=help_, parser=path, metavar="PATH")
+
+
+def link(text: str) -> tuple[str, str]:
+    """Reads `NAME=ADDRESS`.
+
+    Raises:
+        InputError: if one of them is missing.
+    """
+    name, _, address = text.partition("=")
+    if not (name.strip() and address.strip()):
+        raise InputError(f"--link: {text!r} is not NAME=ADDRESS, such as paper=https://..")
+    return name.strip(), address.strip()
 
 
 IncludePath = Annotated[

@@ -46,7 +46,13 @@ class Built:
     problems: list[str]
 
 
-def build(submissions: Sequence[Path], output: Path, reported: Path, most: int) -> Built:
+def build(
+    submissions: Sequence[Path],
+    output: Path,
+    reported: Path,
+    most: int,
+    links: Sequence[tuple[str, str]] = (),
+) -> Built:
     """Builds the site; pages of submissions that are as they were are kept.
 
     Args:
@@ -54,6 +60,7 @@ def build(submissions: Sequence[Path], output: Path, reported: Path, most: int) 
         output: a new folder, an empty one, or one that holds such a site.
         reported: a folder of reported figures.
         most: episodes a submission and task to step through.
+        links: titles and addresses of other pages that the first one leads to.
 
     Raises:
         InputError: for folders that cannot be read, and one that holds something else.
@@ -80,7 +87,7 @@ def build(submissions: Sequence[Path], output: Path, reported: Path, most: int) 
     _remove_others(output / "submissions", {entry.slug for entry in entries})
     whole = table(entries, counts, sources, tasks)
     _write_assets(output)
-    _write(output / "index.html", _index(whole, counts, sources, tasks, entries))
+    _write(output / "index.html", _index(whole, counts, sources, tasks, entries, links))
     _write(output / "compare.html", _compare(entries, counts, tasks))
     _write_tasks(output / "tasks", whole, tasks)
     _write_downloads(output, whole)
@@ -132,6 +139,7 @@ def _index(
     sources: Sequence[Reported],
     tasks: Sequence[MeasuredTask],
     entries: Sequence[Entry],
+    links: Sequence[tuple[str, str]],
 ) -> str:
     slippery = next((task for task in tasks if task.name == "frozenlake_slippery"), None)
     bounds = None
@@ -162,6 +170,7 @@ def _index(
         reported=sources,
         slippery=bounds,
         above=above,
+        links=links,
     )
 
 

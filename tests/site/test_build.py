@@ -336,6 +336,30 @@ def test_a_site_without_submissions_still_shows_the_bounds(tmp_path: Path) -> No
     ]
 
 
+def test_links_to_other_pages_stand_on_the_first(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    arguments = ["--link", "a <b>=runs/index.html", "--link", "c=https://c.example/?d=e"]
+    output = ["--output", str(tmp_path / "site"), "--reported", str(tmp_path / "none")]
+    with pytest.raises(SystemExit) as exit_:
+        main(["leaderboard", "build", str(tmp_path / "none"), *output, *arguments])
+    assert exit_.value.code in (None, 0)
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert (
+        'See also: <a href="runs/index.html">a &lt;b&gt;</a>,'
+        ' <a href="https://c.example/?d=e">c</a>.</p>'
+    ) in page
+
+
+@pytest.mark.parametrize("link", ["runs/index.html", "=runs/index.html", "runs="])
+def test_a_link_without_a_title_or_an_address_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], link: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["leaderboard", "build", str(tmp_path), "--link", link])
+    assert exit_.value.code == 2
+    assert f"--link: {link!r} is not NAME=ADDRESS" in capsys.readouterr().err
+
+
 def test_strays_among_the_pages_of_submissions_are_removed_and_what_they_link_to_is_not(
     tmp_path: Path,
 ) -> None:
