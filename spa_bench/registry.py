@@ -16,15 +16,12 @@ from typing import Any, cast
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
 from spa_bench.task import Task
-from spa_bench.task_file import load_group, load_task, members_located
-
-PACKAGE = Path(__file__).parent
-
-
-def builtin_tasks_folder() -> Path:
-    """Returns the folder of the built-in tasks: inside the wheel, or in the checkout."""
-    installed = PACKAGE / "_tasks"
-    return installed if installed.is_dir() else PACKAGE.parent / "tasks"
+from spa_bench.task_file import (
+    builtin_tasks_folder,
+    load_group,
+    load_task,
+    members_located,
+)
 
 
 def task_names(text: str) -> list[str]:

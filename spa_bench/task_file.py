@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,30 @@ from spa_bench.errors import InputError, complaint, nearest
 from spa_bench.plugins import make_environment, make_format, make_probe_world, plugins, strictly
 from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
 
+PACKAGE = Path(__file__).parent
+
+
+def builtin_tasks_folder() -> Path:
+    """Returns the folder of the built-in tasks: inside the wheel, or in the checkout."""
+    installed = PACKAGE / "_tasks"
+    return installed if installed.is_dir() else PACKAGE.parent / "tasks"
+
+
+@cache
+def builtin_task_files() -> Mapping[str, Path]:
+    """Returns the file of each built-in task and group by its name, which is the file's."""
+    files = builtin_tasks_folder().rglob("*.yaml")
+    return {path.stem: path for path in files if not path.name.startswith("_")}
+
+
+def read_task_file(path: Path) -> yaml_file.Document:
+    """Reads a task's or a group's file with what it includes: files, and built-in tasks by name.
+
+    Raises:
+        InputError: for unreadable files, bad YAML and include cycles, with file and line.
+    """
+    return yaml_file.read(Path(os.path.realpath(path)), builtin_task_files())
+
 
 def load_task(path: Path) -> Task:
     """Reads and checks one task file.
@@ -23,7 +48,7 @@ def load_task(path: Path) -> Task:
     Raises:
         InputError: for everything that is wrong with it, with file and line.
     """
-    document = _read(path)
+    document = read_task_file(path)
     written = document.data.get("format")
     if isinstance(written, str) and written not in plugins("formats"):
         raise InputError(
@@ -51,7 +76,7 @@ def load_group(path: Path) -> GroupConfig:
     Raises:
         InputError: for everything that is wrong with it, with file and line.
     """
-    document = _read(path)
+    document = read_task_file(path)
     group: GroupConfig = _validated(GroupConfig, document)
     if not group.tasks:
         raise InputError(f"{document.locate(('tasks',))}: the group {group.group!r} has no tasks")
@@ -60,12 +85,8 @@ def load_group(path: Path) -> GroupConfig:
 
 def members_located(path: Path) -> list[str]:
     """Returns where each member of a group file stands, as errors begin."""
-    document = _read(path)
+    document = read_task_file(path)
     return [f"{document.locate(('tasks', i))}: " for i in range(len(document.data["tasks"]))]
-
-
-def _read(path: Path) -> yaml_file.Document:
-    return yaml_file.read(Path(os.path.realpath(path)))
 
 
 def _located(document: yaml_file.Document, config: TaskConfig) -> Task:

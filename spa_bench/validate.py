@@ -15,7 +15,7 @@ from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task
-from spa_bench.task_file import load_task
+from spa_bench.task_file import load_task, read_task_file
 
 
 @dataclass
@@ -69,7 +69,7 @@ def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> 
 def _check_file(
     path: Path, names: dict[str, Path], taken: Mapping[str, Path], known: Registry, report: Report
 ) -> None:
-    document = yaml_file.read(path.resolve())
+    document = read_task_file(path)
     kind = "group" if "group" in document.data else "task"
     name = str(document.data.get(kind, ""))
     other = names.setdefault(name, taken.get(name, path))

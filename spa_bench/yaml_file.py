@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 import yaml as _untyped_yaml
 
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, nearest
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -60,6 +61,10 @@ class Document:
         places = (self.where.get(key[:length]) for length in range(len(key), -1, -1))
         return next((place for place in places if place), f"{self.path}:1")
 
+    def file_of(self, key: KeyPath) -> Path:
+        """Returns the file that a key was read from: this one, or one that it includes."""
+        return Path(self.locate(key).rpartition(":")[0])
+
     def change(self, key: tuple[str, ...], value: Any, place: str) -> None:
         """Gives a key another value; `place` is where that was said.
 
@@ -79,16 +84,22 @@ class Document:
         self.where = {**kept, key: place}
 
 
-def read(path: Path) -> Document:
+def read(path: Path, named: Mapping[str, Path] = MappingProxyType({})) -> Document:
     """Reads a file and everything it includes; what a file says wins over what it includes.
+
+    Args:
+        path: the file.
+        named: what can be included by a name alone, and the file of it.
 
     Raises:
         InputError: for unreadable files, bad YAML and include cycles, with file and line.
     """
-    return _read(path, (), iter(range(_MAX_FILES)))
+    return _read(path, named, (), iter(range(_MAX_FILES)))
 
 
-def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Document:
+def _read(
+    path: Path, named: Mapping[str, Path], including: tuple[Path, ...], left: Iterator[int]
+) -> Document:
     if len(including) > _MAX_INCLUDES or next(left, None) is None:
         raise InputError(f"{including[-1]}:1: includes more files than any task can need")
     own = read_alone(path)
@@ -100,12 +111,15 @@ def _read(path: Path, including: tuple[Path, ...], left: Iterator[int]) -> Docum
             raise InputError(f"{own.locate(('include',))}: include must name files")
         included = path.parent / name
         if not included.is_file():
-            raise InputError(f"{own.locate(('include',))}: include: no file {name!r}")
+            included = named.get(name, included)
+        if not included.is_file():
+            close = nearest(name, named)
+            raise InputError(f"{own.locate(('include',))}: include: no file {name!r}{close}")
         chain = (*including, path)
         if (found := included.resolve()) in chain:
             cycle = " -> ".join(str(p) for p in (*chain[chain.index(found) :], found))
             raise InputError(f"{own.locate(('include',))}: include cycle: {cycle}")
-        _merge(merged, _read(found, chain, left))
+        _merge(merged, _read(found, named, chain, left))
     _merge(merged, own)
     return merged
 

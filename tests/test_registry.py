@@ -8,7 +8,8 @@ import pytest
 
 from spa_bench.errors import InputError, nearest
 from spa_bench.plugins import make_environment, plugins, resolve_model
-from spa_bench.registry import Registry, builtin_tasks_folder
+from spa_bench.registry import Registry
+from spa_bench.task_file import builtin_tasks_folder
 
 BASE = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
 

@@ -18,8 +18,8 @@ from worlds import sokoban_task, table_task
 from spa_bench.errors import ModelError
 from spa_bench.evaluation import evaluate_async
 from spa_bench.models.model import Capabilities, Reply, Request, Usage
-from spa_bench.registry import PACKAGE
 from spa_bench.schemas import published, to_text
+from spa_bench.task_file import PACKAGE
 
 SPEC = PACKAGE.parent / "leaderboard" / "spec"
 FILES = tuple(

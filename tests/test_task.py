@@ -16,9 +16,9 @@ from worlds import SLIPPERY, TableWorld, changed, sokoban_task, table_task
 
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.errors import InputError, PluginError
-from spa_bench.registry import Registry, builtin_tasks_folder
+from spa_bench.registry import Registry
 from spa_bench.task import Task, TaskConfig, fill, format_reward, split_of
-from spa_bench.task_file import load_task
+from spa_bench.task_file import builtin_tasks_folder, load_task
 
 BASE = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
 
@@ -35,6 +35,14 @@ def load(tmp_path: Path) -> Callable[[str], Task]:
         return load_task(path)
 
     return loaded
+
+
+def test_a_built_in_task_is_included_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("task: mine\ninclude: sokoban\nlimits: {turns: 3}\n")
+    mine, whole = load_task(path), Registry().load("sokoban")
+    assert mine.config.limits == whole.config.limits.model_copy(update={"turns": 3})
+    assert mine.config.prompt == whole.config.prompt
 
 
 BAD = {

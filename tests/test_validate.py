@@ -8,7 +8,7 @@ import pytest
 
 from spa_bench.errors import InputError
 from spa_bench.evaluation import chosen_tasks
-from spa_bench.registry import builtin_tasks_folder
+from spa_bench.task_file import builtin_tasks_folder
 from spa_bench.validate import validate_all
 
 SOKOBAN = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"

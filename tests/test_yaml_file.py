@@ -122,6 +122,26 @@ def test_a_cycle_through_a_link_is_seen(write: Writer, tmp_path: Path) -> None:
     )
 
 
+def test_what_has_a_name_is_included_by_it(write: Writer) -> None:
+    named = {"base": write("include: deeper.yaml\nx: 1\ny: 1", "far/base.yaml")}
+    write("z: 1", "far/deeper.yaml")
+    document = yaml_file.read(write("x: 2\ninclude: base"), named)
+    assert document.data == {"x": 2, "y": 1, "z": 1}
+    assert document.file_of(("x",)).name == "a.yaml"
+    assert document.file_of(("y",)) == named["base"]
+
+
+def test_a_file_beside_wins_over_a_name(write: Writer) -> None:
+    named = {"base": write("x: 1", "far/base.yaml")}
+    write("x: 2", "base")
+    assert yaml_file.read(write("include: base"), named).data == {"x": 2}
+
+
+def test_a_misspelt_name_is_an_error_with_the_nearest(write: Writer) -> None:
+    with pytest.raises(InputError, match=r"include: no file 'bse' \(did you mean base\?\)"):
+        yaml_file.read(write("include: bse"), {"base": write("x: 1", "far/base.yaml")})
+
+
 @pytest.mark.parametrize("name", ["b.yaml", "''", ".", '"a\\0b"'])
 def test_a_missing_include_is_an_error_with_its_line(write: Writer, name: str) -> None:
     assert problem(write(f"x: 1\ninclude: {name}")).startswith("a.yaml:2: include: no file ")

@@ -17,10 +17,9 @@ from spa_bench.environments.environment import (
 )
 from spa_bench.environments.sokoban import Sokoban
 from spa_bench.plugins import make_format
-from spa_bench.registry import builtin_tasks_folder
 from spa_bench.runner.episode import EpisodeSpec
 from spa_bench.task import Instance, Task, TaskConfig
-from spa_bench.task_file import load_task
+from spa_bench.task_file import builtin_tasks_folder, load_task
 
 Row = tuple[tuple[int, int], ...]
 """What an action can lead to: (weight, next state) for each outcome."""

@@ -105,8 +105,9 @@ def list_recipes() -> None:
     from spa_trainers.recipe import built_in_recipes
 
     rows: list[tuple[str, str, str]] = []
-    for name, path in sorted(built_in_recipes().items()):
-        data = yaml_file.read(path).data
+    recipes = built_in_recipes()
+    for name, path in sorted(recipes.items()):
+        data = yaml_file.read(path, recipes).data
         rows.append((name, str(data.get("method", "")), str(data.get("description", "")).strip()))
     headers = ["recipe", "method", "description"]
     typer.echo(tabulate(rows, headers=headers, maxcolwidths=[None, None, 72]))

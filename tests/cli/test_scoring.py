@@ -14,7 +14,7 @@ from spa_bench import plugins
 from spa_bench.cli import main
 from spa_bench.errors import ModelGoneError
 from spa_bench.models.model import Message, ScoredToken
-from spa_bench.registry import builtin_tasks_folder
+from spa_bench.task_file import builtin_tasks_folder
 
 COMMANDS = ("perplexity", "foresight")
 

@@ -14,11 +14,10 @@ from spa_bench.environments.environment import NoBoardError
 from spa_bench.environments.gymnasium_text import GymnasiumText
 from spa_bench.errors import InputError, ModelGoneError
 from spa_bench.evaluation import evaluate
-from spa_bench.registry import builtin_tasks_folder
 from spa_bench.results.table import format_results
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.task import Task
-from spa_bench.task_file import load_task
+from spa_bench.task_file import builtin_tasks_folder, load_task
 from tests.scripted import Scripted
 
 NAMES = ("Left", "Down", "Right", "Up")

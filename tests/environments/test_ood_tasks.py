@@ -17,10 +17,10 @@ from spa_bench.environments.bounds import (
 from spa_bench.environments.frozenlake import FrozenLake
 from spa_bench.environments.sudoku import Sudoku, SudokuState
 from spa_bench.models.baselines import OracleBaseline
-from spa_bench.registry import Registry, builtin_tasks_folder
+from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.task import Task, split_of
-from spa_bench.task_file import load_group
+from spa_bench.task_file import builtin_tasks_folder, load_group
 
 FOLDER = builtin_tasks_folder()
 OOD = sorted(path.stem for path in (FOLDER / "ood").glob("[!_]*.yaml"))

@@ -13,12 +13,11 @@ from worlds import LINE, SLIPPERY, drawn, sokoban_task, table_task
 from spa_bench.errors import InputError
 from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Capabilities, Model
-from spa_bench.registry import builtin_tasks_folder
 from spa_bench.results.belief import Belief, BeliefTally
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import Episode
 from spa_bench.task import Task
-from spa_bench.task_file import load_task
+from spa_bench.task_file import builtin_tasks_folder, load_task
 
 WM: dict[str, Any] = {"format": "world_model", "metrics": ["pass@1", "belief"]}
 SPEC = drawn(LINE, **WM)

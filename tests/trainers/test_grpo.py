@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, GPT2Config
 import spa_trainers.grpo as adapter
 from spa_bench.checkpoint import read_boards, read_card
 from spa_bench.errors import InputError
-from spa_bench.registry import Registry, builtin_tasks_folder
+from spa_bench.registry import Registry
 from spa_bench.run import Silent
+from spa_bench.task_file import builtin_tasks_folder
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.grpo import Grpo, as_trl
 from spa_trainers.grpo_settings import GrpoSettings

@@ -15,8 +15,9 @@ import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
 from spa_bench.cli import main
 from spa_bench.errors import InputError
-from spa_bench.registry import Registry, builtin_tasks_folder
+from spa_bench.registry import Registry
 from spa_bench.run import Silent
+from spa_bench.task_file import builtin_tasks_folder
 from spa_trainers import selfplay, sft
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.players import RandomPlayer

@@ -204,6 +204,20 @@ def test_an_unknown_recipe_names_the_nearest():
         find_recipe("nowhere/none.yaml")
 
 
-def test_a_relative_model_is_relative_to_the_recipe(tmp_path):
+def test_a_relative_model_is_relative_to_the_file_that_says_so(tmp_path):
     recipe = load_recipe(_file(tmp_path, GOOD.replace("some/model", "./weights")))
     assert recipe.model == str(tmp_path / "weights")
+    (tmp_path / "deep").mkdir()
+    recipe = load_recipe(_file(tmp_path / "deep", "recipe: deeper\ninclude: ../mine.yaml\n"))
+    assert Path(recipe.model).resolve() == (tmp_path / "weights").resolve()
+
+
+def test_a_built_in_recipe_is_included_by_its_name(tmp_path):
+    text = "recipe: mine\ninclude: nano-spa-frozenlake\nrl: {steps: 3}\n"
+    mine, whole = (
+        load_recipe(_file(tmp_path, text)),
+        load_recipe(find_recipe("nano-spa-frozenlake")),
+    )
+    assert mine.rl.steps == 3
+    assert mine.rl.model_copy(update={"steps": whole.rl.steps}) == whole.rl
+    assert Path(mine.model).resolve() == Path(whole.model).resolve()

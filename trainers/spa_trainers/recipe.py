@@ -128,7 +128,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         InputError: for everything that is wrong with it, with file and line.
     """
-    document = yaml_file.read(path.resolve())
+    document = yaml_file.read(path.resolve(), built_in_recipes())
     changed = {_change(document, change) for change in changes}
     _add_preset(document.data)
     try:
@@ -156,7 +156,8 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
             " both; the other can be taken away with --set nano=null or model=null"
         )
     if found.model is not None and found.model.startswith(("./", "../")):
-        beside = Path.cwd() if ("model",) in changed else path.resolve().parent
+        said = ("model",)
+        beside = Path.cwd() if said in changed else document.file_of(said).parent
         found = found.model_copy(update={"model": str(beside / found.model)})
     if not found.stages():
         raise InputError(f"{document.locate(())}: a recipe needs a stage: {', '.join(STAGES)}")
