@@ -62,4 +62,8 @@ async def measure(told: dict[str, Any]) -> Pass:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(asdict(asyncio.run(measure(json.loads(Path(sys.argv[1]).read_text()))))))
+    print(
+        json.dumps(
+            asdict(asyncio.run(measure(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))
+        )
+    )

@@ -126,7 +126,7 @@ async def _round(url: str, salt: str, in_flight: int, chosen: Any) -> dict[str, 
 def _queued() -> float:
     """Returns the seconds that this process has waited for a processor; 0 where nobody counts."""
     counts = Path("/proc/self/schedstat")
-    return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
+    return int(counts.read_text(encoding="utf-8").split()[1]) / 1e9 if counts.exists() else 0.0
 
 
 async def _lock_step(specs: Sequence[EpisodeSpec], model: Model, in_flight: int) -> None:

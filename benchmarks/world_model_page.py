@@ -110,7 +110,7 @@ def _families(runs: Path) -> Iterator[Measured]:
 
 
 def _scored(path: Path) -> list[Mapping[str, Any]]:
-    return json.loads(path.read_text())["tasks"] if path.exists() else []
+    return json.loads(path.read_text(encoding="utf-8"))["tasks"] if path.exists() else []
 
 
 # -- tables ---------------------------------------------------------------------------------------

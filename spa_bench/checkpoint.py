@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, first_complaint
 
 SCHEMA: Final = "spa-bench/checkpoint/1"
 CARD = "spa_bench.json"
@@ -68,9 +68,7 @@ def read_card(folder: Path) -> CheckpointCard | None:
     try:
         return CheckpointCard.model_validate_json(content)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key = ".".join(map(str, detail["loc"]))
-        raise InputError(f"{path}: {key}: {detail['msg']}") from None
+        raise InputError(f"{path}: {first_complaint(error)}") from None
 
 
 def read_boards(folder: Path) -> dict[str, frozenset[str]]:

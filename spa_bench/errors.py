@@ -10,7 +10,10 @@ import traceback
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pydantic
 
 
 class SpaBenchError(Exception):
@@ -60,7 +63,7 @@ def plugin_code(what: str, *expected: type[Exception]) -> Generator[None]:
         yield
     except (SpaBenchError, *expected):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{what} raised {told(error)}") from error
 
 
@@ -75,6 +78,13 @@ def told(error: BaseException) -> str:
 def complaint(detail: Mapping[str, Any]) -> str:
     """Returns what one error of pydantic says, without the words that it puts before ours."""
     return str(detail["msg"]).removeprefix("Value error, ")
+
+
+def first_complaint(error: pydantic.ValidationError) -> str:
+    """Returns the first of pydantic's errors as one line: which key, and what is wrong with it."""
+    detail = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(map(str, detail["loc"]))
+    return f"{key}: {complaint(detail)}" if key else complaint(detail)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,18 +190,28 @@ def _blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     except RuntimeError:
         return asyncio.run(coroutine)
     # inside a running loop, as in a notebook: play in a loop of our own, in a thread of its own
-    results: list[T] = []
-    errors: list[BaseException] = []
+    under_way = Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]]()
+    finished = Future[T]()
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.set_result((asyncio.get_running_loop(), task))
+        return await coroutine
 
     def target() -> None:
         try:
-            results.append(asyncio.run(coroutine))
+            finished.set_result(asyncio.run(cancellable()))
         except BaseException as error:
-            errors.append(error)
+            finished.set_exception(error)
 
-    thread = threading.Thread(target=target, name="spa-bench")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    threading.Thread(target=target, name="spa-bench").start()
+    try:
+        return finished.result()
+    except BaseException:
+        if not finished.done():  # the notebook's interrupt reaches this thread, not that one
+            loop, task = under_way.result()
+            with suppress(RuntimeError):  # its loop has closed meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+            wait([finished])
+        raise

@@ -148,7 +148,7 @@ def _is_manifest(path: Path) -> bool:
 
 def _first_difference(path: Path, manifest: Manifest) -> str:
     try:
-        old = json.loads(path.read_text())
+        old = json.loads(path.read_text(encoding="utf-8"))
         boards = dict(old["boards"])
     except (ValueError, KeyError, TypeError, OSError):
         return "not a manifest"

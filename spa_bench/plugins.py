@@ -7,7 +7,8 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, cast
 import pydantic
 
 from spa_bench.environments.environment import AnyEnvironment
-from spa_bench.errors import InputError, nearest, told
+from spa_bench.errors import InputError, SpaBenchError, nearest, told
 from spa_bench.formats.format import Format
 from spa_bench.models.model import Model, ModelOptions
 from spa_bench.paths import expanded
@@ -53,8 +54,24 @@ def load_plugin(kind: str, name: str) -> Any:
 
 
 def make_model(options: ModelOptions, provider: str) -> Model:
-    """Builds the model of a provider, without contacting it yet."""
-    return cast(Model, load_plugin("models", provider)(options))
+    """Builds the model of a provider, without contacting it yet.
+
+    Raises:
+        InputError: if it cannot be built.
+    """
+    with _making(f"model {provider!r}"):
+        return cast(Model, load_plugin("models", provider)(options))
+
+
+@contextmanager
+def _making(what: str) -> Generator[None]:
+    """Turns whatever a plug-in raises while it is made into an InputError of one line."""
+    try:
+        yield
+    except (SpaBenchError, pydantic.ValidationError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{what} cannot be made: {told(error)}") from None
 
 
 def resolve_model(model: str, **options: Any) -> tuple[str, ModelOptions]:
@@ -105,12 +122,10 @@ def make_environment(settings: Mapping[str, Any]) -> AnyEnvironment:
     if not isinstance(name, str):
         raise InputError("environment needs a name")
     kind = _with_parameters("environments", name, parameters)
-    try:
-        return cast(AnyEnvironment, strictly(pydantic.TypeAdapter(kind), parameters))
-    except (pydantic.ValidationError, InputError):
-        raise
-    except Exception as error:
-        raise InputError(f"environment {name!r} cannot be made: {told(error)}") from None
+    with _making(f"environment {name!r}"):
+        made = cast(AnyEnvironment, strictly(pydantic.TypeAdapter(kind), parameters))
+        hash(made)  # what is known of a world is kept by the world
+        return made
 
 
 def make_probe_world(
@@ -134,8 +149,9 @@ def make_probe_world(
     if not isinstance(ranking, bool):
         raise InputError(f"probe.ranking must be true or false, not {ranking!r}")
     kind = _with_parameters("probes", name, parameters)
-    probe = strictly(pydantic.TypeAdapter(kind), parameters)
-    return cast(AnyEnvironment, probe.world(base, question, observation, ranking))
+    with _making(f"probe {name!r}"):
+        probe = strictly(pydantic.TypeAdapter(kind), parameters)
+        return cast(AnyEnvironment, probe.world(base, question, observation, ranking))
 
 
 def _with_parameters(kind: str, name: str, parameters: Iterable[str]) -> type[Any]:
@@ -155,8 +171,13 @@ def _with_parameters(kind: str, name: str, parameters: Iterable[str]) -> type[An
 
 
 def make_format(name: str) -> Format:
-    """Returns the format of that name."""
-    return cast(Format, load_plugin("formats", name)())
+    """Returns the format of that name.
+
+    Raises:
+        InputError: if it cannot be made.
+    """
+    with _making(f"format {name!r}"):
+        return cast(Format, load_plugin("formats", name)())
 
 
 def make_task(name: str, config: TaskConfig) -> Task:

@@ -1,8 +1,10 @@
-"""Nobody is told what is run here: dependencies that report home are asked not to."""
+"""Nobody is told what is run here: dependencies that report home are asked not to, and what
+settings hold keys is known by their names."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,6 +17,18 @@ QUIET: Final[Mapping[str, str]] = {
     "GRADIO_ANALYTICS_ENABLED": "False",  # below dashboards of trackers
 }
 """What each of them calls it."""
+
+
+_SECRET_SETTING = re.compile(
+    r"^token$|(^|[_-])((api|access|private|secret)[_-]?key|key|secret|password|passwd|credentials?"
+    r"|(access|auth|api|bearer|hf)[_-]?token|authorization)$",
+    re.IGNORECASE,
+)
+
+
+def names_secret(setting: str) -> bool:
+    """Returns whether a setting of this name holds a key; `reasoning_tokens` does not."""
+    return _SECRET_SETTING.search(setting) is not None
 
 
 def no_telemetry() -> None:

@@ -137,6 +137,9 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     _check_evaluation(evaluation, plan)
     check_folder(folder, evaluation.resume)
     meter = _meter(evaluation, folder)
+    if meter is not None and folder.exists():
+        for episode in folder.episodes(BadLines()):
+            meter.spend(_spent(episode))
     try:
         await model.start()
         info = _run_info(evaluation, plan)
@@ -165,8 +168,6 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
             for episode in folder.episodes(bad):
                 if episode.task_hash in hashes:
                     done.add(episode)
-                if meter is not None:
-                    meter.spend(_spent(episode))
             if (told_of_bad := bad.told(folder.episodes_path)) is not None:
                 progress.note(told_of_bad)
             owed = plan.owed(done)

@@ -151,7 +151,7 @@ def whole() -> dict[str, Any]:
 
 
 def problem(path: Path, data: dict[str, Any]) -> str:
-    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load_task(path)
     return str(caught.value).removeprefix(f"{path}:")

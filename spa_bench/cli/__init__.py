@@ -117,10 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except OSError as error:
-        code = _complain(f"{error.filename or 'output'}: {error.strerror}", 1)
+        code = _complain(f"{error.filename or 'output'}: {error.strerror or error}", 1)
         sys.stdout = None  # what could not be written is not tried again
-    except SystemExit:  # typer's way out where the reader of our output, such as `head`, is gone
-        code = 0
+    except SystemExit as error:
+        # typer's way out where the reader of our output, such as `head`, is gone
+        gone = isinstance(error.__context__, BrokenPipeError)
+        code = 0 if gone else _complain(f"something called exit({error.code!r})", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

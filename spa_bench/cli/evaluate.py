@@ -139,10 +139,10 @@ def evaluate(
             )
         )
     except KeyboardInterrupt:
-        progress.note(f"interrupted; continue with --resume --output {folder}")
+        progress.note(f"interrupted{_how_to_continue(folder)}")
         raise
     except (ModelGoneError, PluginError) as error:
-        raise type(error)(f"{error}; continue with --resume --output {folder}") from None
+        raise type(error)(f"{error}{_how_to_continue(folder)}") from None
     typer.echo(format_results([results], style))
     if results.efficiency is not None:
         progress.note(efficiency_line(results.efficiency))
@@ -150,6 +150,13 @@ def evaluate(
     if results.owed:
         progress.note(f"{results.owed} episodes are owed; continue with --resume --output {folder}")
         raise typer.Exit(1)
+
+
+def _how_to_continue(folder: Path) -> str:
+    from spa_bench.runner.log import RunFolder
+
+    begun = RunFolder(folder).exists()
+    return f"; continue with --resume --output {folder}" if begun else ""
 
 
 def check_output_format(text: str) -> OutputFormat:

@@ -50,13 +50,15 @@ def verify(
     """
     from spa_bench.errors import InputError
     from spa_bench.registry import Registry
-    from spa_bench.submission.folder import SubmissionFolder
+    from spa_bench.submission.folder import SubmissionFolder, folders_in
     from spa_bench.submission.schema import NONCE
     from spa_bench.submission.verify import samples_beside, with_earlier_badge, write_verification
     from spa_bench.submission.verify import verify as verify_submission
 
     if nonce is not None and not re.fullmatch(NONCE, nonce):
         raise InputError(f"--nonce {nonce!r}: not 32 hexadecimal digits, as verification.json says")
+    for more in beside or ():
+        folders_in(more)  # a name that is misspelt is said before anything is touched
     registry = Registry()
     worst = 0
     for path in submissions:
@@ -74,7 +76,11 @@ def verify(
         if verification is None:
             worst = max(worst, 1)
         elif model is not None:
-            verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
+            try:
+                verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
+            except InputError as error:
+                typer.echo(f"  weights: not asked: {error}", err=True)
+                worst = 2
         else:
             verification = with_earlier_badge(folder, verification)
             if verification.badge == "authored":

@@ -61,7 +61,7 @@ def list_environments() -> None:
     """List environments and their parameters."""
     from tabulate import tabulate
 
-    from spa_bench.errors import SpaBenchError
+    from spa_bench.errors import SpaBenchError, told
     from spa_bench.plugins import load_plugin, plugins
 
     for name in sorted(plugins("environments")):
@@ -69,8 +69,9 @@ def list_environments() -> None:
             environment = load_plugin("environments", name)
             described = inspect.getdoc(environment) or ""
             rows = _parameters(environment, described)
-        except SpaBenchError as error:  # one plug-in that is broken hides no other
-            typer.echo(f"{name}: {error}\n")
+        except Exception as error:  # one plug-in that is broken hides no other
+            says = error if isinstance(error, SpaBenchError) else told(error)
+            typer.echo(f"{name}: {says}\n")
             continue
         summary, _, _ = described.partition("\n")
         typer.echo(f"{name}: {summary}\n")

@@ -65,7 +65,8 @@ def play(
         return
     if episode.status != "complete":
         raise PluginError(episode.error or f"task {chosen.name!r} broke")
-    person.tell_last_turn(episode.turns[-1].reward)
+    if episode.turns:
+        person.tell_last_turn(episode.turns[-1].reward)
     bounds = board_bounds(chosen, [board])[board.id]
     best = "none" if bounds.shortest_plan is None else f"{bounds.shortest_plan} actions"
     taken = sum(turn.executed for turn in episode.turns)

@@ -319,16 +319,23 @@ class Solver:
 
     def _values(self, turns: int, actions: int) -> NDArray[np.float64]:
         """Returns for each state (S,) the ceiling with so many turns and actions left."""
+        solved = self.graph.success.astype(np.float64)
         if turns == 0 or actions == 0:
-            return self.graph.success.astype(np.float64)
-        key = (turns, actions)
-        if key not in self._turn_values:
-            longest = min(self.limits.actions_per_turn, actions)
-            best = self.graph.success.astype(np.float64)
-            for length in range(1, longest + 1):
-                best = np.maximum(best, self._sequence_values(turns, actions, length).max(axis=0))
-            self._turn_values[key] = best
-        return self._turn_values[key]
+            return solved
+        if (turns, actions) not in self._turn_values:
+            most = self.limits.actions_per_turn
+            # the last turn first, with every number of actions that can be left by then
+            for left in range(1, turns + 1):
+                before = turns - left
+                for budget in range(max(1, actions - before * most), actions - before + 1):
+                    if (left, budget) in self._turn_values:
+                        continue
+                    best = solved
+                    for length in range(1, min(most, budget) + 1):
+                        values = self._sequence_values(left, budget, length)
+                        best = np.maximum(best, values.max(axis=0))
+                    self._turn_values[left, budget] = best
+        return self._turn_values[turns, actions]
 
     def _sequence_values(self, turns: int, actions: int, length: int) -> NDArray[np.float64]:
         """Returns the value of every blind sequence of `length` actions, (actions ** length, S).

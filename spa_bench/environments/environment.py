@@ -52,6 +52,11 @@ class Outcome(NamedTuple, Generic[S]):
     terminal: bool
 
 
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
 class Environment(ABC, Generic[S, A]):
     """A world as a pure kernel. Subclasses are frozen dataclasses; their fields are its parameters.
 
@@ -221,7 +226,7 @@ class Environment(ABC, Generic[S, A]):
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
+            if getattr(self, field.name) != _default(field)
         }
 
     @cached_property

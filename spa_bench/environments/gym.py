@@ -55,7 +55,7 @@ class GymEnvironment(gymnasium.Env[str, int]):
         self.render_mode = render_mode
         self._observation = observation
         self._board = board
-        example = self._first_state(board or 0)
+        _, example = self._first_board(board or 0)
         self._state: Any = example
         self._actions = tuple(self.kernel.actions(example))
         self.action_space = Discrete(len(self._actions))  # pyright: ignore
@@ -73,8 +73,8 @@ class GymEnvironment(gymnasium.Env[str, int]):
         board = (options or {}).get("board", self._board)
         if board is None:
             board = int(self.np_random.integers(_BOARDS))
-        self._state = self._first_state(board)
-        return self._observe(), {"board": board}
+        seed, self._state = self._first_board(board)
+        return self._observe(), {"board": seed}
 
     def step(self, action: int) -> tuple[str, float, bool, bool, dict[str, Any]]:
         outcomes = self.kernel.outcomes(self._state, self._actions[int(action)])
@@ -93,10 +93,11 @@ class GymEnvironment(gymnasium.Env[str, int]):
     def _observe(self) -> str:
         return self.kernel.observe(self._state, self._observation)
 
-    def _first_state(self, board: int) -> Any:
+    def _first_board(self, board: int) -> tuple[int, Any]:
+        """Returns the first seed from this one on that has a board, and the board's state."""
         for seed in range(board, board + 1000):  # a published generator may lack some seeds
             try:
-                return self.kernel.initial_state(seed)
+                return seed, self.kernel.initial_state(seed)
             except NoBoardError:
                 continue
         raise NoBoardError(f"no board for seeds {board} to {board + 999}")

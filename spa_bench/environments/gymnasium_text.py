@@ -16,10 +16,11 @@ from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 from spa_bench.canonical import canonical_json, sha256_hex
 from spa_bench.environments.environment import Environment, Facts, NoBoardError, Outcome
+from spa_bench.errors import InputError
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -67,6 +68,8 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
             raise ValueError(
                 f"gymnasium is not installed, or {self.id} needs more: {error}"
             ) from None
+        except InputError as error:
+            raise ValueError(str(error)) from None
         except Exception as error:  # Gymnasium and its plug-ins raise what they like
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"gymnasium cannot make {self.id!r}: {reason}") from None
@@ -179,9 +182,14 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
     @property
     def _numbers(self) -> range | None:
         """The actions of a `Discrete` space, which need not begin at 0; None of another space."""
-        size = getattr(self._space, "n", None)
-        first = int(getattr(self._space, "start", 0))
-        return None if size is None else range(first, first + int(size))
+        from gymnasium import spaces
+
+        space: Any = self._space
+        if isinstance(space, spaces.Text):
+            return None
+        if isinstance(space, cast(Any, spaces.Discrete)):
+            return range(int(space.start), int(space.start + space.n))
+        raise InputError(f"{self.id}: actions are {space}; only Discrete and Text can be written")
 
     @staticmethod
     def _step(env: Any, action: Any, luck: float) -> Any:

@@ -70,6 +70,11 @@ class RandomBaseline(Baseline):
     def choose(self, seen: Privileged, seed: int) -> Sequence[Any]:
         rng = random.Random(seed)
         choices = seen.environment.actions(seen.state)
+        if not choices:
+            raise InputError(
+                f"{self.name}: the environment {seen.environment.name!r} does not say which actions"
+                " there are"
+            )
         return rng.choices(choices, k=min(seen.limits.actions_per_turn, seen.actions_left))
 
 

@@ -18,8 +18,18 @@ from spa_bench.paths import expanded
 from spa_bench.privacy import no_telemetry
 
 _MARKERS = {"model": "config.json", "LoRA adapter": "adapter_config.json"}
-_TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
+_BESIDE = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "generation_config.json",  # which tokens end a reply
+)
+"""What else changes a model's replies, of the files that it may have."""
+
 _REACH_SECONDS = 5.0
+_BLOCKS, _BLOCK = 16, 2**16
 
 
 @dataclass(frozen=True)
@@ -86,12 +96,12 @@ def _identify(folder: Path, name: str, what: str, trusted: bool) -> Mapping[str,
             f"{name}: no *.safetensors in this folder; write it with `save_pretrained`,"
             " or pass --model-args trust_remote_code=true if you trust its files"
         )
-    tokenizer = [path for path in map(folder.joinpath, _TOKENIZER) if path.is_file()]
-    content = _fingerprint([marker, *weights, *tokenizer])
+    beside = [path for path in map(folder.joinpath, _BESIDE) if path.is_file()]
+    content = _fingerprint([marker, *weights, *beside])
     return {"name": folder.resolve().name, "content": content}
 
 
-def _fingerprint(files: list[Path], block: int = 2**16, blocks: int = 16) -> str:
+def _fingerprint(files: list[Path]) -> str:
     """Returns a hash of the size and of evenly spread blocks of each file.
 
     Training moves every weight, so a sample tells checkpoints apart without reading gigabytes.
@@ -101,9 +111,9 @@ def _fingerprint(files: list[Path], block: int = 2**16, blocks: int = 16) -> str
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
-            for i in range(blocks):
-                file.seek(size * i // blocks)
-                digest.update(file.read(block))
+            for i in range(_BLOCKS):
+                file.seek(size * i // _BLOCKS)
+                digest.update(file.read(_BLOCK))
     return f"sha256-sample:{digest.hexdigest()[:16]}"
 
 

@@ -169,10 +169,8 @@ class Template:
 
     def _render(self, messages: Sequence[Message], *, reply: bool = True) -> str:
         """Returns the conversation as text; with `reply`, up to where a reply begins."""
-        if self._folds and messages and messages[0].role == "system":
-            system, *others = messages
-            first = Message("user", f"{system.content}\n\n{others[0].content}")
-            messages = [first, *others[1:]]
+        if self._folds:
+            messages = plain_layout.folded(messages)
         if not self._chat:
             return plain_layout.render(messages, reply=reply)
         return self._tokenizer.apply_chat_template(

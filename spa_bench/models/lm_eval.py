@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -20,8 +20,17 @@ from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError, ModelError, nearest
 from spa_bench.models import plain_layout
-from spa_bench.models.model import Capabilities, ModelOptions, Reply, Request, Sampling, Usage
+from spa_bench.models.model import (
+    Capabilities,
+    Message,
+    ModelOptions,
+    Reply,
+    Request,
+    Sampling,
+    Usage,
+)
 from spa_bench.paths import expanded
+from spa_bench.privacy import names_secret
 
 _NOT_IDENTITY = {"batch_size", "max_batch_size", "device", "num_concurrent", "base_url", "timeout"}
 _DEFAULT_CONCURRENCY = 16
@@ -68,9 +77,10 @@ class LMEvalModel:
         self._answering: asyncio.Task[None] | None = None
 
     def identity(self) -> Mapping[str, Any]:
-        arguments = self._arguments()
         return {"class": self._options.model} | {
-            key: value for key, value in arguments.items() if key not in _NOT_IDENTITY
+            key: _nameless(value)
+            for key, value in self._arguments().items()
+            if key not in _NOT_IDENTITY and not names_secret(key)
         }
 
     def _arguments(self) -> dict[str, Any]:
@@ -172,12 +182,24 @@ class LMEvalModel:
 
     def _prompt(self, request: Request) -> tuple[Any, tuple[str, ...]]:
         """Returns the prompt, and the strings that end a reply to it."""
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
-        try:
-            prompt, stops = self._lm.apply_chat_template(messages), ()
-        except Exception:  # not implemented, or a tokenizer without a template
+        stops = ()
+        prompt = self._chat(request.messages) or self._chat(plain_layout.folded(request.messages))
+        if prompt is None:
             prompt, stops = plain_layout.render(request.messages), plain_layout.STOPS
         return (prompt + request.prefill if type(prompt) is str else prompt), stops
+
+    def _chat(self, messages: Sequence[Message]) -> Any:
+        """Returns the prompt by the class's chat template.
+
+        None where it has none, refuses a system message, or leaves it out without a word.
+        """
+        told = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            prompt = self._lm.apply_chat_template(told)
+        except Exception:  # of whatever kind each class raises
+            return None
+        lost = type(prompt) is str and messages[0].content.strip() not in prompt
+        return None if lost else prompt
 
     def _reply(self, text: str, request: Request, prompt: Any) -> Reply:
         tokenize = getattr(self._lm, "tok_encode", None)
@@ -192,6 +214,13 @@ class LMEvalModel:
                 stopped_by = "length"
         prefilled = bool(request.prefill) and type(prompt) is str
         return Reply(text, "length" if stopped_by == "length" else "stop", usage, prefilled)
+
+
+def _nameless(value: Any) -> Any:
+    """Returns a setting; of a folder the name alone: a run says which model, not whose disk."""
+    if isinstance(value, str) and value.startswith(("/", "./", "../", "~")):
+        return expanded(value).name or value
+    return value
 
 
 def _ids(tokens: Any) -> Any:

@@ -268,7 +268,7 @@ class OpenAIModel:
         except OutOfBudgetError:
             raise InputError(
                 f"the budget is too small to ask {self.name} anything: the first call may take"
-                f" {sum(bound)} tokens"
+                f" {sum(bound)} tokens, and spent are {meter}"
             ) from None
 
     def _own_limit(self, failure: Failure) -> Reply:

@@ -17,6 +17,17 @@ STOPS = ("\n### User:", "\n### System:")
 """End a reply: a base model would go on and play the user too."""
 
 
+def folded(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Returns the messages with the system's at the beginning of the first of the user's.
+
+    For chat templates that know no system message.
+    """
+    if not messages or messages[0].role != "system":
+        return tuple(messages)
+    system, first, *others = messages
+    return Message("user", f"{system.content}\n\n{first.content}"), *others
+
+
 def render(messages: Sequence[Message], *, reply: bool = True) -> str:
     """Returns the conversation as text; with `reply`, up to where a reply begins."""
     lines = [f"### {m.role.capitalize()}:\n{m.content}\n" for m in messages]

@@ -28,13 +28,8 @@ from spa_bench.errors import InputError, ModelError, ModelGoneError, complaint
 from spa_bench.models.hf_files import Source, brief
 from spa_bench.models.vllm_guard import Guard
 from spa_bench.models.vllm_output import cause_of, output_to
+from spa_bench.privacy import no_telemetry
 
-_QUIET = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # ours alone is stdout
-}
 _LEVEL = "VLLM_LOGGING_LEVEL"
 _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -191,8 +186,8 @@ def start(
     if adapter is not None:
         lora_folder = local_folder(adapter)
         arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": lora_rank(lora_folder)}
-    for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
+    no_telemetry()
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is ours alone
     shown = _LEVEL in os.environ
     printed = None if shown else tempfile.TemporaryFile()  # noqa: SIM115  open until `stop`
     try:

@@ -244,7 +244,7 @@ def _paired(first: _Side, second: _Side) -> Paired:
 
 def _predictions(first: BeliefTally, second: BeliefTally) -> tuple[_Side, _Side]:
     one, other = first.exact_predictions(), second.exact_predictions()
-    common = sorted(set(one) & set(other))
+    common = sorted(board for board in set(one) & set(other) if one[board][0] and other[board][0])
     return _Side.of_shares([one[b] for b in common]), _Side.of_shares([other[b] for b in common])
 
 

@@ -283,7 +283,7 @@ def _score(metric: str, tally: _Tally, of_boards: dict[str, BoardBounds]) -> Sco
     of = metric_of(metric)
     played = {name: board for name, board in tally.boards.items() if board.episodes >= of.k}
     values = [of.of_samples(board.episodes, board.successes) for board in played.values()]
-    samples = sum(board.episodes for board in tally.boards.values())
+    samples = sum(board.episodes for board in played.values())
     estimate: Estimate = clustered(values, samples)
     bounds = [bound for name, bound in of_boards.items() if name in played or not played]
     floor, ceiling = floor_of(metric, bounds), ceiling_of(metric, bounds)

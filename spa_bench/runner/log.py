@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Literal, cast
 import jsonlines
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spa_bench.errors import InputError, SpaBenchError
+from spa_bench.errors import InputError, SpaBenchError, first_complaint
 from spa_bench.runner.record import Episode, episode_adapter, to_line
 
 RUN_SCHEMA: Final = "spa-bench/run/1"
@@ -152,9 +152,7 @@ class RunFolder:
             holds = "episodes but no run.json" if self.exists() else "no run (no run.json)"
             raise InputError(f"{self.path} holds {holds}; choose another folder") from None
         except ValidationError as error:
-            detail = error.errors(include_url=False)[0]
-            key = "".join(f"{part}." for part in detail["loc"]).removesuffix(".")
-            said = f"{key}: {detail['msg']}" if key else detail["msg"]
+            said = first_complaint(error)
             raise InputError(f"{path}: not a run this version reads: {said}") from None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
@@ -291,16 +289,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with whole.open("xb") as file:  # and not tempfile's, which nobody else may read
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        os.replace(whole, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
         raise
 
 
@@ -311,7 +308,5 @@ def _unwritten(path: Path, error: OSError) -> UnwrittenError:
 def _reason(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        detail = cause.errors(include_url=False)[0]
-        key = ".".join(map(str, detail["loc"]))
-        return f"{key}: {detail['msg']}" if key else detail["msg"]
+        return first_complaint(cause)
     return str(error).splitlines()[0][:200]

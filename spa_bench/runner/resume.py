@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from spa_bench.errors import InputError
@@ -41,20 +42,21 @@ def check_same_run(old: RunInfo, new: RunInfo) -> None:
 
 def differences(first: RunInfo, second: RunInfo) -> list[Difference]:
     """Returns the settings in which two runs differ, of those that change what is measured."""
-    names = [", ".join(sorted(_name(task) for task in run.tasks)) for run in (first, second)]
+    named = [_named(run.tasks) for run in (first, second)]
+    names = [", ".join(tasks) for tasks in named]
     if names[0] != names[1]:
         return [Difference("list of tasks", *names)]
 
-    def identity(info: RunInfo) -> dict[str, Any]:
+    def identity(info: RunInfo, tasks: dict[str, RunTask]) -> dict[str, Any]:
         parts: dict[str, Any] = {"seed": info.salt, "model": info.model.model_dump()}
-        for task in info.tasks:
+        for name, task in tasks.items():
             told = {k: v for k, v in task.config.items() if k not in {*UNMEASURED, "task"}}
-            parts[f"task {_name(task)}"] = {"hash": task.hash, **told}
+            parts[f"task {name}"] = {"hash": task.hash, **told}
         return parts
 
-    before, after = flatten(identity(first)), flatten(identity(second))
+    before, after = flatten(identity(first, named[0])), flatten(identity(second, named[1]))
     differ = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
-    same = {f"task {_name(t)}" for t in first.tasks} - {k[0] for k in differ if k[1:] == _HASH}
+    same = {f"task {name}" for name in named[0]} - {k[0] for k in differ if k[1:] == _HASH}
     differ = [key for key in differ if key[0] not in same]
     # a hash only says that something differs; name what does, if we know it
     telling = [key for key in differ if key[1:] != _HASH] or differ
@@ -73,8 +75,13 @@ def differences(first: RunInfo, second: RunInfo) -> list[Difference]:
     ]
 
 
-def _name(task: RunTask) -> str:
-    return str(task.config.get("task", task.task))  # a damaged run.json may not say
+def _named(tasks: Sequence[RunTask]) -> dict[str, RunTask]:
+    """Returns tasks by name, in order; a variant beside the task itself has its star."""
+    named: dict[str, RunTask] = {}
+    for task in sorted(tasks, key=lambda task: task.task):
+        name = str(task.config.get("task", task.task))  # a damaged run.json may not say
+        named[task.task if name in named else name] = task
+    return dict(sorted(named.items()))
 
 
 def shortened(parts: list[str], most: int = 5) -> str:

@@ -6,11 +6,13 @@ and recorded is decided here for both, so a log can be checked by making it agai
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from spa_bench.environments.bounds import can_succeed
 from spa_bench.environments.environment import AnyEnvironment, Outcome
+from spa_bench.errors import PluginError
 from spa_bench.formats.format import Content, ParsedReply, Span, split_actions
 from spa_bench.models.model import Message
 from spa_bench.runner import chance
@@ -129,6 +131,8 @@ class Rollout:
             self.state = outcome.state
             self.actions_left -= 1
             reward += outcome.reward
+            if not math.isfinite(reward):
+                raise PluginError(f"the environment gave {reward} as a reward")
             drawn.append(index)
             if outcome.terminal:
                 self._ended = True

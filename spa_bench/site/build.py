@@ -209,9 +209,11 @@ def _write_tasks(folder: Path, whole: Table, tasks: Sequence[MeasuredTask]) -> N
         for task in tasks
     }
     overview = [(task, len(task.task.boards[0]), played[task.name]) for task in tasks]
-    _write(folder / "index.html", render("tasks.html", **_site("tasks", [], "../"), tasks=overview))
-    for task in tasks:
-        _write(folder / f"{task.name}.html", task_page(task, whole))
+    pages = {f"{task.name}.html": task_page(task, whole) for task in tasks}
+    pages["index.html"] = render("tasks.html", **_site("tasks", [], "../"), tasks=overview)
+    for name, page in pages.items():
+        _write(folder / name, page)
+    _remove_others(folder, set(pages))
 
 
 def _write_downloads(output: Path, whole: Table) -> None:

@@ -116,7 +116,10 @@ def write_downloads(entry: Entry, folder: Path, counts: Counts) -> list[str]:
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(
+                {key: _no_formula(v) if isinstance(v, str) else v for key, v in row.items()}
+                for row in rows
+            )
         names.append(f"{name}.csv")
     return sorted(names)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, first_complaint
 from spa_bench.probes.world import ProbeWorld
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import BoardBounds, board_bounds, ceiling_of, closed_loop_of, floor_of
@@ -174,10 +174,7 @@ def read_reported(folder: Path) -> list[Reported]:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         except ValidationError as error:
-            detail = error.errors(include_url=False)[0]
-            raise InputError(
-                f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-            ) from None
+            raise InputError(f"{path}: {first_complaint(error)}") from None
     return found
 
 

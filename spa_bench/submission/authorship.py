@@ -132,6 +132,11 @@ async def authorship(
     replies = sample(folder, plan, prefills, count, nonce)
     written = [reply for reply in replies if not reply.choices]
     ranked = [reply for reply in replies if reply.choices]
+    if not written:
+        raise InputError(
+            f"{folder.path}: the model wrote no reply, it only ranked given ones; weights say who"
+            " wrote something"
+        )
     if len(written) < _FEWEST:
         raise InputError(
             f"{folder.path}: {len(written)} written replies to score are too few; more --replies"

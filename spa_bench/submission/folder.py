@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
-from spa_bench.errors import InputError, complaint
+from spa_bench.errors import InputError, first_complaint
 from spa_bench.results.results import Results
 from spa_bench.runner.record import Episode, episode_adapter
 from spa_bench.submission.schema import Submission, Verification
@@ -175,7 +175,7 @@ class SubmissionFolder:
         try:
             return _TRAINING.validate_json(content)
         except ValidationError as error:
-            raise InputError(f"{self.path}/{TRAINING_BOARDS}: {first_complaint(error)}") from None
+            raise InputError(f"{self.path}/{TRAINING_BOARDS}: {briefly(error)}") from None
 
     def training_log(self) -> list[Step]:
         """Returns how the training went, as the submitter's log has it; [] if there is none."""
@@ -198,9 +198,7 @@ class SubmissionFolder:
             try:
                 yield number, validate(line)
             except ValidationError as error:
-                raise InputError(
-                    f"{self.path}/{EPISODES}:{number}: {first_complaint(error)}"
-                ) from None
+                raise InputError(f"{self.path}/{EPISODES}:{number}: {briefly(error)}") from None
 
     def _lines(self, most_bytes: int) -> Iterator[tuple[int, bytes]]:
         where = f"{self.path}/{EPISODES}"
@@ -220,7 +218,7 @@ class SubmissionFolder:
         try:
             return schema.model_validate_json(self._read(name, limit or LIMITS[name]))
         except ValidationError as error:
-            raise InputError(f"{self.path}/{name}: {first_complaint(error)}") from None
+            raise InputError(f"{self.path}/{name}: {briefly(error)}") from None
 
     def _read(self, name: str, limit: int) -> bytes:
         with self._open(name, limit) as file:
@@ -273,9 +271,6 @@ def _bounded(where: str, file: BufferedReader, most: int) -> bytes:
     return content
 
 
-def first_complaint(error: ValidationError) -> str:
+def briefly(error: ValidationError) -> str:
     """Returns the first complaint as one line that quotes nothing long."""
-    detail = error.errors(include_url=False, include_input=False)[0]
-    key = shown(".".join(map(str, detail["loc"])), 120)
-    message = shown(complaint(detail), 300)
-    return f"{key}: {message}" if key else message
+    return shown(first_complaint(error), 420)

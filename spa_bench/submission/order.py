@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
 from spa_bench.runner.rollout import EpisodeSpec
-from spa_bench.task import Task
+from spa_bench.task import Instance, Task
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """A task of the plan: `first` is the place of its first episode, `boards` their numbers."""
+    """A task of the plan: `first` is the place of its first episode, `numbers` the boards'."""
 
     task: Task
     repeats: int
     first: int
-    boards: dict[str, int]
+    boards: Sequence[Instance]
+    numbers: dict[str, int]
 
 
 class Order:
@@ -28,8 +30,9 @@ class Order:
         self._planned: dict[str, _Planned] = {}
         first = 0
         for task, repeats in zip(plan.tasks, plan.repeats, strict=True):
-            boards = {board.id: number for number, board in enumerate(plan.boards(task))}
-            self._planned[task.hash] = _Planned(task, repeats, first, boards)
+            boards = plan.boards(task)
+            numbers = {board.id: number for number, board in enumerate(boards)}
+            self._planned[task.hash] = _Planned(task, repeats, first, boards, numbers)
             first += len(boards) * repeats
 
     def place(self, episode: Episode) -> tuple[int, EpisodeSpec] | None:
@@ -37,9 +40,9 @@ class Order:
         planned = self._planned.get(episode.task_hash)
         if planned is None or episode.repeat >= planned.repeats:
             return None
-        number = planned.boards.get(episode.instance)
+        number = planned.numbers.get(episode.instance)
         if number is None:
             return None
-        task = planned.task
-        spec = EpisodeSpec(task, task.boards[0][number], episode.repeat, self.plan.salt)
+        board = planned.boards[number]
+        spec = EpisodeSpec(planned.task, board, episode.repeat, self.plan.salt)
         return planned.first + number * planned.repeats + episode.repeat, spec

@@ -32,7 +32,7 @@ from spa_bench.submission.folder import (
     TRAINING_BOARDS,
     TRAINING_LOG,
     SubmissionFolder,
-    first_complaint,
+    briefly,
 )
 from spa_bench.submission.order import Order
 from spa_bench.submission.schema import About, Submission, SubmittedRun, SubmittedTask
@@ -86,7 +86,7 @@ def pack(
     try:
         submission = Submission(**dict(about), run=_run(info, plan, scrubber))
     except ValidationError as error:
-        raise InputError(f"{run.path}: cannot be submitted: {first_complaint(error)}") from None
+        raise InputError(f"{run.path}: cannot be submitted: {briefly(error)}") from None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
@@ -242,9 +242,11 @@ def _write(
     if training_log:
         (folder / TRAINING_LOG).write_bytes(to_lines(training_log))
     for name, model in (("submission.json", submission), ("results.json", results)):
-        (folder / name).write_text(model.model_dump_json(by_alias=True, indent=1) + "\n")
+        (folder / name).write_text(
+            model.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8"
+        )
     (folder / "README.md").write_text(readme(submission, results), encoding="utf-8")
-    with (folder / CHECKSUMS).open("x") as sums:
+    with (folder / CHECKSUMS).open("x", encoding="utf-8") as sums:
         for path in sorted(folder.iterdir()):
             if path.name != CHECKSUMS:
                 sums.write(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")

@@ -10,15 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+from spa_bench.privacy import names_secret
+
 _SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
 """How variables are called that hold keys."""
-
-_SECRET_SETTING = re.compile(
-    r"(^|[_-])((api|access|private|secret)[_-]?key|key|secret|password|passwd|credentials?"
-    r"|(access|auth|api|bearer|hf)[_-]?token|authorization)$",
-    re.IGNORECASE,
-)
-"""How settings are called that hold keys; `reasoning_tokens` is none."""
 
 _SHORTEST_SECRET = 8
 
@@ -95,11 +90,7 @@ class Scrubber:
             return self.text(value)
         if isinstance(value, Mapping):
             pairs = cast(Mapping[str, Any], value).items()
-            return {
-                self.text(str(k)): self.value(v)
-                for k, v in pairs
-                if not _SECRET_SETTING.search(str(k))
-            }
+            return {self.text(str(k)): self.value(v) for k, v in pairs if not names_secret(str(k))}
         if isinstance(value, list | tuple):
             return [self.value(item) for item in cast(list[Any], value)]
         return value

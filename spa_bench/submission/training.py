@@ -7,6 +7,7 @@ submitter's own account.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -101,7 +102,7 @@ def to_lines(steps: Sequence[Step]) -> bytes:
 
 
 def _numbers(line: bytes) -> dict[str, float]:
-    """Returns the numbers of a line; nothing of one that was cut off or is something else."""
+    """Returns the finite numbers of a line; none of one that was cut off or is something else."""
     try:
         told: Any = json.loads(line)
     except ValueError:
@@ -111,5 +112,5 @@ def _numbers(line: bytes) -> dict[str, float]:
     return {
         key: value
         for key, value in cast(dict[str, Any], told).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }

@@ -134,9 +134,16 @@ def with_earlier_badge(folder: SubmissionFolder, replayed: Verification) -> Veri
         earlier = folder.verification()
     except InputError:
         return replayed  # whatever was there, it is written anew
-    if earlier is None or earlier.badge != "authored":
+    if earlier is None or earlier.authorship is None:
         return replayed
-    return replayed.model_copy(update={"badge": "authored", "authorship": earlier.authorship})
+    found = [flag for flag in earlier.flags if flag.kind == "unlike_weights"]
+    return replayed.model_copy(
+        update={
+            "badge": earlier.badge,
+            "authorship": earlier.authorship,
+            "flags": [*replayed.flags, *found],
+        }
+    )
 
 
 def samples_beside(folder: SubmissionFolder, *more: Path) -> dict[str, Sequence[str]]:
@@ -159,9 +166,7 @@ def samples_beside(folder: SubmissionFolder, *more: Path) -> dict[str, Sequence[
             continue  # is told when that one is verified
         if verified is not None:
             taken = other.name == folder.name or other.name in samples
-            samples[f"{path.parent.name}/{other.name}" if taken else other.name] = (
-                verified.transcripts
-            )
+            samples[str(path) if taken else other.name] = verified.transcripts
     return samples
 
 

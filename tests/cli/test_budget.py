@@ -41,3 +41,19 @@ def test_a_budget_too_small_for_the_first_call_spends_nothing(
         assert server.requests == []
     assert exited.value.code == 2
     assert "the budget is too small to ask openai/tiny anything" in capsys.readouterr().err
+
+
+def test_a_run_that_has_spent_its_budget_asks_nothing_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--model", "openai/tiny", "--tasks", "frozenlake", "--limit", "4", "--price", "10/40"]
+    with in_thread(FaultServer(default=reply(answer("Up")))) as server:
+        where = ["--base-url", server.base_url, "--output", str(tmp_path / "run")]
+        with pytest.raises(SystemExit):
+            main(["evaluate", *asked, *where, "--max-cost", "0.1"])
+        before = len(server.requests)
+        with pytest.raises(SystemExit) as resumed:
+            main(["evaluate", *asked, *where, "--max-cost", "0.01", "--resume"])
+        assert len(server.requests) == before
+    assert resumed.value.code == 2
+    assert "the budget is too small to ask openai/tiny anything" in capsys.readouterr().err

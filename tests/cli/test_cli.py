@@ -436,7 +436,7 @@ def test_the_package_is_the_command() -> None:
 
 
 def test_an_output_that_is_full_is_one_line() -> None:
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run([*MAIN, "list", "tasks"], stdout=full, stderr=-1, text=True)
     assert (done.returncode, done.stderr) == (1, "error: output: No space left on device\n")
 

@@ -348,3 +348,26 @@ def test_publish_sends_nothing_that_does_not_verify(
     moved = Path(shutil.move(packed, packed.with_name("other")))
     assert spa_bench("publish", moved, "--to", "github:a/b", "--dry-run") == 2
     assert "does not verify" in capsys.readouterr().err
+
+
+def test_a_misspelt_folder_to_compare_with_takes_no_badge(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("verify", packed) == 0
+    before = (packed / "verification.json").read_bytes()
+    capsys.readouterr()
+    assert spa_bench("verify", packed, "--beside", tmp_path / "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert (packed / "verification.json").read_bytes() == before
+
+
+def test_weights_that_cannot_be_asked_leave_the_replay_and_the_others_are_verified(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(packed, other)
+    assert spa_bench("verify", packed, other, "--model", tmp_path / "nowhere") == 2
+    assert "weights: not asked: " in capsys.readouterr().err
+    verification = SubmissionFolder(packed).verification()
+    assert verification is not None
+    assert verification.badge == "replayed"

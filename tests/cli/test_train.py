@@ -21,7 +21,7 @@ sft: {rows: episode, epochs: 1, batch_size: 4, learning_rate: 1.0e-3}
 @pytest.fixture(autouse=True)
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(RECIPE)
+    Path("tiny.yaml").write_text(RECIPE, encoding="utf-8")
 
 
 def train(*arguments: str) -> int:
@@ -45,7 +45,9 @@ def test_one_stage_is_done_with_what_was_set() -> None:
     assert train("selfplay", "tiny.yaml", "--set", "selfplay.boards=2", "--output", "out") == 0
     assert Path("out/selfplay").is_dir()
     assert not Path("out/sft").exists()
-    assert json.loads(Path("out/recipe.json").read_text())["selfplay"]["boards"] == 2
+    assert (
+        json.loads(Path("out/recipe.json").read_text(encoding="utf-8"))["selfplay"]["boards"] == 2
+    )
 
 
 @pytest.mark.parametrize("what", [("later", "tiny.yaml"), ("sft", "tiny.yaml", "tiny.yaml")])

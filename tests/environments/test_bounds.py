@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -526,3 +527,9 @@ def test_a_search_that_has_seen_everything_is_not_cut_short() -> None:
 def test_success_is_possible_exactly_where_some_sequence_may_work(world: TableWorld) -> None:
     plans = every_plan(world, 0, Limits(1, 4, 4))  # four states: four actions reach everything
     assert can_succeed(world, 0) == any(won(world, after(world, 0, plan)) for plan in plans)
+
+
+def test_limits_of_many_turns_are_no_deep_recursion() -> None:
+    turns = 3 * sys.getrecursionlimit()
+    with_luck = Solver(SLIPPERY, 0, Limits(turns=turns, actions_per_turn=1, actions=turns))
+    assert with_luck.ceiling() == pytest.approx(with_luck.closed_loop(), abs=1e-12)

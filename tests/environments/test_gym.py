@@ -8,6 +8,7 @@ import gymnasium
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from spa_bench.environments.environment import NoBoardError
 from spa_bench.environments.frozenlake import FrozenLake
 from spa_bench.environments.gym import KINDS
 
@@ -49,7 +50,7 @@ def test_all_outcomes_of_slippery_ice_happen() -> None:
         env.reset()
         drawn.add(env.step(1)[4]["outcome"])
     assert drawn == set(
-        range(len(FrozenLake(ice="slippery").outcomes(env.unwrapped._first_state(5), "Down")))
+        range(len(FrozenLake(ice="slippery").outcomes(env.unwrapped._first_board(5)[1], "Down")))
     )
 
 
@@ -58,3 +59,13 @@ def test_reaching_the_goal_ends_the_episode_with_success() -> None:
     env.reset()
     *_, (_, reward, terminated, truncated, info) = [env.step(action) for action in (1, 2, 0)]
     assert (round(reward, 6), terminated, truncated, info["success"]) == (10.9, True, False, True)
+
+
+def test_a_seed_without_a_board_is_not_named_as_the_board_that_is_shown() -> None:
+    env = gymnasium.make("spa_bench/Sokoban-v0")
+    kernel = env.unwrapped.kernel
+    with pytest.raises(NoBoardError):
+        kernel.initial_state(3248)
+    shown, info = env.reset(options={"board": 3248})
+    assert info["board"] > 3248
+    assert shown == kernel.observe(kernel.initial_state(info["board"]), "grid")

@@ -16,6 +16,7 @@ from spa_bench.errors import InputError, ModelGoneError
 from spa_bench.evaluation import evaluate
 from spa_bench.results.table import format_results
 from spa_bench.runner.episode import EpisodeSpec, play
+from spa_bench.runner.log import BadLines, RunFolder
 from spa_bench.task import Task
 from spa_bench.task_file import builtin_tasks_folder, load_task
 from tests.scripted import Scripted
@@ -165,3 +166,39 @@ def test_every_environment_that_was_made_is_closed(valley: str) -> None:
     with pytest.raises(NoBoardError, match="no valley"):
         world.initial_state(13)
     assert Valley.made == Valley.closed > 0
+
+
+def test_actions_that_cannot_be_written_are_refused(
+    valley: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Valley.__init__
+
+    def with_switches(self: Valley, render_mode: str | None = None) -> None:
+        made(self, render_mode)
+        self.action_space = gymnasium.spaces.MultiBinary(3)
+
+    monkeypatch.setattr(Valley, "__init__", with_switches)
+    with pytest.raises(ValueError, match=r"MultiBinary\(3\); only Discrete and Text"):
+        GymnasiumText(id=valley)
+
+
+def test_a_reward_that_is_no_number_breaks_the_episode_and_can_be_read(
+    lake: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = GymnasiumText.sample
+
+    def unsure(self: GymnasiumText, *given: Any) -> Any:
+        return step(self, *given)._replace(reward=float("nan"))
+
+    monkeypatch.setattr(GymnasiumText, "sample", unsure)
+    spec = EpisodeSpec(lake, lake.boards[0][0], 0, "salt")
+    model = Scripted(["<think>so</think><answer>Right</answer>"])
+    episode = asyncio.run(play(spec, model))
+    assert episode.status == "infrastructure"
+    assert episode.error is not None
+    assert "gave nan as a reward" in episode.error
+    writer, bad = RunFolder(tmp_path / "run").writer(), BadLines()
+    writer.write(episode)
+    writer.close()
+    assert list(RunFolder(tmp_path / "run").episodes(bad)) == [episode]
+    assert bad.count == 0

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from scripted import Scripted, answer
 from worlds import SLIPPERY, sokoban_task, table_task
 
 from spa_bench.errors import InputError, ModelError, ModelGoneError
-from spa_bench.evaluation import evaluate_async
+from spa_bench.evaluation import evaluate_async, with_overrides
 from spa_bench.models.model import Capabilities, Request
 from spa_bench.results.results import Results
 from spa_bench.run import Silent, write_results
@@ -639,3 +642,42 @@ def test_a_notebook_can_evaluate_inside_its_own_loop(tmp_path: Path) -> None:
         return evaluate(Scripted(still), [table_task()], output=tmp_path / "run")
 
     assert asyncio.run(cell()).tasks[0].episodes == 8
+
+
+def test_an_interrupt_of_a_notebook_stops_the_run_and_keeps_what_was_played(tmp_path: Path) -> None:
+    from spa_bench.evaluation import evaluate
+
+    calls = 0
+
+    def interrupted(request: Request) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.2)  # that thread is waiting for this one, and is to hear of it
+        return still(request)
+
+    model = Scripted(interrupted, delays=lambda _: 5)
+
+    async def cell() -> Results:
+        return evaluate(model, [table_task(repeats=500)], output=tmp_path / "run")
+
+    loop = asyncio.new_event_loop()  # as a notebook's: it leaves an interrupt to Python
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
+    assert calls < 100
+    assert model.closed == 1
+    run(Scripted(still), tmp_path / "run", [table_task()], resume=True)  # nobody holds the log
+
+
+def test_a_variant_beside_its_own_task_is_not_overlooked(tmp_path: Path) -> None:
+    task = table_task()
+
+    def both(temperature: str) -> list[Task]:
+        return [task, with_overrides(task, {"temperature": temperature})]
+
+    run(Scripted(still), tmp_path / "run", both("0.5"))
+    run(Scripted(still), tmp_path / "run", both("0.5")[::-1], resume=True)
+    with pytest.raises(InputError, match=r"table\* sampling temperature was 0.5, is 0.7"):
+        run(Scripted(still), tmp_path / "run", both("0.7"), resume=True)

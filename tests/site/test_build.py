@@ -396,3 +396,25 @@ def test_the_command_says_what_was_left_out(
     assert "left out" in told.err
     assert "extra.sh" in told.err
     assert "(1 submissions)" in told.out
+
+
+def test_pages_of_tasks_that_nobody_played_any_more_are_gone(copies: Path, tmp_path: Path) -> None:
+    build([copies], tmp_path / "site", REPORTED, most=8)
+    pages = set((tmp_path / "site" / "tasks").iterdir())
+    for folder in copies.iterdir():
+        shutil.rmtree(folder)
+    build([copies], tmp_path / "site", tmp_path / "unreported", most=8)
+    left = set((tmp_path / "site" / "tasks").iterdir())
+    assert left < pages
+    assert tmp_path / "site" / "tasks" / "index.html" in left
+
+
+def test_no_name_in_a_submissions_tables_is_a_formula(copies: Path, tmp_path: Path) -> None:
+    path = copies / "random" / "results.json"
+    text = path.read_text().replace('"pass@1"', '"=1+1"')
+    path.write_text(text)
+    (copies / "random" / "verification.json").unlink(missing_ok=True)
+    build([copies], tmp_path / "site", REPORTED, most=8)
+    tables = list((tmp_path / "site" / "submissions").rglob("*.csv"))
+    assert tables
+    assert not any(cell.startswith("=") for t in tables for cell in t.read_text().split(","))

@@ -30,7 +30,7 @@ def site(submissions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def figures(page: Path) -> list[str]:
-    found = Elements(page.read_text()).found
+    found = Elements(page.read_text(encoding="utf-8")).found
     return [text.strip() for tag, _, text in found if tag == "figcaption"]
 
 

@@ -62,7 +62,8 @@ def test_what_is_not_private_stays(text: str) -> None:
 
 
 def test_settings_that_hold_keys_are_left_out_and_others_scrubbed() -> None:
-    settings = {"api_key": "x", "HF_TOKEN": "y", "max_tokens": 5, "deep": [{"at": "10.0.0.1"}, 1.5]}
+    secret = {"api_key": "x", "HF_TOKEN": "y", "token": "z"}
+    settings = {**secret, "max_tokens": 5, "deep": [{"at": "10.0.0.1"}, 1.5]}
     assert SCRUBBER.value(settings) == {"max_tokens": 5, "deep": [{"at": "[server]"}, 1.5]}
 
 

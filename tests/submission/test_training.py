@@ -99,3 +99,9 @@ def test_a_log_of_names_without_end_is_refused() -> None:
     assert len(read(lines(*steps[:-1]), "here")) == MOST_NAMES - 1
     with pytest.raises(InputError, match=f"here:{MOST_NAMES}: more than {MOST_NAMES} names"):
         read(lines(*steps), "here")
+
+
+def test_a_loss_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "loss": NaN, "entropy": 0.5}\n{"step": 2, "loss": Infinity}\n')
+    assert from_log(path) == [{"step": 1, "entropy": 0.5}, {"step": 2}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from benchmarks.tampering import TAMPERINGS, Copy, Tampering, said
 from spa_bench.errors import InputError
 from spa_bench.submission.differences import MOST_DIFFERENCES
 from spa_bench.submission.folder import SubmissionFolder
-from spa_bench.submission.schema import Authorship, Verification
+from spa_bench.submission.schema import Authorship, Flag, Verification
 from spa_bench.submission.verify import (
     Report,
     samples_beside,
@@ -82,7 +83,9 @@ def test_what_was_written_by_others_reaches_a_terminal_as_plain_text(copy: Copy)
     lines[1]["instance"] = "\x1b]0;owned\x07"
     copy.write_lines(lines)
     copy.sign()
-    assert all(line.isprintable() for line in verified(copy).differences)
+    differences = verified(copy).differences
+    assert differences
+    assert all(line.isprintable() for line in differences)
 
 
 def test_a_bomb_is_refused_in_little_memory(copy: Copy) -> None:
@@ -191,6 +194,29 @@ def test_transcripts_are_compared_with_submissions_in_the_same_folder(
     assert samples_beside(alone) == {}
     assert samples_beside(alone, tmp_path) == beside
     namesake = SubmissionFolder(tmp_path / "other" / folder.name)  # a name hides no copy
-    assert samples_beside(namesake, tmp_path) == {f"{tmp_path.name}/tiny": beside["tiny"]}
+    assert samples_beside(namesake, tmp_path) == {str(copy.path): beside["tiny"]}
     with pytest.raises(InputError, match="nowhere: No such file"):
         samples_beside(alone, tmp_path / "nowhere")
+
+
+def test_what_weights_denied_stays_denied_where_they_are_not_asked(copy: Copy) -> None:
+    folder = SubmissionFolder(copy.path)
+    replayed = verified(copy).verification
+    assert replayed is not None
+    denied = Authorship(
+        weights="0" * 64, replies=64, recorded=-3.0, own=-1.0, difference=-2.0, low=-2.5, high=-1.5
+    )
+    flag = Flag(kind="unlike_weights", says="unlike")
+    found = replayed.model_copy(update={"authorship": denied, "flags": [*replayed.flags, flag]})
+    write_verification(folder, found)
+    assert with_earlier_badge(folder, replayed) == found
+
+
+def test_copies_in_folders_of_one_name_are_all_compared(copy: Copy, tmp_path: Path) -> None:
+    write_verification(SubmissionFolder(copy.path), verified(copy).verification)
+    parents = [tmp_path / "a" / "rows", tmp_path / "b" / "rows"]
+    for parent in parents:
+        shutil.copytree(copy.path, parent / copy.path.name)
+    (tmp_path / "mine").mkdir()
+    beside = samples_beside(SubmissionFolder(tmp_path / "mine" / copy.path.name), *parents)
+    assert len(beside) == 2

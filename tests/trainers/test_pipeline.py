@@ -18,7 +18,7 @@ from spa_bench.errors import InputError
 from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
-from spa_trainers import selfplay, sft
+from spa_trainers import checkpoint, done, selfplay, sft
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.players import RandomPlayer
 from spa_trainers.recipe import Recipe
@@ -367,3 +367,23 @@ def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):
     spa_bench.evaluate(str(made), "frozenlake", output=tmp_path / "b", limit=3, repeats=1)
     run = json.loads((tmp_path / "b" / "run.json").read_text())
     assert run["tasks"][0]["trained_on"] == 0
+
+
+def test_two_trainings_do_not_share_a_folder(trained, tmp_path):
+    with done.held(tmp_path), pytest.raises(InputError, match="another training is at work"):
+        _pipeline(_recipe(), tmp_path)[0].run()
+
+
+def test_a_start_that_was_cut_off_is_made_anew(tmp_path, monkeypatch):
+    pipeline = _pipeline(_recipe(), tmp_path)[0]
+
+    def cut_off(folder, *_):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run()
+    checkpoint.load(pipeline._start_path())

@@ -7,7 +7,7 @@ import pytest
 from spa_bench.environments.environment import Facts
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
-from spa_bench.runner.record import facts_from_log
+from spa_bench.runner.record import EPISODE_SCHEMA, Episode, facts_from_log
 from spa_bench.runner.replay import replay
 from spa_trainers import checkpoint
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
@@ -100,3 +100,30 @@ def test_not_a_token_sampled_is_said():
 def test_a_format_without_beliefs_has_none(model):
     told = _player("frozenlake", model.tokenizer).evaluate(model.model)
     assert set(told) == {"frozenlake/pass@1", "frozenlake/pass@2", "evaluate_seconds"}
+
+
+def test_episodes_that_broke_are_no_losses(model, monkeypatch):
+    player = _player("sokoban_wm", model.tokenizer)
+
+    def _played(self, live, specs):
+        """Each board is solved once, and its other episode breaks."""
+        return [
+            Episode(
+                schema=EPISODE_SCHEMA,
+                task=spec.task.name,
+                task_hash=spec.task.hash,
+                instance=spec.instance.id,
+                board_key=spec.instance.board_key,
+                repeat=spec.repeat,
+                status="infrastructure" if spec.repeat else "complete",
+                success=not spec.repeat,
+                failure=None,
+                turns=(),
+            )
+            for spec in specs
+        ]
+
+    monkeypatch.setattr(Player, "_play", _played)
+    told = player.evaluate(model.model)
+    assert told["sokoban_wm/pass@1"] == 1
+    assert "sokoban_wm/pass@2" not in told

@@ -221,3 +221,9 @@ def test_a_built_in_recipe_is_included_by_its_name(tmp_path):
     assert mine.rl.steps == 3
     assert mine.rl.model_copy(update={"steps": whole.rl.steps}) == whole.rl
     assert Path(mine.model).resolve() == Path(whole.model).resolve()
+
+
+@pytest.mark.parametrize("name", ["selfplay", "sft", "rl", "start"])
+def test_a_recipe_is_not_called_like_a_folder_of_a_training(tmp_path, name):
+    with pytest.raises(InputError, match="none of the folders of a training"):
+        load_recipe(_file(tmp_path, GOOD.replace("recipe: mine", f"recipe: {name}")))

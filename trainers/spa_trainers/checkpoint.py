@@ -110,13 +110,15 @@ def save(
         model = _copy_as(model, getattr(torch, dtype))
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["dtype"] = str(computed).removeprefix("torch.")
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     listed = {world: sorted(keys) for world, keys in sorted(boards.items())}
     (folder / BOARDS).write_bytes(gzip.compress(json.dumps(listed).encode(), mtime=0))
-    (folder / CARD).write_text(card.model_dump_json(by_alias=True, indent=2) + "\n")
-    (folder / "README.md").write_text(_readme(card, boards, model))
+    (folder / CARD).write_text(
+        card.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8"
+    )
+    (folder / "README.md").write_text(_readme(card, boards, model), encoding="utf-8")
 
 
 def _copy_as(model: Any, dtype: Any) -> Any:

@@ -6,8 +6,12 @@ ends `done.json`, with its report beside the same hash.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
 from spa_bench.runner.log import write_atomically
 
+_LOG = logging.getLogger("spa_trainers")
 _LEAST_FREE_BYTES = 500_000_000
 _BEGUN, _DONE = "begun.json", "done.json"
 
@@ -53,6 +58,25 @@ def check_same_recipe(output: Path, recipe: BaseModel) -> None:
                 " choose another --output, or remove it"
             )
     _write(path, now)
+
+
+@contextmanager
+def held(output: Path) -> Generator[None]:
+    """Keeps other trainings out of the folder meanwhile.
+
+    Raises:
+        InputError: if another one is at work in it.
+    """
+    with (output / ".lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{output}: another training is at work here; choose another --output"
+            ) from None
+        except OSError:
+            _LOG.info("%s: a file system without locks; nobody else is kept out", output)
+        yield
 
 
 def record_of(folder: Path) -> dict[str, Any] | None:
@@ -92,7 +116,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         InputError: if it cannot be read.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -158,9 +158,9 @@ def write(folder: Path, live: Any, tokenizer: Any, dtype: torch.dtype) -> None:
         raise InputError(
             f"rl.engine: {folder}: the weights cannot be handed over there: {brief(error)}"
         ) from None
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"tie_word_embeddings": False, "dtype": str(dtype).removeprefix("torch.")}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _plain(live: Any, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +81,8 @@ class Pipeline:
         with without_bars():
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 return self._together(only)
-            return self._alone(only)
+            with done.held(self.output):
+                return self._alone(only)
 
     def _alone(self, only: str | None) -> Path | None:
         done.check_same_recipe(self.output, self.recipe)
@@ -108,14 +110,15 @@ class Pipeline:
         if recipe.rl.engine != "transformers":
             raise InputError("rl.engine: vllm plays for one process; in several, leave it out")
         self._processes = processes = Processes.started()
-        if not processes.is_main:
-            self.say = lambda _: None
-        else:
-            done.check_same_recipe(self.output, self.recipe)
-            self._start_path()
-        processes.wait()
-        made = self._rl()
-        processes.end()
+        with done.held(self.output) if processes.is_main else nullcontext():
+            if not processes.is_main:
+                self.say = lambda _: None
+            else:
+                done.check_same_recipe(self.output, self.recipe)
+                self._start_path()
+            processes.wait()
+            made = self._rl()
+            processes.end()
         return made
 
     def _check_names(self) -> None:
@@ -232,6 +235,7 @@ class Pipeline:
             self._save(made, start, model, selfplay.short_keys(boards), tasks, {"rl": report})
             done.finish(folder, inputs, report)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            (folder / "state.pt").unlink(missing_ok=True)
             self._draw(folder)
         return made
 
@@ -333,7 +337,11 @@ class Pipeline:
             card = CheckpointCard(
                 name="start", method="base", tasks=[], recipe=recipe.recipe, versions=_versions()
             )
-            checkpoint.save(folder, model, tokenizer, card, {})
+            whole = folder.with_name(".start.partial")
+            shutil.rmtree(whole, ignore_errors=True)
+            checkpoint.save(whole, model, tokenizer, card, {})
+            shutil.rmtree(folder, ignore_errors=True)
+            whole.rename(folder)
         return str(folder)
 
     def _sft_checkpoint(self) -> Path:

@@ -95,7 +95,7 @@ class Player:
 
     def evaluate(self, model: Any) -> dict[str, float]:
         """Plays `evaluate_boards` held-out boards of each task, or as many as there are; returns
-        Pass@1 and Pass@n.
+        Pass@1 and Pass@n, of the boards with so many episodes that did not break.
 
         Where the format states beliefs, also in which share of turns the observation and the
         prediction say exactly what was so.
@@ -108,16 +108,18 @@ class Player:
                 for board in boards
                 for repeat in range(s.evaluate_repeats)
             ]
-            won = {board.id: 0 for board in boards}
+            played, won = Counter[str](), Counter[str]()
             beliefs = _beliefs(task, boards)
             for episode in self._play(model, specs):
                 if episode.status == "complete":
+                    played[episode.instance] += 1
                     won[episode.instance] += episode.success
                     if beliefs is not None:
                         beliefs.add(episode)
             for k in {1, s.evaluate_repeats}:
-                shares = [pass_at_k(s.evaluate_repeats, wins, k) for wins in won.values()]
-                told[f"{task.config.task}/pass@{k}"] = sum(shares) / len(shares)
+                shares = [pass_at_k(n, won[board], k) for board, n in played.items() if n >= k]
+                if shares:
+                    told[f"{task.config.task}/pass@{k}"] = sum(shares) / len(shares)
             if beliefs is not None and (found := beliefs.result()).turns:
                 told[f"{task.config.task}/observation"] = found.observation.exact.value or 0.0
                 told[f"{task.config.task}/prediction"] = found.prediction.exact.value or 0.0

@@ -65,8 +65,9 @@ class Recipe(Settings):
     recipe: Annotated[
         str,
         Matching(
-            r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            "a name is made of letters, digits, '.', '_' and '-', a letter or a digit first",
+            r"^(?!(selfplay|sft|rl|start)$)[A-Za-z0-9][A-Za-z0-9._-]*$",
+            "a name is made of letters, digits, '.', '_' and '-', a letter or a digit first, and is"
+            " none of the folders of a training: selfplay, sft, rl, start",
         ),
     ]
     description: str = ""

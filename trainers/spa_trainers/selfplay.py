@@ -239,7 +239,7 @@ def write_dataset(
     counts = {
         task: {"turns": k.turns, "rows": k.rows, "why": dict(k.why)} for task, k in kept.items()
     }
-    (folder / "kept.json").write_text(json.dumps(counts, indent=2) + "\n")
+    (folder / "kept.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     table = "\n".join(f"| {t} | {k.turns} | {k.rows} ({k.rate:.1%}) |" for t, k in kept.items())
     card = _CARD.format(
         rows=len(rows),
@@ -248,7 +248,7 @@ def write_dataset(
         table=table,
         settings=settings.model_dump_json(indent=2),
     )
-    (folder / "README.md").write_text(card)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def read_dataset(folder: Path) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -349,8 +350,9 @@ def gradient_guard(log: Path) -> Any:
             return control
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            line = {"step": state.global_step, "time": round(time.time(), 1), **(logs or {})}
-            with log.open("a") as file:
+            told = {k: v for k, v in (logs or {}).items() if k != "loss" or math.isfinite(v)}
+            line = {"step": state.global_step, "time": round(time.time(), 1), **told}
+            with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
     return Guard()

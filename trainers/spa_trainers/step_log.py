@@ -44,7 +44,7 @@ class StepLog:
         found = warnings([*earlier, rounded])
         if found:
             rounded["warnings"] = list(found)
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded, allow_nan=False) + "\n")
         earlier.append(rounded)
         self.say(console_line(rounded))
@@ -94,14 +94,16 @@ class StepLog:
         """What the log has so far, read once."""
         if self._known is None:
             there = self._path.is_file()
-            self._known = list(_parsed(self._path.read_text())) if there else []
+            self._known = list(_parsed(self._path.read_text(encoding="utf-8"))) if there else []
         return self._known
 
 
 def cut(path: Path, step: int) -> None:
     """Leaves of a log what came up to a step, from which training goes on; no log is no matter."""
     if path.is_file():
-        lines = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+        lines = [
+            line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step
+        ]
         write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
 
 
@@ -113,7 +115,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     """
     for path in (folder / "log.jsonl", folder / "rl" / "log.jsonl"):
         if path.is_file():
-            return list(_parsed(path.read_text()))
+            return list(_parsed(path.read_text(encoding="utf-8")))
     raise InputError(f"{folder}: no log of reinforcement learning in it (log.jsonl, rl/log.jsonl)")
 
 
