@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks import study_belief
+from benchmarks import study_belief, study_chance
 from benchmarks.figures import draw_line, panels, save
 from benchmarks.tables import markdown
 from spa_bench.metrics.success import normalised
@@ -47,6 +47,16 @@ SETUPS = {
 
 The last is what the recipes say: each sets out from the one before. What ships is its seed 0.
 """
+
+
+BY_THE_RECIPES: Mapping[str, str] = {
+    "frozenlake": SETUPS["the recipes"],
+    "frozenlake_slippery": r"-seed-(\d+)",
+    "sokoban": SETUPS["the recipes"],
+}
+"""Worlds, and how the names of runs by the recipes end in each."""
+
+TRAINED = METHODS[2:]
 
 
 ELSEWHERE = ("-unfamiliar", "-untold", "-across")
@@ -130,6 +140,7 @@ def written(page: str, found: Table, entries: Sequence[Entry] = ()) -> str:
         **{name: partial(table, found) for name, table in TABLES.items()},
         "correlations": lambda: study_belief.correlations(study_belief.read_starts(page, entries)),
         "inside": lambda: study_belief.inside(entries),
+        "against_chance": lambda: study_chance.against_chance(by_the_recipes(entries)),
     }
 
     def one(match: re.Match[str]) -> str:
@@ -268,22 +279,32 @@ def in_short(found: Table) -> str:
 
     A star says that there is one seed only.
     """
-    endings = dict.fromkeys(("frozenlake", "sokoban"), SETUPS["the recipes"])
-    endings["frozenlake_slippery"] = r"-seed-(\d+)"
     named = {row.model: row for row in found.rows}
-    trained = [method for method in METHODS if method not in ("base", "world_model")]
     lines = list[list[str]]()
-    for world in sorted(endings):
+    for world, ending in BY_THE_RECIPES.items():
         line = [world]
         for row in (_floor(found), named[_name("base", world.split("_")[0])]):
             cells = (_cell(row, world, metric) for metric in ("pass@1", "pass@8"))
             line.append(_both(cell.value for cell in cells))
-        for method in trained:
-            runs = _runs(found, world, method, endings[world])
+        for method in TRAINED:
+            runs = _runs(found, world, method, ending)
             means = map(fmean, zip(*runs.values(), strict=True))
             line.append(_both(means) + ("*" if len(runs) == 1 else "") if runs else "-")
         lines.append(line)
-    return markdown(["Pass@1 / Pass@8, %", "chance", "before", *trained], lines)
+    return markdown(["Pass@1 / Pass@8, %", "chance", "before", *TRAINED], lines)
+
+
+def by_the_recipes(entries: Sequence[Entry]) -> list[study_chance.Run]:
+    """Returns the runs that were made by the recipes, world by world and method by method."""
+    runs = list[study_chance.Run]()
+    for (world, ending), method in product(BY_THE_RECIPES.items(), TRAINED):
+        named = re.compile(_name(method, world) + ending)
+        task = _task(world, method)
+        for entry in sorted(entries, key=lambda entry: entry.submission.model):
+            match = named.fullmatch(entry.submission.model)
+            if match is not None and task in {result.task for result in entry.results.tasks}:
+                runs.append(study_chance.Run(world, method, int(match[1] or 0), task, entry))
+    return runs
 
 
 def seeds(found: Table) -> str:
