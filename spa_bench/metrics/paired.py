@@ -42,7 +42,8 @@ def paired(
     """Compares two equally long sequences, one value a board, in the same order of boards.
 
     The interval is Student's on the differences. Where all boards differ by the same, which would
-    make it nothing wide, it is that of two independent means: never 1 +- 0. The test flips the
+    make it nothing wide, it is that of two independent means: never 1 +- 0; where no board differs
+    at all, there is none. The test flips the
     sign of each board's difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so
     that the same logs give the same answer). With a value that is not known, such as Pass@8 of four
     episodes, nothing is: all is NaN.

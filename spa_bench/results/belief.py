@@ -63,7 +63,8 @@ class Belief(ResultModel):
         probability: mean probability, by the kernel, of what was predicted.
         by_turn: exact match over the course of an episode.
         success_if_right, success_if_wrong: share of turns with an exact prediction, and of those
-            without, whose episode succeeded. gain: the first less the second.
+            without, whose episode succeeded. gain: the first less the second, with an interval that
+            takes the two to be independent: rather too wide.
     """
 
     turns: int

@@ -38,6 +38,9 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float)
 
 
 def kl_to(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """An unbiased, nonnegative estimate of KL(policy || reference) (Schulman 2020, k3)."""
+    """An unbiased, nonnegative estimate of KL(policy || reference) (Schulman 2020, k3).
+
+    Its gradient, with the samples as they are, is that of KL(reference || policy).
+    """
     difference = reference - logprobs
     return difference.exp() - 1 - difference
