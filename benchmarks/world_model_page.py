@@ -279,7 +279,14 @@ def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
         for task in m.perplexity
     ]
     if rows:
-        headers = ["world", "model", "boards", "uniform, per cell", "grid, per token", "per character"]
+        headers = [
+            "world",
+            "model",
+            "boards",
+            "uniform, per cell",
+            "grid, per token",
+            "per character",
+        ]
         headers += ["grid+coordinates, per token", "per character"]
         yield (
             "## Perplexity of states\n\n`spa-bench perplexity`: the text of starting states after"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import study, study_belief
+from benchmarks import study, study_belief, study_chance
 from spa_bench.site.entries import read_entries
 from spa_bench.site.rows import Cell, Row, Table
 
@@ -30,7 +30,7 @@ def test_the_pages_stand_as_they_would_be_written():
     found = study.read(entries)
     pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in study.PAGES]
     assert [study.written(page, found, entries) for page in pages] == pages
-    assert "".join(pages).count("<!-- end -->") == len(study.TABLES) + 2
+    assert "".join(pages).count("<!-- end -->") == len(study.TABLES) + 3
 
 
 def test_the_starts_of_the_page_are_those_of_its_rows():
@@ -45,6 +45,22 @@ def test_the_starts_of_the_page_are_those_of_its_rows():
         assert line.endswith(
             ", ".join(f"{100 * eight:.1f}" for eight in start.after["Pass@8"]) + " |"
         )
+
+
+def test_a_run_is_compared_with_chance_on_the_boards_that_it_played():
+    entries = read_entries(*study.SUBMISSIONS).entries
+    random = next(
+        entry
+        for entry in entries
+        if entry.submission.method == "baseline" and entry.submission.model == "random"
+    )
+    result = next(result for result in random.results.tasks if result.task == "frozenlake")
+    run = study_chance.Run("frozenlake", "baseline", 0, "frozenlake", random)
+    for k in study_chance.KS:
+        score, found = result.metrics[f"pass@{k}"], study_chance.less_chance(run, k).difference
+        assert found.value == pytest.approx(score.value - score.floor)
+        assert found.low < 0 < found.high
+        assert found.high - found.low < 0.8 * (score.high - score.low)
 
 
 def test_a_correlation_has_the_interval_of_fishers_transformation():
