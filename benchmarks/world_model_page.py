@@ -290,10 +290,10 @@ def _perplexity_section(measured: Sequence[Measured]) -> Iterator[str]:
         headers += ["grid+coordinates, per token", "per character"]
         yield (
             "## Perplexity of states\n\n`spa-bench perplexity`: the text of starting states after"
-            " the one word `State:`. *uniform, per cell*: symbols that a cell may hold, which is what"
-            " guessing them uniformly gets for a cell. Where the layout is known that is 7^(36/41) ="
-            " 5.5 per character on Sokoban, 6^(16/19) = 4.5 on FrozenLake and 5^(16/39) = 1.9 on"
-            f" Sudoku.\n\n{markdown(headers, rows)}\n"
+            " the one word `State:`. *uniform, per cell*: symbols that a cell may hold, which is"
+            " what guessing them uniformly gets for a cell. Where the layout is known that is"
+            " 7^(36/41) = 5.5 per character on Sokoban, 6^(16/19) = 4.5 on FrozenLake and"
+            f" 5^(16/39) = 1.9 on Sudoku.\n\n{markdown(headers, rows)}\n"
         )
 
 

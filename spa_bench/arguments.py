@@ -23,6 +23,14 @@ def _alone(value: Any) -> Any:
     return (value,) if isinstance(value, str | os.PathLike) else value
 
 
+_FLAGS = {
+    "seed": "salt",
+    "model_args": "args",
+    "base_url": "base_urls",
+    "include_path": "include_paths",
+}
+"""Options whose names on the command line are other ones."""
+
 _AnyPath = Annotated[Path, BeforeValidator(_path)]
 _Dollars = Annotated[float, Field(ge=0, lt=1e9)]
 
@@ -44,7 +52,9 @@ class _Arguments(BaseModel):
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             known = {*RunArguments.model_fields, *ModelArguments.model_fields}
-            raise InputError(f"evaluate has no option {name!r}{nearest(name, known)}")
+            meant = _FLAGS.get(name)
+            hint = f" (did you mean {meant}?)" if meant else nearest(name, known)
+            raise InputError(f"evaluate has no option {name!r}{hint}")
         raise InputError(f"{name}={first['input']!r}: {complaint(first)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -178,10 +179,11 @@ def with_overrides(task: Task, gen_kwargs: Mapping[str, str]) -> Task:
 
 
 def default_output(model: str, shard: str | None = None) -> Path:
-    """Returns a new folder below `runs/`, named by model, time and shard."""
+    """Returns a new folder below `runs/`, named by model, shard and time; two that begin in the
+    same second differ in four digits more."""
     slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in model).strip("-.")
     part = "" if shard is None else f"-shard-{shard.replace('/', '-of-')}"
-    return Path("runs") / f"{slug}-{datetime.now(UTC):%Y%m%d-%H%M%S}{part}"
+    return Path("runs") / f"{slug}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}{part}"
 
 
 def _blocking(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -322,6 +322,8 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
                     f"{path} already holds a run; add --resume to continue it,"
                     " or choose another --output"
                 )
+        elif (path / "recipe.json").is_file():
+            raise InputError(f"{path} holds a training; choose another --output")
         elif folder.results_path.is_file():
             raise InputError(
                 f"{folder.results_path} is there already and belongs to no run; choose another"

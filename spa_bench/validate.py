@@ -119,5 +119,6 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
     for board in boards:
         if bounds[board.id].ceiling <= 0:
             report.problems.append(
-                f"{where}: the board of seed {board.seed} cannot be solved within the task's limits"
+                f"{where}: the board of seed {board.seed} cannot be solved within the task's"
+                " limits; raise them, or leave the seed out"
             )

@@ -46,6 +46,9 @@ def build(
 
     if reported is not None and not reported.is_dir():
         raise InputError(f"--reported {reported}: no such folder")
+    for folder in submissions or ():
+        if (folder / "submission.json").is_file():
+            raise InputError(f"{folder}: a submission; name the folder that it lies in")
     built = build_site(
         submissions or [Path("leaderboard/submissions")],
         output,

@@ -22,7 +22,8 @@ _ASKED = {
 def pack(
     run: Annotated[Path, typer.Argument(help="The folder of a complete run.")],
     output: Annotated[
-        Path | None, typer.Option(help="The submission's folder; default: submissions/NAME.")
+        Path | None,
+        typer.Option(help="The submission's folder; default: leaderboard/submissions/NAME."),
     ] = None,
     details: Annotated[
         Path | None,
@@ -71,6 +72,7 @@ def pack(
     from spa_bench.runner.log import RunFolder
     from spa_bench.submission.about import check, check_weights, known, read_details
     from spa_bench.submission.folder import TRAINING_LOG
+    from spa_bench.submission.pack import check_whole
     from spa_bench.submission.pack import pack as pack_run
     from spa_bench.submission.training import from_log
 
@@ -94,6 +96,7 @@ def pack(
     }
     folder = RunFolder(run)
     info = folder.read_info()
+    check_whole(folder, info)
     if checkpoint is not None:
         check_weights(info, checkpoint)
     said = known(info, card, checkpoint)
@@ -108,7 +111,7 @@ def pack(
     submission = pack_run(
         folder,
         checked,
-        output or Path("submissions") / checked.name,
+        output or Path("leaderboard/submissions") / checked.name,
         Registry(),
         boards,
         training_log=from_log(training_log) if training_log else (),

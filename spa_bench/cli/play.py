@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _QUIT = ("q", "quit", "exit")
 _COMMANDS = (*_QUIT, "?", "p")
-_HOW_TO_ACT = "names: Up Left; first letters: ul; as a model writes: Up || Left"
-_HOW_TO_ANSWER = "the answer in full, line by line; then an empty line"
 _COLOURS = ("dim", "white", "green", "bold green", "yellow", "bold cyan", "bold magenta", "red")
 
 
@@ -75,6 +74,9 @@ def play(
         if episode.success
         else f"[red]not solved[/]: {escape(printable(str(episode.failure)))}"
     )
+    if math.isnan(bounds.floor):
+        console.print(f"{verdict} in {taken} actions")
+        return
     console.print(
         f"{verdict} in {taken} actions; shortest plan {best}; a random player solves this board"
         f" {100 * bounds.floor:.1f}% of the time, the best possible one {100 * bounds.ceiling:.1f}%"
@@ -99,6 +101,26 @@ def _action_names(task: Task, state: Any) -> str:
     if names or example is None:
         return names or "see p"
     return f"such as {environment.format_action(example)}"
+
+
+def _how_to_act(environment: Any, state: Any) -> str:
+    """Returns how an answer, or two of the actions, may be typed."""
+    if environment.whole_answer:
+        return "the answer in full, line by line; then an empty line"
+    from spa_bench.formats.format import SEPARATOR
+
+    names = [environment.format_action(action) for action in environment.actions(state)[:2]]
+    ways = {
+        "names": " ".join(names),
+        "first letters": "".join(name[:1] for name in names).lower(),
+        "as a model writes": f" {SEPARATOR} ".join(names),
+    }
+    told = [
+        f"{way}: {text}"
+        for way, text in ways.items()
+        if names and len(read_actions(text, environment, state)) == len(names)
+    ]
+    return "; ".join(told) or "as the prompt says"
 
 
 class _Stopped(Exception):
@@ -170,7 +192,7 @@ class _Person:
             if text.lower() in _QUIT:
                 raise _Stopped
             if text == "?":
-                how = _HOW_TO_ANSWER if environment.whole_answer else _HOW_TO_ACT
+                how = _how_to_act(environment, state)
                 self._console.print(
                     f"{how}\np  the prompt a model would see now      q  stop", markup=False
                 )

@@ -77,7 +77,8 @@ def train(
     )
     made = pipeline.run(what[0] if len(what) == 2 else None)
     if made is not None:
-        tasks = ",".join(recipe.rl.tasks) if recipe.rl else "spa"
+        stage = recipe.rl or recipe.selfplay
+        tasks = ",".join(stage.tasks) if stage else "spa"
         evaluate = f"spa-bench evaluate --model {_as_path(made)} --tasks {tasks}"
         typer.echo(f"checkpoint: {made}\n  {evaluate}")
 

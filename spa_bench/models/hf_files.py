@@ -89,6 +89,8 @@ def _identify(folder: Path, name: str, what: str, trusted: bool) -> Mapping[str,
         hint = ""
         if what == "model" and (folder / _MARKERS["LoRA adapter"]).is_file():
             hint = "; it holds a LoRA adapter: name its base as the model, and it as --adapter"
+        elif inside := [path.parent for path in sorted(folder.glob(f"*/{marker.name}"))]:
+            hint = f" (did you mean {Path(name) / inside[-1].name}?)"
         raise InputError(f"{name}: no {what} in this folder, {marker.name} is missing{hint}")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights and not trusted:

@@ -115,6 +115,8 @@ class LMEvalModel:
             hint = ""
             if "pretrained" in reason and "pretrained" not in self._options.args:
                 hint = "; name the model: --model-args pretrained=NAME"
+            elif "CUDA" in reason and self._options.device is None:
+                hint = "; try --device cpu"
             raise InputError(
                 f"{self.name} cannot be made: {type(error).__name__}: {reason}{hint}"
             ) from None

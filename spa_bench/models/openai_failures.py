@@ -213,7 +213,10 @@ def _unsupported(body: object, everything: str) -> str:
     if omittable:
         if "both" in everything:  # one of them is one too many
             omittable = omittable[-1:]
-        return f"leave it out with --model-args omit={'+'.join(omittable)}"
+        return (
+            f"leave it out with --model-args omit={'+'.join(omittable)} (joined by + to what is"
+            " left out already)"
+        )
     if named and named[0].startswith("max_"):
         other = "max_completion_tokens" if named[0] == "max_tokens" else "max_tokens"
         return f"try --model-args max_tokens_field={other}"

@@ -75,7 +75,8 @@ def pack(
         )
     if about.training == "listed" and not training:
         raise InputError(
-            "training: listed needs the boards; give --checkpoint FOLDER with the checkpoint's"
+            "training: listed needs the boards; give --checkpoint FOLDER, one that holds"
+            " training_boards.json.gz"
         )
     if training and about.training != "listed":
         raise InputError("training boards go with `training: listed`, and with nothing else")
@@ -105,6 +106,18 @@ def pack(
     return folder
 
 
+def check_whole(run: RunFolder, info: RunInfo) -> None:
+    """Refuses a run that was not to be complete.
+
+    Raises:
+        InputError: if it has a limit, or is a shard.
+    """
+    if info.limit is not None or info.shard is not None:
+        raise InputError(
+            f"{run.path}: a partial run (--limit or --shard); only complete runs can be compared"
+        )
+
+
 def _plan(run: RunFolder, info: RunInfo, registry: Registry) -> Plan:
     """Returns what a complete run of the same tasks holds.
 
@@ -120,10 +133,7 @@ def _plan(run: RunFolder, info: RunInfo, registry: Registry) -> Plan:
                 f" {THIS_VERSION}: only unmodified tasks can be compared"
             )
         tasks.append(task)
-    if info.limit is not None or info.shard is not None:
-        raise InputError(
-            f"{run.path}: a partial run (--limit or --shard); only complete runs can be compared"
-        )
+    check_whole(run, info)
     return Plan(tasks, [task.repeats for task in info.tasks], info.salt)
 
 

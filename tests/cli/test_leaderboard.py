@@ -135,11 +135,27 @@ def test_pack_names_all_that_is_missing_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    evaluate(Scripted(["<answer>Up</answer>"]), "frozenlake", output=run, limit=1, repeats=1)
+    evaluate(Scripted(["<answer>Up</answer>"]), "frozenlake", output=run, repeats=1)
     assert spa_bench("pack", run, "--output", tmp_path / "x") == 2
     said = capsys.readouterr().err
     assert "model, method, training, submitted_by cannot be known" in said.replace("\n", " ")
     assert "--model, --method, --training, --submitted-by" in said
+
+
+def test_a_partial_run_is_refused_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    evaluate("baseline/random", "frozenlake", output=run, limit=1, repeats=1)
+    assert spa_bench("pack", run, "--output", tmp_path / "x") == 2
+    assert "a partial run (--limit or --shard)" in capsys.readouterr().err
+
+
+def test_build_takes_folders_of_submissions_and_no_submission(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert spa_bench("build", packed, "--output", tmp_path / "site") == 2
+    assert "name the folder that it lies in" in capsys.readouterr().err
 
 
 def test_a_link_may_hold_a_comma(run: Path, tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ def test_the_prompt_a_model_would_see_is_shown_on_request(
 def test_what_is_no_action_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "not an action: 'jump'" in _played(monkeypatch, capsys, "jump", "?", "q")
+    said = _played(monkeypatch, capsys, "jump", "?", "q")
+    assert "not an action: 'jump'" in said
+    assert "names: Up Down; first letters: ud; as a model writes: Up || Down" in said
 
 
 def test_the_end_of_input_ends_the_game(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from spa_bench.cli import main
+from spa_bench.errors import InputError
+from spa_bench.evaluation import evaluate
 
 RECIPE = """
 recipe: tiny
@@ -37,8 +39,19 @@ def test_a_recipe_ends_with_how_to_evaluate_what_it_made(
     assert train("tiny.yaml", "--batch-size", "8") == 0
     said = capsys.readouterr().out.splitlines()
     assert said[-2] == "checkpoint: runs/train/tiny/tiny"
-    assert said[-1] == "  spa-bench evaluate --model ./runs/train/tiny/tiny --tasks spa"
+    assert said[-1] == "  spa-bench evaluate --model ./runs/train/tiny/tiny --tasks frozenlake"
     assert Path("runs/train/tiny/tiny/model.safetensors").is_file()
+
+
+def test_a_training_and_a_run_do_not_share_a_folder(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate("baseline/random", "frozenlake", output="run", limit=1, repeats=1)
+    assert train("tiny.yaml", "--output", "run") == 2
+    assert "holds the run of an evaluation" in capsys.readouterr().err
+    assert train("selfplay", "tiny.yaml", "--output", "out") == 0
+    with pytest.raises(InputError, match="out holds a training"):
+        evaluate("baseline/random", "frozenlake", output="out", limit=1, repeats=1)
 
 
 def test_one_stage_is_done_with_what_was_set() -> None:

@@ -157,7 +157,7 @@ tags: [spa-bench, world-model]
 
 {parameters:,} parameters. Method: {card.method}. Parent: {parent}.
 
-    spa-bench evaluate --model ./{card.name} --tasks spa
+    spa-bench evaluate --model ./{card.name} --tasks {",".join(card.tasks) or "spa"}
 
 ## How it was made
 

@@ -47,6 +47,8 @@ def check_same_recipe(output: Path, recipe: BaseModel) -> None:
     Raises:
         InputError: if another recipe began it.
     """
+    if (output / "run.json").exists():
+        raise InputError(f"{output} holds the run of an evaluation; choose another --output")
     path = output / "recipe.json"
     now = json.loads(recipe.model_dump_json())
     before = _read(path)

@@ -113,10 +113,11 @@ def read(folder: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: if there is none.
     """
-    for path in (folder / "log.jsonl", folder / "rl" / "log.jsonl"):
+    names = ("log.jsonl", "rl/log.jsonl", "training.jsonl")  # the last is a checkpoint's
+    for path in (folder / name for name in names):
         if path.is_file():
             return list(_parsed(path.read_text(encoding="utf-8")))
-    raise InputError(f"{folder}: no log of reinforcement learning in it (log.jsonl, rl/log.jsonl)")
+    raise InputError(f"{folder}: no log of reinforcement learning in it ({', '.join(names)})")
 
 
 def _parsed(text: str) -> Iterator[dict[str, Any]]:
