@@ -80,6 +80,7 @@ def verify(
                 verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
             except InputError as error:
                 typer.echo(f"  weights: not asked: {error}", err=True)
+                verification = with_earlier_badge(folder, verification)
                 worst = 2
         else:
             verification = with_earlier_badge(folder, verification)

@@ -380,10 +380,14 @@ def test_a_misspelt_folder_to_compare_with_takes_no_badge(
 def test_weights_that_cannot_be_asked_leave_the_replay_and_the_others_are_verified(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = tmp_path / "other"
+    other = tmp_path / "elsewhere" / packed.name
     shutil.copytree(packed, other)
+    assert spa_bench("verify", other) == 0
+    earlier = json.loads((other / "verification.json").read_text())
+    scored = {"recorded": -1.0, "own": -1.0, "difference": 0.0, "low": -0.1, "high": 0.1}
+    earlier |= {"badge": "authored", "authorship": {"weights": "0" * 64, "replies": 64, **scored}}
+    (other / "verification.json").write_text(json.dumps(earlier))
     assert spa_bench("verify", packed, other, "--model", tmp_path / "nowhere") == 2
-    assert "weights: not asked: " in capsys.readouterr().err
-    verification = SubmissionFolder(packed).verification()
-    assert verification is not None
-    assert verification.badge == "replayed"
+    assert capsys.readouterr().err.count("weights: not asked: ") == 2
+    found = [SubmissionFolder(path).verification() for path in (packed, other)]
+    assert [each.badge for each in found if each] == ["replayed", "authored"]
