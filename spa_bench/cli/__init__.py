@@ -23,6 +23,7 @@ from spa_bench.cli.lm_eval import lm_eval_export, lm_eval_path
 from spa_bench.cli.merge import merge
 from spa_bench.cli.perplexity import perplexity
 from spa_bench.cli.play import play
+from spa_bench.cli.results import results
 from spa_bench.cli.show import show
 from spa_bench.cli.train import train
 from spa_bench.cli.validate import validate
@@ -79,6 +80,7 @@ for _command in (
     show,
     play,
     compare,
+    results,
     merge,
     perplexity,
     foresight,

@@ -38,7 +38,10 @@ def evaluate(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Only the first so many boards; marks the run partial."),
+        typer.Option(
+            min=1,
+            help="Only the first so many boards (of probes: questions); marks the run partial.",
+        ),
     ] = None,
     shard: Annotated[
         str | None,

@@ -1,0 +1,41 @@
+"""`spa-bench results RUN ..`: the table of runs, computed from their logs anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def results(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several stand in one table.")],
+    output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
+) -> None:
+    """Print the table of runs, as evaluate did, from their logs alone: no model is needed.
+
+    Exits with 1 if a run owes episodes.
+    """
+    from spa_bench.cli.evaluate import check_output_format
+    from spa_bench.results.results import compute
+    from spa_bench.results.table import format_results
+    from spa_bench.runner.log import RunFolder
+    from spa_bench.runner.run_log import RunLog
+
+    style = check_output_format(output_format)
+    found = [(path, RunLog(RunFolder(path))) for path in runs]
+    computed = [
+        compute(log.plan, log.info.model.name, (e for e, _ in log.episodes()), log.info.price)
+        for _, log in found
+    ]
+    typer.echo(format_results(computed, style))
+    for (path, log), own in zip(found, computed, strict=True):
+        for _, reason in log.lost:
+            typer.echo(f"{path}: {reason}; it has no results here", err=True)
+        if own.owed:
+            typer.echo(
+                f"{path}: {own.owed} episodes are owed; evaluate with --resume --output {path}",
+                err=True,
+            )
+    if any(own.owed for own in computed):
+        raise typer.Exit(1)
