@@ -115,7 +115,7 @@ async def play(
 def make_rows(
     settings: SelfPlaySettings, tasks: Sequence[Task], played: Path, registry: Registry
 ) -> tuple[list[Row], dict[str, Kept]]:
-    """Returns the rows of a played folder, in the order of its plan, and what was kept.
+    """Returns the rows of a played folder, task by task and board by board, and what was kept.
 
     Raises:
         InputError: if no row is left.

@@ -50,7 +50,7 @@ class SftSettings(Settings):
         labels, rows: as `spa_trainers.tokens` says.
         epochs: passes over the rows.
         batch_size: sequences of one forward pass. accumulate: passes of one optimizer step.
-        max_length: tokens; longer rows are left out and counted.
+        max_length: tokens; longer rows are left out.
         muon_lr: if given, matrices between layers learn by Muon at this rate, all else by AdamW.
         dtype: of the forward pass; weights and optimizer stay float32.
         save_every: optimizer steps between checkpoints to resume from.
