@@ -663,9 +663,13 @@ def test_an_interrupt_of_a_notebook_stops_the_run_and_keeps_what_was_played(tmp_
         return evaluate(model, [table_task(repeats=500)], output=tmp_path / "run")
 
     loop = asyncio.new_event_loop()  # as a notebook's: it leaves an interrupt to Python
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_until_complete(cell())
-    loop.close()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's workers ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        loop.close()
     assert calls < 100
     assert model.closed == 1
     run(Scripted(still), tmp_path / "run", [table_task()], resume=True)  # nobody holds the log
