@@ -36,20 +36,18 @@ class Run(NamedTuple):
 def against_chance(runs: Sequence[Run]) -> str:
     """Returns what each run solves more than chance, in points, and how many differ clearly."""
     lines = list[list[str]]()
-    found: dict[int, list[Paired]] = {k: [less_chance(run, k) for run in runs] for k in KS}
-    for number, run in enumerate(runs):
-        differences = [found[k][number] for k in KS]
-        p_value = differences[-1].p_value
-        says = [*map(_points, differences), f"{p_value:.4f}"]
+    found = list(map(less_chance, runs))
+    for run, differences in zip(runs, found, strict=True):
+        says = [*map(_points, differences), f"{differences[-1].p_value:.4f}"]
         lines.append([run.world, run.method, str(run.seed), *says])
-    clearly = [_clearly(found[k]) for k in KS]
+    clearly = map(_clearly, zip(*found, strict=True))
     lines.append([f"of {len(runs)}", "", "", *clearly, ""])
     heads = [f"Pass@{k} less chance" for k in KS]
     return markdown(["world", "method", "seed", *heads, "p of the latter"], lines)
 
 
-def less_chance(run: Run, k: int) -> Paired:
-    """Returns Pass@k less that of a uniformly random player, paired by board."""
+def less_chance(run: Run) -> list[Paired]:
+    """Returns Pass@k less that of a uniformly random player, paired by board, for each of `KS`."""
     task, floors = _task(run.task)
     played, solved = Counter[str](), Counter[str]()
     for episode in run.entry.episodes():
@@ -57,8 +55,13 @@ def less_chance(run: Run, k: int) -> Paired:
             played[episode.instance] += 1
             solved[episode.instance] += episode.success
     boards = sorted(played)
-    own = [pass_at_k(played[board], solved[board], k) for board in boards]
-    return paired(own, [1 - (1 - floors[board]) ** k for board in boards])
+    return [
+        paired(
+            [pass_at_k(played[board], solved[board], k) for board in boards],
+            [1 - (1 - floors[board]) ** k for board in boards],
+        )
+        for k in KS
+    ]
 
 
 @cache

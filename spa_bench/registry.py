@@ -16,12 +16,7 @@ from typing import Any, cast
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
 from spa_bench.task import Task
-from spa_bench.task_file import (
-    builtin_tasks_folder,
-    load_group,
-    load_task,
-    members_located,
-)
+from spa_bench.task_file import builtin_tasks_folder, load_group, load_task, members_located
 
 
 def task_names(text: str) -> list[str]:

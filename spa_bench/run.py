@@ -236,11 +236,17 @@ def _spent(episode: Episode) -> Spending:
     )
 
 
-def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
-    """Computes the results of a run folder from its log and writes `results.json`."""
+def read_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
+    """Computes the results of a run folder from its log."""
     bad = BadLines()
     results = compute(plan, model, folder.episodes(bad), price)
     results.foreign_lines += bad.count
+    return results
+
+
+def write_results(folder: RunFolder, plan: Plan, model: str, price: Price | None = None) -> Results:
+    """Computes the results of a run folder from its log and writes `results.json`."""
+    results = read_results(folder, plan, model, price)
     content = results.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
     write_atomically(folder.results_path, content)
     return results

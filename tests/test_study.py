@@ -56,8 +56,8 @@ def test_a_run_is_compared_with_chance_on_the_boards_that_it_played():
     )
     result = next(result for result in random.results.tasks if result.task == "frozenlake")
     run = study_chance.Run("frozenlake", "baseline", 0, "frozenlake", random)
-    for k in study_chance.KS:
-        score, found = result.metrics[f"pass@{k}"], study_chance.less_chance(run, k).difference
+    for k, less in zip(study_chance.KS, study_chance.less_chance(run), strict=True):
+        score, found = result.metrics[f"pass@{k}"], less.difference
         assert found.value == pytest.approx(score.value - score.floor)
         assert found.low < 0 < found.high
         assert found.high - found.low < 0.8 * (score.high - score.low)

@@ -17,16 +17,16 @@ def results(
     Exits with 1 if a run owes episodes.
     """
     from spa_bench.cli.evaluate import check_output_format
-    from spa_bench.results.results import compute
     from spa_bench.results.table import format_results
+    from spa_bench.run import read_results
     from spa_bench.runner.log import RunFolder
     from spa_bench.runner.run_log import RunLog
 
     style = check_output_format(output_format)
     found = [(path, RunLog(RunFolder(path))) for path in runs]
     computed = [
-        compute(log.plan, log.info.model.name, (e for e, _ in log.episodes()), log.info.price)
-        for _, log in found
+        read_results(RunFolder(path), log.plan, log.info.model.name, log.info.price)
+        for path, log in found
     ]
     typer.echo(format_results(computed, style))
     for (path, log), own in zip(found, computed, strict=True):

@@ -1,5 +1,6 @@
 """What the trainer measures on held-out boards is what was so there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from spa_bench.environments.environment import Facts
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
-from spa_bench.runner.record import EPISODE_SCHEMA, Episode, facts_from_log
+from spa_bench.runner.record import facts_from_log
 from spa_bench.runner.replay import replay
+from spa_bench.runner.rollout import Rollout
 from spa_trainers import checkpoint
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.play import Player, rollout_facts
@@ -107,21 +109,9 @@ def test_episodes_that_broke_are_no_losses(model, monkeypatch):
 
     def _played(self, live, specs):
         """Each board is solved once, and its other episode breaks."""
-        return [
-            Episode(
-                schema=EPISODE_SCHEMA,
-                task=spec.task.name,
-                task_hash=spec.task.hash,
-                instance=spec.instance.id,
-                board_key=spec.instance.board_key,
-                repeat=spec.repeat,
-                status="infrastructure" if spec.repeat else "complete",
-                success=not spec.repeat,
-                failure=None,
-                turns=(),
-            )
-            for spec in specs
-        ]
+        broke = [Rollout(spec, "").end("broke") for spec in specs if spec.repeat]
+        ended = [Rollout(spec, "").end() for spec in specs if not spec.repeat]
+        return [*broke, *(replace(episode, success=True, failure=None) for episode in ended)]
 
     monkeypatch.setattr(Player, "_play", _played)
     told = player.evaluate(model.model)
