@@ -18,7 +18,7 @@ import pydantic
 from spa_bench.arguments import ModelArguments, RunArguments
 from spa_bench.errors import InputError, nearest
 from spa_bench.models.model import Model
-from spa_bench.plugins import make_model, resolve_model
+from spa_bench.plugins import as_model, make_model, resolve_model
 from spa_bench.registry import Registry, task_names
 from spa_bench.results.results import Results
 from spa_bench.run import Evaluation, Progress, Silent, each_once, run
@@ -114,8 +114,9 @@ def _model(model: str | Model, options: ModelArguments, concurrency: int | None)
         fields = {name: getattr(options, name) for name in ModelArguments.model_fields}
         provider, resolved = resolve_model(model, concurrency=concurrency, **fields)
         return make_model(resolved, provider)
-    if not callable(getattr(model, "generate", None)):
+    if not hasattr(model, "generate"):
         raise InputError(f"model={model!r}: a name such as hf/NAME or ./FOLDER, or a `Model`")
+    as_model(model, "model")
     if options.model_fields_set:
         given = ", ".join(sorted(options.model_fields_set))
         raise InputError(f"{given}: options are for a model given by its name")

@@ -23,6 +23,8 @@ from spa_bench.models.model import Model, ModelOptions
 from spa_bench.paths import expanded
 from spa_bench.task import Task, TaskConfig
 
+_MODEL_PARTS = ("name", "capabilities", "concurrency", "identity", "start", "generate", "close")
+
 
 def plugins(kind: str) -> Mapping[str, EntryPoint]:
     """Returns the entry points of `spa_bench.<kind>`: environments, probes, formats or models."""
@@ -60,7 +62,21 @@ def make_model(options: ModelOptions, provider: str) -> Model:
         InputError: if it cannot be built.
     """
     with _making(f"model {provider!r}"):
-        return cast(Model, load_plugin("models", provider)(options))
+        return as_model(load_plugin("models", provider)(options), f"model {provider!r}")
+
+
+def as_model(made: Any, what: str) -> Model:
+    """Returns somebody else's object as the model that it has to be.
+
+    Raises:
+        InputError: if it lacks a part of the `Model` protocol.
+    """
+    if missing := [part for part in _MODEL_PARTS if not hasattr(made, part)]:
+        raise InputError(
+            f"{what} is no `Model`: {type(made).__name__} has no {', '.join(missing)}"
+            " (spa_bench/models/model.py)"
+        )
+    return cast(Model, made)
 
 
 @contextmanager

@@ -49,6 +49,9 @@ def load_task(path: Path) -> Task:
         InputError: for everything that is wrong with it, with file and line.
     """
     document = read_task_file(path)
+    if "group" in document.data:
+        place, included = document.locate(("task",)), document.file_of(("group",)).name
+        raise InputError(f"{place}: include: {included} is a group; a task can include tasks")
     written = document.data.get("format")
     if isinstance(written, str) and written not in plugins("formats"):
         raise InputError(

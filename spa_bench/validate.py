@@ -70,7 +70,7 @@ def _check_file(
     path: Path, names: dict[str, Path], taken: Mapping[str, Path], known: Registry, report: Report
 ) -> None:
     document = read_task_file(path)
-    kind = "group" if "group" in document.data else "task"
+    kind = "group" if "group" in yaml_file.read_alone(path).data else "task"
     name = str(document.data.get(kind, ""))
     other = names.setdefault(name, taken.get(name, path))
     if os.path.realpath(other) != os.path.realpath(path):

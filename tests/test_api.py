@@ -7,14 +7,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_type_hints
 
 import pytest
 from scripted import Scripted
 
 from spa_bench.arguments import ModelArguments
 from spa_bench.errors import InputError
-from spa_bench.models.model import ModelOptions
+from spa_bench.models.model import Model, ModelOptions
+from spa_bench.plugins import as_model
 from spa_bench.registry import Registry
 
 IMPORTS = (
@@ -70,6 +72,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "arguments as text": ({"args": "a=1"}, "args='a=1': "),
     "a batch that is none": ({"batch_size": "many"}, "batch_size='many': "),
     "no model": ({"model": None}, "model=None: a name"),
+    "half a model": (
+        {"model": SimpleNamespace(name="mine", generate=None, start=None)},
+        "model is no `Model`: SimpleNamespace has no capabilities, concurrency, identity, close",
+    ),
     "options of a loaded model": ({"model": MODEL, "device": "cpu"}, "device: options are for a"),
     "tasks that are none": ({"tasks": 5}, "tasks=5: names of tasks"),
     "a task that is none": ({"tasks": ["sokoban", 5]}, "tasks: 5 is neither"),
@@ -107,3 +113,11 @@ def test_one_folder_one_task_and_one_server_may_stand_alone(tmp_path: Path) -> N
 def test_every_option_of_a_model_may_be_given() -> None:
     fields = {field.name for field in dataclasses.fields(ModelOptions)}
     assert fields - {"model", "label", "concurrency"} == set(ModelArguments.model_fields)
+
+
+def test_a_model_may_lack_none_of_what_the_protocol_has() -> None:
+    wanted = {*get_type_hints(Model), *(name for name in vars(Model) if name[0] != "_")}
+    with pytest.raises(InputError) as caught:
+        as_model(object(), "it")
+    told = str(caught.value).removeprefix("it is no `Model`: object has no ")
+    assert set(told.removesuffix(" (spa_bench/models/model.py)").split(", ")) == wanted

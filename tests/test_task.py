@@ -45,6 +45,13 @@ def test_a_built_in_task_is_included_by_its_name(tmp_path: Path) -> None:
     assert mine.config.prompt == whole.config.prompt
 
 
+def test_a_group_is_no_task_to_include(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("include: spa\ntask: mine\n")
+    with pytest.raises(InputError, match=r"mine\.yaml:2: include: spa\.yaml is a group; a task"):
+        load_task(path)
+
+
 BAD = {
     "limts: {turns: 3}": "unknown key 'limts' (did you mean limits or",
     "limits: {turn: 3}": "unknown key 'limits.turn' (did you mean turns?)",

@@ -161,3 +161,12 @@ def test_a_folder_without_tasks_is_an_error(tmp_path: Path) -> None:
 def test_a_name_that_is_nothing_is_an_error() -> None:
     with pytest.raises(InputError, match="unknown task 'sokobann'"):
         validate_all(["sokobann"])
+
+
+def test_a_task_that_includes_a_group_is_no_second_group_of_that_name(tmp_path: Path) -> None:
+    _write(tmp_path, "mine.yaml", "include: spa\ntask: mine\n")
+    (problem,) = validate_all([str(tmp_path)]).problems
+    assert (
+        problem
+        == f"{tmp_path / 'mine.yaml'}:2: include: spa.yaml is a group; a task can include tasks"
+    )

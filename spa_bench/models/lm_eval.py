@@ -67,7 +67,7 @@ class LMEvalModel:
     """One of lm-eval's models."""
 
     def __init__(self, options: ModelOptions) -> None:
-        self.name = options.label
+        self.name = _name(options)
         self.concurrency = options.concurrency or _DEFAULT_CONCURRENCY
         self.capabilities = Capabilities(prefill=options.args.get("prefill", "true") == "true")
         self._options = options
@@ -216,6 +216,12 @@ class LMEvalModel:
                 stopped_by = "length"
         prefilled = bool(request.prefill) and type(prompt) is str
         return Reply(text, "length" if stopped_by == "length" else "stop", usage, prefilled)
+
+
+def _name(options: ModelOptions) -> str:
+    """Returns the class, and the model where one is named: a class has many."""
+    model = options.args.get("pretrained") or options.args.get("model")
+    return f"{options.label}/{_nameless(model)}" if model else options.label
 
 
 def _nameless(value: Any) -> Any:

@@ -82,6 +82,19 @@ def test_the_real_dummy_class_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asyncio.run(ask()) == "lol"
 
 
+NAMES = {
+    "lm_eval/hf": {},
+    "lm_eval/hf/Qwen/Qwen2.5-0.5B": {"pretrained": "Qwen/Qwen2.5-0.5B"},
+    "lm_eval/hf/mine": {"pretrained": "/somewhere/of/mine"},
+    "lm_eval/hf/gpt-5": {"model": "gpt-5"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_is_called_by_its_class_and_its_own_name(name: str) -> None:
+    assert load(ModelOptions("hf", "lm_eval/hf", args=NAMES[name])).name == name
+
+
 def test_requests_that_come_together_are_one_list_with_prefill_and_settings(
     registered: str,
 ) -> None:
