@@ -20,6 +20,7 @@ from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.learner import Learner, advantages_of
+from spa_trainers.loss_spans import everything
 from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
@@ -104,7 +105,7 @@ def test_trained_ids_are_the_sampled_ids(trajectories):
 
 
 def test_with_the_context_unmasked_all_after_the_first_prompt_carries_loss(trajectories, tokenizer):
-    masked, batch = collate(trajectories), collate(trajectories, mask_context=False)
+    masked, batch = collate(trajectories), collate(trajectories, spans=everything)
     assert any(len(t.turns) > 1 for t in trajectories)
     for row, t in enumerate(trajectories):
         first, end = t.turns[0][0], t.turns[-1][1]
@@ -116,7 +117,7 @@ def test_with_the_context_unmasked_all_after_the_first_prompt_carries_loss(traje
         # a turn's own reward still stands on the last token that the model sampled in it
         gained = batch.rewards[row].nonzero().flatten()
         assert bool(own[gained].all())
-    told = _learner(tokenizer, _settings(mask_context=False)).update(batch, 0)
+    told = _learner(tokenizer, _settings(loss_on="all")).update(batch, 0)
     assert told["logprob_gap"] < 1e-4
 
 

@@ -75,9 +75,9 @@ def test_the_preset_paper_is_what_the_code_does_anyway():
 def test_a_preset_stands_under_what_the_recipe_says(tmp_path):
     path = _file(tmp_path, GOOD.replace("  epochs: 1\n", "  epochs: 2\nrl:\n  tasks: [sokoban]\n"))
     published = load_recipe(path)
-    assert (published.sft.labels, published.rl.mask_context) == ("paper", True)
+    assert (published.sft.labels, published.rl.loss_on) == ("paper", "reply")
     code = load_recipe(path, ["preset=repo_compat"])
-    assert (code.sft.labels, code.rl.mask_context, code.sft.epochs) == ("masked", False, 2)
+    assert (code.sft.labels, code.rl.loss_on, code.sft.epochs) == ("masked", "all", 2)
     assert load_recipe(path, ["preset=repo_compat", "sft.labels=paper"]).sft.labels == "paper"
     with pytest.raises(InputError, match="preset: Input should be 'paper' or 'repo_compat'"):
         load_recipe(path, ["preset=vagen"])

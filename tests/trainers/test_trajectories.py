@@ -10,6 +10,7 @@ from worlds import table_task
 
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import TurnTokens
+from spa_trainers.loss_spans import Answers, everything, replies
 from spa_trainers.rewards import RewardSettings
 from spa_trainers.trajectories import Trajectory, collate, trajectory
 
@@ -101,7 +102,7 @@ def test_sampled_tokens_stand_together_and_rewards_on_the_last_of_a_turn(two):
 
 
 def test_with_the_context_a_turn_reaches_from_the_last_reply_to_its_own(two):
-    batch = collate(two, mask_context=False)
+    batch = collate(two, spans=everything)
     assert batch.targets.tolist() == [[12, 13, 14, 15, 16], [32, 0, 0, 0, 0]]
     assert batch.sampled.tolist()[0] == [True, True, False, False, True]
     assert batch.mask.sum(1).tolist() == [5, 1]
@@ -115,9 +116,12 @@ def test_a_turn_without_a_token_gives_its_reward_to_the_one_before(episode):
     assert batch.rewards.tolist() == [[0, 9]]
 
 
-@pytest.mark.parametrize("mask_context", [True, False])
-def test_an_episode_without_turns_is_a_row_without_loss(episode, mask_context):
-    batch = collate([_made((1, 2), (), (), episode)], mask_context=mask_context)
+@pytest.mark.parametrize("spans", [replies, everything, Answers({}, lambda prompt, ids: "")])
+def test_an_episode_without_turns_is_a_row_without_loss(task, episode, spans):
+    if isinstance(spans, Answers):
+        spans = replace(spans, tasks={task.hash: task})
+    nothing = _made((1, 2), (), (), replace(episode, turns=()))
+    batch = collate([nothing], spans=spans)
     assert batch.mask.tolist() == [[False]]
     assert batch.rewards.tolist() == [[0]]
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from spa_bench.errors import InputError
+from spa_bench.models.hf_template import Template
 from spa_bench.task import Task
 from spa_trainers.groups import (
     groups_kept,
@@ -28,13 +29,14 @@ from spa_trainers.groups import (
     shuffled_rewards,
 )
 from spa_trainers.learner import Learner, generator_of
+from spa_trainers.loss_spans import Answers, everything, replies
 from spa_trainers.memory import explained
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import load
 from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import StepLog
-from spa_trainers.trajectories import Trajectory, collate
+from spa_trainers.trajectories import Spans, Trajectory, collate
 
 
 @dataclasses.dataclass
@@ -109,7 +111,7 @@ class Ppo:
             elif self.settings.baseline == "turn":
                 two_levels = self.settings.advantages == "bilevel"
                 kept = less_turn_means(kept, self.settings.turn_gamma if two_levels else 1.0)
-            batch = collate(kept, self._device, mask_context=self.settings.mask_context)
+            batch = collate(kept, self._device, self._loss_spans)
             with explained(self.settings):
                 told |= self.learner.update(batch, step)
             told["update_seconds"] = time.monotonic() - began
@@ -132,6 +134,12 @@ class Ppo:
     def _player(self) -> Player:
         boards = self.tasks, self.held_out, self.left_out
         return Player(self.settings, self.tokenizer, *boards, self.folder)
+
+    @cached_property
+    def _loss_spans(self) -> Callable[[Trajectory], Spans]:
+        if self.settings.loss_on == "answer":
+            return Answers({task.hash: task for task in self.tasks}, Template(self.tokenizer).text)
+        return everything if self.settings.loss_on == "all" else replies
 
     @property
     def _device(self) -> Any:

@@ -24,7 +24,8 @@ class PpoSettings(RlSettings):
         gamma, lam: a token; turn_gamma, turn_lam: a turn, in `bilevel`.
         dual_clip: the most that a negative advantage counts, times its size.
         value_clip: how far the critic may move from what it said before the update.
-        mask_context: loss on sampled tokens only, as the paper says; false trains on what the
+        loss_on: `reply`, all that the model sampled; of each reply the `answer` alone, which is
+            the other way to read the paper's mask of "answer tokens"; or `all`, what the
             environment said after the first reply as well, as the public code does.
         critic: `own`, a model beside the actor; `shared`, a value head on the actor's hidden
             states, which halves the cost of an update.
@@ -47,7 +48,7 @@ class PpoSettings(RlSettings):
     critic_lr: float = Field(1e-5, ge=0)
     dual_clip: float = Field(3.0, gt=1)
     value_clip: float = Field(0.5, gt=0)
-    mask_context: bool = True
+    loss_on: Literal["reply", "answer", "all"] = "reply"
     critic: Literal["own", "shared"] = "own"
     value_weight: float = Field(1.0, gt=0)
     microbatch_tokens: int = Field(65_536, ge=1)

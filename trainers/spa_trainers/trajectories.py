@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch import Tensor
 from spa_bench.runner.record import Episode
 from spa_bench.task import Task
 from spa_trainers.rewards import RewardSettings, turn_rewards
+
+Spans: TypeAlias = Sequence[tuple[int, int]]
+"""Of each turn a [start, end) in the tokens of a trajectory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +79,19 @@ def trajectory(task: Task, start: Any, episode: Episode, settings: RewardSetting
 
 @dataclass(frozen=True)
 class Batch:
-    """Trajectories as padded tensors of one device; B rows, T tokens, M sampled tokens at most.
+    """Trajectories as padded tensors of one device; B rows, T tokens, M that carry loss at most.
 
-    Sampled tokens are numbered 0, 1, .. within a row, turns joined, environment tokens left out;
-    or, with `mask_context=False`, kept, as if the model had sampled all after its first prompt.
+    Tokens that carry loss are numbered 0, 1, .. within a row, turns joined, all others left out.
+    They are the sampled tokens, or what `loss_spans` makes of them.
 
     Attributes:
         ids, attention: int64 (B, T), right-padded.
-        places: int64 (B, M), for each sampled token the place in `ids` that predicts it.
-        targets: int64 (B, M), the sampled token itself.
+        places: int64 (B, M), for each such token the place in `ids` that predicts it.
+        targets: int64 (B, M), the token itself.
         mask: bool (B, M), whether there is such a token.
         turn: int64 (B, M), the number of its turn.
         rewards: float32 (B, M), on the last token of each turn.
-        sampled: bool (B, M), whether the model sampled it; `mask` without the context.
+        sampled: bool (B, M), whether the model sampled it.
         sampled_logprobs: float32 (B, M), from when it was sampled.
     """
 
@@ -119,46 +122,40 @@ class Batch:
 
 
 def collate(
-    trajectories: Sequence[Trajectory], device: Any = "cpu", *, mask_context: bool = True
+    trajectories: Sequence[Trajectory],
+    device: Any = "cpu",
+    spans: Callable[[Trajectory], Spans] = lambda t: t.turns,
 ) -> Batch:
-    """Returns trajectories as tensors."""
+    """Returns trajectories as tensors; `spans` says which tokens carry loss."""
     rows = len(trajectories)
     tokens = max(len(t.ids) for t in trajectories)
-    learnt = [_spans(t, mask_context) for t in trajectories]
-    sampled = max(1, *(sum(end - start for start, end in spans) for spans in learnt))
+    learnt = [spans(t) for t in trajectories]
+    most = max(1, *(sum(end - start for start, end in found) for found in learnt))
     whole = {name: torch.zeros(rows, tokens, dtype=torch.int64) for name in ("ids", "attention")}
     part = {
-        "places": torch.zeros(rows, sampled, dtype=torch.int64),
-        "targets": torch.zeros(rows, sampled, dtype=torch.int64),
-        "mask": torch.zeros(rows, sampled, dtype=torch.bool),
-        "turn": torch.zeros(rows, sampled, dtype=torch.int64),
-        "rewards": torch.zeros(rows, sampled),
-        "sampled": torch.zeros(rows, sampled, dtype=torch.bool),
-        "sampled_logprobs": torch.zeros(rows, sampled),
+        "places": torch.zeros(rows, most, dtype=torch.int64),
+        "targets": torch.zeros(rows, most, dtype=torch.int64),
+        "mask": torch.zeros(rows, most, dtype=torch.bool),
+        "turn": torch.zeros(rows, most, dtype=torch.int64),
+        "rewards": torch.zeros(rows, most),
+        "sampled": torch.zeros(rows, most, dtype=torch.bool),
+        "sampled_logprobs": torch.zeros(rows, most),
     }
-    for row, (t, spans) in enumerate(zip(trajectories, learnt, strict=True)):
+    for row, (t, found) in enumerate(zip(trajectories, learnt, strict=True)):
         whole["ids"][row, : len(t.ids)] = torch.tensor(t.ids)
         whole["attention"][row, : len(t.ids)] = 1
-        places = [i for start, end in spans for i in range(start, end)]
+        places = [i for start, end in found for i in range(start, end)]
         n = len(places)
         part["places"][row, :n] = torch.tensor(places) - 1
         part["targets"][row, :n] = torch.tensor([t.ids[i] for i in places])
         part["mask"][row, :n] = True
-        own = {i for start, end in t.turns for i in range(start, end)}
-        part["sampled"][row, :n] = torch.tensor([i in own for i in places])
-        part["sampled_logprobs"][row, part["sampled"][row]] = torch.tensor(t.logprobs)
+        sampled = dict(zip((i for s in t.turns for i in range(*s)), t.logprobs, strict=True))
+        part["sampled"][row, :n] = torch.tensor([i in sampled for i in places])
+        part["sampled_logprobs"][row, :n] = torch.tensor([sampled.get(i, 0.0) for i in places])
         at = 0
-        for number, (start, end) in enumerate(spans):
+        for number, (start, end) in enumerate(found):
             part["turn"][row, at : at + end - start] = number
             at += end - start
             # a turn without a token, where the window was full, gives its reward to the one before
             part["rewards"][row, max(0, at - 1)] += t.rewards[number]
     return Batch(**{name: tensor.to(device) for name, tensor in {**whole, **part}.items()})
-
-
-def _spans(t: Trajectory, mask_context: bool) -> Sequence[tuple[int, int]]:
-    """Returns of each turn the [start, end) of the tokens that carry loss."""
-    if mask_context or not t.turns:
-        return t.turns
-    ends = [end for _, end in t.turns]
-    return list(zip([t.turns[0][0], *ends[:-1]], ends, strict=True))
