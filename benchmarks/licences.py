@@ -96,10 +96,10 @@ def page() -> str:
     found = rows()
     parts = [
         "# Licences of what is installed\n",
-        "spa-bench itself is Apache-2.0. It bundles no other package; pip installs those"
-        " below,\nwith the versions that were tested together (`constraints.txt`). Each is listed"
-        " with the first extra\nthat needs it, and with the licence that it states itself."
-        " Written by\n`python -m benchmarks.licences --write docs/licences.md`.\n",
+        "spa-bench itself is Apache-2.0. It bundles no other packages: pip installs those"
+        " below,\nin the versions that were tested together (`constraints.txt`). Each is listed"
+        " under the first extra\nthat needs it, with the licence that it states itself. This page"
+        " is written by\n`python -m benchmarks.licences --write docs/licences.md`.\n",
     ]
     for extra in EXTRAS:
         name = extra or "base"

@@ -526,11 +526,11 @@ def table(submission: Path) -> str:
     detected = sum(t.says in says for t, says in found)
     head = (
         f"# Tampering\n\nWays to doctor a submission, tried on `{submission}`, and the first\n"
-        "thing `spa-bench leaderboard verify` says to each. Checksums were made right again after"
-        " each edit,\nexcept where they are what is edited. Written by"
-        " `python -m benchmarks.tampering --write docs/tampering.md`;\nnot edited by hand."
-        f"\n\n{detected} of {len(found)} are detected. Markup in a name or a reply is no tampering:"
-        " pages show it as text,\nwhich is tested in a real Chromium"
+        "thing that `spa-bench leaderboard verify` reports for each. Checksums were corrected after"
+        " each edit, except\nwhere they are what is edited. This page is written by"
+        " `python -m benchmarks.tampering --write docs/tampering.md`;\ndo not edit it by hand."
+        f"\n\n{detected} of {len(found)} are detected. Markup in a name or a reply is not"
+        " tampering: pages show it as text,\nas tested in a real Chromium"
         " ([viewing.md](viewing.md#nothing-on-a-page-runs-but-its-own-script)).\n\n"
     )
     return head + tabulate(rows, ["", "what was done", "what the verifier said"], "github") + "\n"

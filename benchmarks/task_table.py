@@ -33,15 +33,15 @@ _WIDER = 3.29 / 1.96
 _INTRODUCTION = """\
 # Tasks
 
-Made by `make tasks`; do not edit. Where `spa-bench list tasks` has them, tasks also come as `_grid`
-(the grid alone), `_wm` (world-model format) and `_answer` (answer only), with the same bounds.
-Probes are in [world-model.md](world-model.md).
+Made by `make tasks`; do not edit. Where `spa-bench list tasks` lists them, tasks also have the
+variants `_grid` (the grid alone), `_wm` (world-model format) and `_answer` (answer only), with the
+same bounds. Probes are in [world-model.md](world-model.md).
 
-*floor*: uniformly random play. *ceiling*: the best policy under all limits, which commits to the
-actions of a turn blind. *closed loop*: the best that looks before every action. All in percent,
-for Pass@1 / Pass@8, exact unless marked `~`. *random* and *oracle* are the baselines as played,
-{repeats} episodes a board, Pass@1 with 95% interval. *distinct*: boards that are different under
-the board's symmetries.
+*floor* is uniformly random play. *ceiling* is the best policy under all limits, which commits to
+the actions of a turn blind. *closed loop* is the best policy that looks before every action. All
+are in percent, for Pass@1 / Pass@8, exact unless marked `~`. *random* and *oracle* are the
+baselines as played, {repeats} episodes a board: Pass@1 with its 95% interval. *distinct* counts the
+boards that remain different under the board's symmetries.
 """
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+import spa_bench
 from benchmarks.licences import licence, needed
 
+ROOT = Path(__file__).parents[1]
 PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "Python Software Foundation", "ISC", "MPL", "Mozilla")
 
 BASE = needed("")
@@ -24,3 +29,9 @@ def test_every_package_of_the_base_install_is_permissive(name: str) -> None:
 
 def test_a_base_install_needs_no_torch() -> None:
     assert not {"torch", "transformers", "trl", "datasets", "vllm"} & BASE.keys()
+
+
+def test_the_citation_names_this_version_and_licence() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == spa_bench.__version__
+    assert f'license = "{cited["license"]}"' in (ROOT / "pyproject.toml").read_text("utf-8")

@@ -13,10 +13,11 @@ from benchmarks.claims.row import Row
 
 _HEAD = """# Claims
 
-Figures that the documents state, each with its aim, measured anew. Written by `make claims`
-(`python -m benchmarks.claims --write docs/claims.md`), with [claims.json](claims.json) beside it;
-neither is edited by hand. Each row can be measured alone by its command, and with
-`--write docs/claims.md` after it is put in here. *Not run* says what was absent; it is no success.
+Figures that the documents state, each with its aim, measured again. `make claims`
+(`python -m benchmarks.claims --write docs/claims.md`) writes this page and
+[claims.json](claims.json); do not edit either by hand. Each row's command measures that row alone;
+with `--write docs/claims.md` after it, it also updates the row here. *Not run* says what was
+missing; it does not count as a success.
 """
 
 
