@@ -74,19 +74,15 @@ def test_of_a_reply_the_answer_alone_and_of_one_without_an_answer_all(played, ta
     assert [end for _, end in answers(played)] == [end for _, end in played.turns]
 
 
-def test_rewards_stand_where_they_stood_and_log_probabilities_with_their_tokens(
-    played, task, tokenizer
-):
+def test_a_batch_keeps_what_is_not_learnt_from(played, task, tokenizer):
     answers = Answers({task.hash: task}, Template(tokenizer).text)
-    whole, part = collate([played]), collate([played], spans=answers)
-    assert 0 < int(part.mask.sum()) < int(whole.mask.sum())
-    assert part.rewards.sum() == whole.rewards.sum()
-    for batch in (whole, part):
-        rewarded = batch.rewards[0].nonzero().flatten()
-        ends = {end - 2 for _, end in played.turns}
-        assert {int(batch.places[0][i]) for i in rewarded} <= ends
-    assert part.sampled.equal(part.mask)
-    assert set(part.sampled_logprobs[part.mask].tolist()) == {-0.5}
+    whole, part = collate([played]), collate([played], learnt=answers)
+    assert whole.learnt.equal(whole.mask)
+    for name in ("ids", "places", "targets", "mask", "turn", "rewards", "sampled_logprobs"):
+        assert getattr(whole, name).equal(getattr(part, name)), name
+    learnt = [i for start, end in answers(played) for i in range(start, end)]
+    assert 0 < len(learnt) < int(part.mask.sum())
+    assert (part.places[part.learnt] + 1).tolist() == learnt
 
 
 def test_with_all_the_first_prompt_alone_is_left_out(played):

@@ -179,6 +179,48 @@ def test_at_the_first_update_the_ratio_is_one(trajectories, tokenizer):
     assert told["policy_loss"] == pytest.approx(-float(advantages[batch.mask].mean()), abs=1e-5)
 
 
+@pytest.mark.parametrize("microbatch", [1, 100])
+def test_what_is_not_learnt_from_has_no_part_in_the_policys_loss(
+    trajectories, tokenizer, microbatch
+):
+    settings = _settings(entropy=0.0, critic_lr=0.0, microbatch=microbatch)
+    batch = collate(
+        [
+            replace(t, rewards=tuple(map(float, range(i, i + len(t.turns)))))
+            for i, t in enumerate(trajectories)
+        ]
+    )
+    batch.learnt[:, ::2] = False
+    advantages = advantages_of(batch, torch.zeros(batch.mask.shape), settings)[0]
+    assert not advantages[~batch.learnt].any()
+    assert float(advantages[batch.learnt].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(advantages[batch.learnt].std()) == pytest.approx(1, abs=1e-4)
+
+    learner = _learner(tokenizer, settings)
+    before = learner.evaluate(batch).logprobs
+    learner.update(batch, 0)
+    actor = learner.model.actor
+    # by hand: the gradient of -A log p, averaged over the tokens that are learnt from
+    fresh = _learner(tokenizer, settings)
+    found = fresh.model(batch)
+    assert torch.allclose(found.logprobs, before, atol=1e-5)
+    (-(advantages * found.logprobs)[batch.learnt].mean()).backward()
+    torch.nn.utils.clip_grad_norm_(fresh.model.actor.parameters(), settings.clip_gradients)
+    fresh.optimizer.step()
+    for name, parameter in fresh.model.actor.named_parameters():
+        assert torch.allclose(parameter, actor.get_parameter(name), atol=2e-4), name
+
+
+def test_the_divergence_is_taken_over_all_that_was_sampled(trajectories, tokenizer):
+    reference = ActorCritic(_model(tokenizer, seed=1), None)
+    batch = collate(trajectories)
+    whole = _learner(tokenizer, _settings(kl=0.1), reference=reference).update(batch, 0)["kl"]
+    batch.learnt[:, ::2] = False
+    part = _learner(tokenizer, _settings(kl=0.1), reference=reference).update(batch, 0)["kl"]
+    assert whole > 0
+    assert part == pytest.approx(whole, rel=1e-5)
+
+
 def test_microbatches_give_the_gradients_of_the_whole(trajectories, tokenizer):
     def weights(**changes):
         learner = _learner(tokenizer, _settings(**changes))

@@ -116,12 +116,12 @@ def test_a_turn_without_a_token_gives_its_reward_to_the_one_before(episode):
     assert batch.rewards.tolist() == [[0, 9]]
 
 
-@pytest.mark.parametrize("spans", [replies, everything, Answers({}, lambda prompt, ids: "")])
+@pytest.mark.parametrize("spans", [replies, everything])
 def test_an_episode_without_turns_is_a_row_without_loss(task, episode, spans):
-    if isinstance(spans, Answers):
-        spans = replace(spans, tasks={task.hash: task})
     nothing = _made((1, 2), (), (), replace(episode, turns=()))
-    batch = collate([nothing], spans=spans)
+    answers = Answers({task.hash: task}, lambda prompt, ids: "")
+    batch = collate([nothing], spans=spans, learnt=answers)
+    assert batch.learnt.tolist() == [[False]]
     assert batch.mask.tolist() == [[False]]
     assert batch.rewards.tolist() == [[0]]
 

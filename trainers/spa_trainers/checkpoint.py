@@ -145,7 +145,7 @@ def _readme(card: CheckpointCard, boards: Mapping[str, frozenset[str]], model: A
         + ", ".join(f"{key} {value}" for key, value in stage.items() if key != "stage")
         for stage in card.stages
     )
-    parent = card.parent or "none, made from nothing"
+    parent = card.parent or "none, trained from scratch"
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -161,13 +161,13 @@ tags: [spa-bench, world-model]
 
 ## How it was made
 
-By spa-bench's recipe `{card.recipe}`:
+By spa-bench's recipe `{card.recipe}`, in these stages:
 
 {stages}
 
 ## What it was trained on
 
-Boards of the training split only, up to symmetry (their keys are in `{BOARDS}`):
+Only boards of the training split, counted up to symmetry (keys in `{BOARDS}`):
 
 | world | boards |
 |---|---|

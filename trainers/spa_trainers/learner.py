@@ -40,7 +40,7 @@ def advantages_of(batch: Batch, values: Tensor, s: PpoSettings) -> tuple[Tensor,
         if s.advantages == "trajectory":
             rewards = returns_at_end(rewards, batch.mask)
         found, returns = gae(rewards, values, batch.mask, s.gamma, s.lam)
-    return whiten(found, batch.mask), returns
+    return whiten(found, batch.learnt), returns
 
 
 class Targets(NamedTuple):
@@ -165,11 +165,12 @@ class Learner:
                 if len(rows) == 0:
                     continue
                 tokens = int(batch.mask[rows].sum())
+                weight = tokens / max(1, int(batch.learnt[rows].sum()))
                 for index, counts in self._microbatches(batch, rows):
                     part = batch.rows(index)
                     aims = targets.rows(index, part.mask.shape[1])
                     into = sums if counts else dict(sums)
-                    loss = self._loss(part, aims, into, actor=step >= s.critic_warmup)
+                    loss = self._loss(part, aims, into, weight, actor=step >= s.critic_warmup)
                     (loss * counts / tokens).backward()
                 self.processes.sum_gradients(self.model.parameters())
                 if step < s.critic_warmup:  # the critic's loss may have reached a shared body
@@ -183,10 +184,12 @@ class Learner:
                     skipped += 1
                 self.optimizer.zero_grad(set_to_none=True)
                 updates += 1
-        seen = int(batch.mask.sum()) * s.epochs
+        seen = dict.fromkeys(sums, max(1, int(batch.mask.sum())) * s.epochs)
+        for name in ("policy_loss", "clipped"):
+            seen[name] = max(1, int(batch.learnt.sum())) * s.epochs
         totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=batch.ids.device)
         totals = self.processes.sum(totals).tolist()
-        told |= {name: total / seen for name, total in zip(sums, totals, strict=True)}
+        told |= {name: total / seen[name] for name, total in zip(sums, totals, strict=True)}
         told |= {"updates": updates, "skipped": skipped, "logprob_seconds": seconds}
         return told
 
@@ -227,11 +230,13 @@ class Learner:
         part: Batch,
         aims: Targets,
         sums: dict[str, float],
+        weight: float,
         *,
         actor: bool,
     ) -> Tensor:
-        """Returns the loss summed over the sampled tokens of a part."""
-        s, mask = self.settings, part.mask
+        """Returns the loss summed over the sampled tokens of a part; `weight` is that of a token
+        that the policy learns from, so that these count as much as if they were all."""
+        s, mask, learnt = self.settings, part.mask, part.learnt
         now = self._forward(part)
         assert now.values is not None
         value = value_loss(now.values, aims.values, aims.returns, s.value_clip)[mask].sum()
@@ -246,13 +251,13 @@ class Learner:
             clip_low=s.clip_low,
             clip_high=s.clip_high,
             dual_clip=s.dual_clip,
-        )[mask].sum()
-        loss = policy + value - s.entropy * now.entropy[mask].sum()
+        )[learnt].sum()
+        loss = weight * (policy - s.entropy * now.entropy[learnt].sum()) + value
         if aims.reference is not None:
             divergence = kl_to(now.logprobs, aims.reference)[mask].sum()
             sums["kl"] += float(divergence.detach())
             loss = loss + s.kl * divergence
-        ratio = (now.logprobs - aims.logprobs).detach().exp()[mask]
+        ratio = (now.logprobs - aims.logprobs).detach().exp()[learnt]
         sums["clipped"] += float(((ratio < 1 - s.clip_low) | (ratio > 1 + s.clip_high)).sum())
         sums["policy_loss"] += float(policy.detach())
         return loss

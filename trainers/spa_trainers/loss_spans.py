@@ -1,6 +1,6 @@
-"""Which tokens of a trajectory reinforcement learning learns from.
+"""Which tokens of a trajectory the policy learns from.
 
-Each function returns, turn by turn, the [start, end) in `Trajectory.ids` of what carries loss.
+Each function returns, turn by turn, the [start, end) of some tokens in `Trajectory.ids`.
 """
 
 from __future__ import annotations

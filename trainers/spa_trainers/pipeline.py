@@ -159,7 +159,7 @@ class Pipeline:
         folder = self.output / "selfplay"
         inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
         if not done.begin(folder, inputs):
-            self.say(f"selfplay: done already, in {folder}")
+            self.say(f"selfplay: already done, in {folder}")
             return
         started = time.monotonic()
         player = self._player(settings, tasks)
@@ -168,7 +168,7 @@ class Pipeline:
         selfplay.write_dataset(rows, kept, settings, folder / "dataset")
         seconds = time.monotonic() - started
         turns = sum(counts.turns for counts in kept.values())
-        self.say(f"selfplay: {len(rows)} rows of {turns} turns, {seconds:.0f} s")
+        self.say(f"selfplay: {len(rows)} rows from {turns} turns, {seconds:.0f} s")
         for line in selfplay.explain(kept):
             self.say(f"  {line}")
         report = {"turns": turns, "rows": len(rows), "seconds": round(seconds, 1)}
@@ -187,7 +187,7 @@ class Pipeline:
             raise InputError(f"{dataset}: not made yet; `spa-bench train selfplay ..` makes it")
         inputs = [settings.model_dump(), played, self._start_fingerprint()]
         if not done.begin(folder, inputs) and made.is_dir():
-            self.say(f"sft: done already, in {made}")
+            self.say(f"sft: already done, in {made}")
             return made
         folder.mkdir(parents=True, exist_ok=True)
         start = checkpoint.load(self._start_path())
@@ -223,7 +223,7 @@ class Pipeline:
         tasks = self.registry.resolve(settings.tasks)
         inputs = [settings.model_dump(), checkpoint.fingerprint(begin), [t.hash for t in tasks]]
         if not done.begin(folder, inputs) and made.is_dir():
-            self.say(f"rl: done already, in {made}")
+            self.say(f"rl: already done, in {made}")
             return made
         start = checkpoint.load(begin, dropout=False)
         if isinstance(settings, GrpoSettings):
@@ -245,7 +245,7 @@ class Pipeline:
         try:
             self.say(f"rl: curves in {curves.draw([folder], folder / 'curves.svg')[0]}")
         except InputError as error:
-            self.say(f"rl: no picture: {error}")
+            self.say(f"rl: no curves: {error}")
 
     def _ppo(self, settings: PpoSettings, start: Loaded, begin: str, folder: Path) -> _Trained:
         import torch

@@ -111,7 +111,7 @@ class Ppo:
             elif self.settings.baseline == "turn":
                 two_levels = self.settings.advantages == "bilevel"
                 kept = less_turn_means(kept, self.settings.turn_gamma if two_levels else 1.0)
-            batch = collate(kept, self._device, self._loss_spans)
+            batch = collate(kept, self._device, self._spans, self._learnt)
             with explained(self.settings):
                 told |= self.learner.update(batch, step)
             told["update_seconds"] = time.monotonic() - began
@@ -135,11 +135,15 @@ class Ppo:
         boards = self.tasks, self.held_out, self.left_out
         return Player(self.settings, self.tokenizer, *boards, self.folder)
 
-    @cached_property
-    def _loss_spans(self) -> Callable[[Trajectory], Spans]:
-        if self.settings.loss_on == "answer":
-            return Answers({task.hash: task for task in self.tasks}, Template(self.tokenizer).text)
+    @property
+    def _spans(self) -> Callable[[Trajectory], Spans]:
         return everything if self.settings.loss_on == "all" else replies
+
+    @cached_property
+    def _learnt(self) -> Callable[[Trajectory], Spans] | None:
+        if self.settings.loss_on != "answer":
+            return None
+        return Answers({task.hash: task for task in self.tasks}, Template(self.tokenizer).text)
 
     @property
     def _device(self) -> Any:

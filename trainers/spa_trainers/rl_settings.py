@@ -55,7 +55,8 @@ class RlSettings(Settings):
         betas: of Adam. clip_gradients: the largest norm.
         clip_low, clip_high: how far the ratio of new to old probability may fall or rise.
         entropy: weight of the policy's entropy, a bonus.
-        kl: weight of the divergence from the model that training began with.
+        kl: weight of the divergence from the model that training began with, over all that the
+            model samples.
         epochs, minibatches: passes over a step's trajectories, and updates in each.
         microbatch: trajectories of one forward pass.
         dtype: of the forward pass; weights and optimizer stay float32.

@@ -181,7 +181,7 @@ def explain(kept: Mapping[str, Kept]) -> list[str]:
     if unformatted > sum(counts.rows for counts in kept.values()):
         lines.append(
             "most replies do not follow the format: try a model tuned to follow instructions, more"
-            " boards, or player: random"
+            " boards, or `player: random`"
         )
     return lines
 
@@ -193,9 +193,10 @@ configs:
 ---
 # World-model rows of spa-bench
 
-{rows} turns of self-play, one a row. `messages` is the conversation up to the turn, `reply` what
-the assistant should say, `spans` the characters of `reply` that hold the observation, the
-prediction and the answer. Beliefs: {beliefs}. Boards: training split only, none of {leave_out}.
+{rows} turns of self-play, one per row. `messages` is the conversation up to the turn, `reply` is
+what the assistant should say, and `spans` gives the characters of `reply` that hold the
+observation, the prediction and the answer. Beliefs: {beliefs}. Boards: training split only, none
+of {leave_out}.
 
 | task | turns played | kept |
 |---|---|---|

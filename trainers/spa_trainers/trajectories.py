@@ -79,10 +79,10 @@ def trajectory(task: Task, start: Any, episode: Episode, settings: RewardSetting
 
 @dataclass(frozen=True)
 class Batch:
-    """Trajectories as padded tensors of one device; B rows, T tokens, M that carry loss at most.
+    """Trajectories as padded tensors of one device; B rows, T tokens, M sampled tokens at most.
 
-    Tokens that carry loss are numbered 0, 1, .. within a row, turns joined, all others left out.
-    They are the sampled tokens, or what `loss_spans` makes of them.
+    Sampled tokens are numbered 0, 1, .. within a row, turns joined, environment tokens left out;
+    or kept, where the environment's carry loss as well (`loss_spans.everything`).
 
     Attributes:
         ids, attention: int64 (B, T), right-padded.
@@ -92,6 +92,7 @@ class Batch:
         turn: int64 (B, M), the number of its turn.
         rewards: float32 (B, M), on the last token of each turn.
         sampled: bool (B, M), whether the model sampled it.
+        learnt: bool (B, M), whether the policy learns from it.
         sampled_logprobs: float32 (B, M), from when it was sampled.
     """
 
@@ -103,6 +104,7 @@ class Batch:
     turn: Tensor
     rewards: Tensor
     sampled: Tensor
+    learnt: Tensor
     sampled_logprobs: Tensor
 
     def __len__(self) -> int:
@@ -125,12 +127,18 @@ def collate(
     trajectories: Sequence[Trajectory],
     device: Any = "cpu",
     spans: Callable[[Trajectory], Spans] = lambda t: t.turns,
+    learnt: Callable[[Trajectory], Spans] | None = None,
 ) -> Batch:
-    """Returns trajectories as tensors; `spans` says which tokens carry loss."""
+    """Returns trajectories as tensors.
+
+    Args:
+        spans: which tokens to keep, all that the model sampled.
+        learnt: which of them the policy learns from; None for all.
+    """
     rows = len(trajectories)
     tokens = max(len(t.ids) for t in trajectories)
-    learnt = [spans(t) for t in trajectories]
-    most = max(1, *(sum(end - start for start, end in found) for found in learnt))
+    kept = [spans(t) for t in trajectories]
+    most = max(1, *(sum(end - start for start, end in found) for found in kept))
     whole = {name: torch.zeros(rows, tokens, dtype=torch.int64) for name in ("ids", "attention")}
     part = {
         "places": torch.zeros(rows, most, dtype=torch.int64),
@@ -139,9 +147,10 @@ def collate(
         "turn": torch.zeros(rows, most, dtype=torch.int64),
         "rewards": torch.zeros(rows, most),
         "sampled": torch.zeros(rows, most, dtype=torch.bool),
+        "learnt": torch.zeros(rows, most, dtype=torch.bool),
         "sampled_logprobs": torch.zeros(rows, most),
     }
-    for row, (t, found) in enumerate(zip(trajectories, learnt, strict=True)):
+    for row, (t, found) in enumerate(zip(trajectories, kept, strict=True)):
         whole["ids"][row, : len(t.ids)] = torch.tensor(t.ids)
         whole["attention"][row, : len(t.ids)] = 1
         places = [i for start, end in found for i in range(start, end)]
@@ -149,6 +158,8 @@ def collate(
         part["places"][row, :n] = torch.tensor(places) - 1
         part["targets"][row, :n] = torch.tensor([t.ids[i] for i in places])
         part["mask"][row, :n] = True
+        of_policy = places if learnt is None else {i for s in learnt(t) for i in range(*s)}
+        part["learnt"][row, :n] = torch.tensor([i in of_policy for i in places])
         sampled = dict(zip((i for s in t.turns for i in range(*s)), t.logprobs, strict=True))
         part["sampled"][row, :n] = torch.tensor([i in sampled for i in places])
         part["sampled_logprobs"][row, :n] = torch.tensor([sampled.get(i, 0.0) for i in places])

@@ -55,7 +55,7 @@ def _entropy(lines: Sequence[Line]) -> str | None:
     first, last = _ends(found)
     if last >= 0.1 * first:
         return None
-    return f"entropy fell from {first:.3f} to {last:.3f} nats a token: little is tried any more"
+    return f"entropy fell from {first:.3f} to {last:.3f} nats per token: little exploration is left"
 
 
 def _equal_rewards(lines: Sequence[Line]) -> str | None:
@@ -63,8 +63,8 @@ def _equal_rewards(lines: Sequence[Line]) -> str | None:
     if len(kept) < 3 or any(kept):
         return None
     return (
-        "for 3 steps the rewards of each board's episodes were all equal, so that no group was"
-        f" kept and nothing was learnt (mean reward {values(lines, 'reward')[-1]:.3g})"
+        "for 3 steps, all episodes of each board got the same reward, so no group was kept and"
+        f" nothing was learnt (mean reward {values(lines, 'reward')[-1]:.3g})"
     )
 
 
@@ -73,14 +73,14 @@ def _format(lines: Sequence[Line]) -> str | None:
     means = [_mean(found[i : i + _AVERAGED]) for i in range(len(found) - _AVERAGED + 1)]
     if not means or means[-1] > max(means) - 0.2:
         return None
-    return f"replies in the format fell from {max(means):.0%} to {means[-1]:.0%}"
+    return f"the share of replies in the format fell from {max(means):.0%} to {means[-1]:.0%}"
 
 
 def _cut_off(lines: Sequence[Line]) -> str | None:
     found = values(lines, "cut_off")
     if len(found) < _AVERAGED or (share := _mean(found[-_AVERAGED:])) <= 0.2:
         return None
-    return f"{share:.0%} of the replies end at the token limit, before they are complete"
+    return f"{share:.0%} of replies hit the token limit before they are complete"
 
 
 def _rambling(lines: Sequence[Line]) -> str | None:
@@ -90,7 +90,7 @@ def _rambling(lines: Sequence[Line]) -> str | None:
     (first, last), (before, now) = _ends(found), _ends(solved)
     if last < 2 * first or now > before + 0.05:
         return None
-    return f"replies grew from {first:.0f} to {last:.0f} tokens, and no more is solved ({now:.0%})"
+    return f"replies grew from {first:.0f} to {last:.0f} tokens, but success did not rise ({now:.0%})"
 
 
 def _diversity(lines: Sequence[Line]) -> str | None:
@@ -118,7 +118,7 @@ def _critic(lines: Sequence[Line]) -> str | None:
     if len(found) < 20 or max(found) >= 0:
         return None
     return (
-        "for 20 steps the critic predicted returns worse than their mean would"
+        "for 20 steps, the critic predicted returns worse than their mean would"
         f" (explained variance {_mean(found):.2f})"
     )
 
@@ -127,7 +127,7 @@ def _gap(lines: Sequence[Line]) -> str | None:
     gap = lines[-1].get("logprob_gap", 0.0)
     if gap <= 0.1:
         return None
-    return f"a sampled token's log-probability and its recomputed one differ by {gap:.2f}"
+    return f"recomputed log-probabilities of sampled tokens differ by up to {gap:.2f}"
 
 
 def _ends(found: Sequence[float]) -> tuple[float, float]:
@@ -148,8 +148,8 @@ SIGNS = (
     Sign(
         "equal_rewards",
         _equal_rewards,
-        "try easier or harder boards, more `repeats`, or a start that succeeds now and then (an"
-        " `sft` stage); where all replies fail the format, that start is what is missing",
+        "try easier or harder boards, more `repeats`, or a model that sometimes succeeds to start"
+        " from (an `sft` stage); if no reply follows the format, that is what is missing",
     ),
     Sign(
         "format",
@@ -160,7 +160,7 @@ SIGNS = (
     Sign(
         "cut_off",
         _cut_off,
-        "raise the task's `limits.new_tokens`, or begin with a model that ends its replies (an"
+        "raise the task's `limits.new_tokens`, or start from a model that ends its replies (an"
         " `sft` stage)",
     ),
     Sign(
@@ -172,8 +172,8 @@ SIGNS = (
     Sign(
         "diversity",
         _diversity,
-        "the policy narrows: try a larger `entropy` or fewer steps, or `kl` above 0; world-model"
-        " fine-tuning before is what the paper proposes",
+        "the policy is narrowing: try a larger `entropy`, fewer steps, or `kl` above 0; the paper"
+        " proposes world-model fine-tuning first",
     ),
     Sign(
         "critic",
@@ -183,6 +183,6 @@ SIGNS = (
     Sign(
         "logprob_gap",
         _gap,
-        "the policy that is trained is not quite the one that played: train in `dtype: float32`",
+        "the policy being trained is not quite the one that played: train in `dtype: float32`",
     ),
 )
