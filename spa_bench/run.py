@@ -153,7 +153,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                 info = info.model_copy(update={"created": begun.created, "price": price})
             if writer.torn_bytes:
                 progress.note(
-                    f"removed {writer.torn_bytes} bytes of a line that was never finished"
+                    f"removed {writer.torn_bytes} bytes of an unfinished line"
                 )
             folder.write_info(info)
             for task in info.tasks:

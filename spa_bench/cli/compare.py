@@ -10,14 +10,14 @@ import typer
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders; each is compared with the first.")
+        list[Path], typer.Argument(help="Run folders; each is compared with the first one.")
     ],
     output_format: Annotated[str, typer.Option(help="table or markdown.")] = "table",
 ) -> None:
-    """Compare runs, paired by board: first less second, 95% interval, permutation test.
+    """Compare runs, paired by board: difference, 95% interval, permutation test.
 
-    Runs of different formats or observations of the same boards can be compared too; what differs
-    between their tasks is printed.
+    A difference is first minus second. Runs that played the same boards in different formats or
+    observations can be compared too; the settings in which their tasks differ are printed.
     """
     from spa_bench.errors import InputError
     from spa_bench.results.compare import LoggedRun, format_comparisons, notes

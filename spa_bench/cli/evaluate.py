@@ -26,37 +26,43 @@ def evaluate(
         str,
         typer.Option(
             help="PROVIDER/NAME, such as baseline/random, hf/Qwen/Qwen2.5-1.5B-Instruct or"
-            " openai/gpt-5; or a path such as ./checkpoint."
+            " openai/gpt-5, or a path such as ./checkpoint."
         ),
     ],
     tasks: Annotated[
-        str, typer.Option(help="Names, groups, tags, patterns or .yaml files, comma-separated.")
+        str,
+        typer.Option(help="Task names, groups, tags, patterns or .yaml files, comma-separated."),
     ] = "spa",
     repeats: Annotated[
         int | None,
-        typer.Option("--repeats", "--epochs", min=1, help="Episodes a board; default: the task's."),
+        typer.Option(
+            "--repeats", "--epochs", min=1, help="Episodes per board; default: the task's own."
+        ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Only the first so many boards (of probes: questions); marks the run partial.",
+            help="Play only the first N boards (for probes: questions); marks the run partial.",
         ),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="i/n: only the i-th of n parts of the boards; `merge` joins the parts."),
+        typer.Option(
+            help="i/n: play only the i-th of n parts of the boards; `merge` joins the parts."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, path_option("The run's folder; default: a new one below runs/.")
+        Path | None, path_option("The run folder; default: a new one under runs/.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --output: play what it owes.")
+        bool, typer.Option("--resume", help="Continue the run in --output: play what is missing.")
     ] = False,
     model_args: ModelArgs = "",
     base_url: BaseUrl = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Episodes at a time; default: what the model likes.")
+        int | None,
+        typer.Option(min=1, help="Episodes played at a time; default: depends on the model."),
     ] = None,
     batch_size: BatchSize = None,
     device: Device = None,
@@ -64,35 +70,39 @@ def evaluate(
     gen_kwargs: Annotated[
         str,
         typer.Option(
-            help="temperature=, top_p=, new_tokens=: makes a variant, shown as task*, with its own"
-            " identity."
+            help="Override temperature=, top_p= or new_tokens=; the variant is shown as task* and"
+            " has its own hash."
         ),
     ] = "",
-    seed: Annotated[str, typer.Option(help="Keys every stream of chance.")] = "0",
+    seed: Annotated[str, typer.Option(help="Seed of all random draws; any text.")] = "0",
     include_path: IncludePath = None,
     adapter: Annotated[str | None, typer.Option(help="A LoRA adapter for a local model.")] = None,
     log_tokens: Annotated[
-        bool, typer.Option("--log-tokens", help="Keep token ids and log-probabilities in the log.")
+        bool, typer.Option("--log-tokens", help="Log token ids and log-probabilities.")
     ] = False,
     price: Annotated[
         str,
         typer.Option(
-            help="PROMPT/COMPLETION, US dollars per million tokens, such as 0.15/0.60; adds cost."
+            help="PROMPT/COMPLETION in US dollars per million tokens, such as 0.15/0.60; adds the"
+            " cost to the results."
         ),
     ] = "",
     max_cost: Annotated[
         float | None,
-        typer.Option(help="US dollars that the run may cost; needs --price. The rest is owed."),
+        typer.Option(
+            help="Spending limit of the run, in US dollars; needs --price. --resume plays the rest."
+        ),
     ] = None,
     max_tokens_total: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that the run may read and write in all.")
+        int | None,
+        typer.Option(min=1, help="Limit on the run's prompt and completion tokens together."),
     ] = None,
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
-    """Play tasks with a model and print a table.
+    """Evaluate a model on tasks and print a table of the results.
 
-    Every score comes with its 95% interval and stands between the exact floor (random play) and
-    ceiling (the best possible policy) of its task. The run's folder keeps every episode.
+    Every score comes with its 95% interval, and with the exact floor (random play) and ceiling
+    (the best possible policy) of its task. The run folder keeps every episode.
     """
     from spa_bench.cli.progress import watch
     from spa_bench.errors import InputError
@@ -104,6 +114,7 @@ def evaluate(
     from spa_bench.errors import ModelGoneError, PluginError
     from spa_bench.evaluation import default_output, evaluate_async
     from spa_bench.plugins import resolve_model
+    from spa_bench.results.shown import counted
     from spa_bench.results.table import efficiency_line, format_results
 
     options = {
@@ -151,7 +162,8 @@ def evaluate(
         progress.note(efficiency_line(results.efficiency))
     progress.note(f"run folder: {folder}")
     if results.owed:
-        progress.note(f"{results.owed} episodes are owed; continue with --resume --output {folder}")
+        owed = counted(results.owed, "episode")
+        progress.note(f"{owed} still owed; continue with --resume --output {folder}")
         raise typer.Exit(1)
 
 

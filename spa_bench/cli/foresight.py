@@ -49,11 +49,12 @@ def _check(task: Task) -> None:
 
 
 _ABOUT = """\
-Measure what a model foresees, its reply begun for it: for models that know and do not tell.
+Measure what a model foresees, even if it does not say so in its replies.
 
-The reply begins with the true state and the action; every plausible next state is scored as
-the prediction that follows. `accuracy`: the likeliest is right, in per cent, with a 95%
-interval. `mass`: the probability of what is right. `chance`: of a random choice.
+The reply is started for the model, with the true state and the action; every plausible next
+state is scored as the prediction that follows. `accuracy`: how often the likeliest one is right,
+in percent, with a 95% interval. `mass`: the probability of what is right. `chance`: the accuracy
+of a random choice.
 """
 
 foresight = command(

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spa_bench.cli.options import IncludePath, path_option
+from spa_bench.results.shown import counted
 
 if TYPE_CHECKING:
     from spa_bench.instances import Manifest
 
 app = typer.Typer(
-    help="Make or check manifests: which boards tasks play, with their keys.",
+    help="Make or check manifests: the boards that tasks play, with their keys.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-_Folder = Annotated[Path, path_option("The folder of the manifests.")]
+_Folder = Annotated[Path, path_option("Folder of the manifests.")]
 _Tasks = Annotated[
     str,
     typer.Option(
-        help="Tasks, comma-separated; default: all, and only then are manifests of boards that no"
-        " task plays removed by make and told by check."
+        help="Tasks, comma-separated; default: all. Only with all tasks does `make` remove, and"
+        " `check` report, manifests of boards that no task plays."
     ),
 ]
 _DEFAULT = Path("leaderboard/instances")
@@ -34,24 +35,24 @@ _ALL = "*"
 def make(
     folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: IncludePath = None
 ) -> None:
-    """Make the boards of tasks and write their manifests.
+    """Generate the boards of tasks and write their manifests.
 
-    Of all tasks, the folder's manifests of other boards are removed; no other file ever is.
+    With all tasks, manifests of other boards are removed from the folder; other files never are.
     """
     from spa_bench.instances import write_manifests
 
     manifests, complete = _made(tasks, include_path)
     write_manifests(manifests, folder, complete=complete)
-    typer.echo(f"{len(manifests)} manifests in {folder}")
+    typer.echo(f"{counted(len(manifests), 'manifest')} in {folder}")
 
 
 @app.command("check")
 def check(
     folder: _Folder = _DEFAULT, tasks: _Tasks = _ALL, include_path: IncludePath = None
 ) -> None:
-    """Make the boards again and compare them with the manifests.
+    """Generate the boards again and compare them with the manifests.
 
-    Of all tasks, manifests of boards that none of them plays are told, too.
+    With all tasks, manifests of boards that no task plays are reported too.
     """
     from spa_bench.instances import check_manifests
 
@@ -60,7 +61,8 @@ def check(
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     boards = sum(len(manifest.content["boards"]) for manifest in manifests)
-    typer.echo(f"{len(manifests)} manifests, {boards} boards, {len(problems)} problems")
+    numbers = {"manifest": len(manifests), "board": boards, "problem": len(problems)}
+    typer.echo(", ".join(counted(number, noun) for noun, number in numbers.items()))
     if problems:
         raise typer.Exit(2)
 

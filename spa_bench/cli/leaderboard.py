@@ -11,7 +11,7 @@ from spa_bench.cli.leaderboard_publish import publish
 from spa_bench.cli.leaderboard_verify import verify
 
 app = typer.Typer(
-    help="Submissions: pack a run, verify by replay, build the pages, export, publish.",
+    help="Pack a run as a submission, verify it by replay, build pages, export, publish.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

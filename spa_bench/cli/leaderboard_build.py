@@ -15,33 +15,35 @@ def build(
     submissions: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders with a folder a submission; default: leaderboard/submissions."
+            help="Folders that hold one folder per submission; default: leaderboard/submissions."
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the pages go.")] = Path("leaderboard/site"),
+    output: Annotated[Path, typer.Option(help="Folder to write the pages to.")] = Path(
+        "leaderboard/site"
+    ),
     reported: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of figures that others have reported; default: leaderboard/reported, if"
-            " it is there."
+            help="A folder of figures reported by others; default: leaderboard/reported, if it"
+            " exists."
         ),
     ] = None,
     episodes: Annotated[
-        int, typer.Option(min=1, help="Show so many episodes a submission and task.")
+        int, typer.Option(min=1, help="Show N episodes per submission and task.")
     ] = 128,
     link: Annotated[
         list[str] | None,
         typer.Option(
-            help="A page that the leaderboard leads to, such as `All runs=runs/index.html`; may be"
-            " given again."
+            help="A page to link to, such as `All runs=runs/index.html`; can be repeated."
         ),
     ] = None,
 ) -> None:
-    """Build the leaderboard: static pages that need no server and fetch nothing from elsewhere.
+    """Build the leaderboard as static pages.
 
-    Submissions that cannot be read are left out and named. Only those that `leaderboard verify`
-    has replayed are ranked.
+    They need no server and load nothing from elsewhere. Submissions that cannot be read are left
+    out and named. Only those that `leaderboard verify` has replayed are ranked.
     """
+    from spa_bench.results.shown import counted
     from spa_bench.site.build import build as build_site
 
     if reported is not None and not reported.is_dir():
@@ -58,6 +60,6 @@ def build(
     )
     for problem in built.problems:
         typer.echo(f"left out: {problem}", err=True)
-    typer.echo(f"{output / 'index.html'} ({built.submissions} submissions)")
+    typer.echo(f"{output / 'index.html'} ({counted(built.submissions, 'submission')})")
     if built.problems:
         raise typer.Exit(1)

@@ -12,21 +12,23 @@ FORMATS = ("every-eval-ever", "hf-eval-results", "hf-model-index")
 
 
 def export(
-    submission: Annotated[Path, typer.Argument(help="The folder of a submission.")],
+    submission: Annotated[Path, typer.Argument(help="A submission's folder.")],
     form: Annotated[str, typer.Option("--as", help=f"One of {', '.join(FORMATS)}.")],
     output: Annotated[
         Path | None,
-        typer.Option(help="A folder: the file goes to its place below it; default: print it."),
+        typer.Option(
+            help="Folder to write to, at the path that the format asks for; default: print it."
+        ),
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option(help="For hf-eval-results: the Hub's dataset that stands for this benchmark."),
+        typer.Option(help="For hf-eval-results: the Hub dataset that represents this benchmark."),
     ] = None,
 ) -> None:
     """Write a submission's figures in another format.
 
-    every-eval-ever: one JSON file of version 0.3, below data/. hf-eval-results: rows for a model's
-    .eval_results/ on the Hub. hf-model-index: front matter for a model's card.
+    every-eval-ever: one JSON file, version 0.3, under data/. hf-eval-results: rows for a model's
+    .eval_results/ on the Hub. hf-model-index: front matter for a model card.
     """
     from spa_bench.errors import InputError, nearest
     from spa_bench.interop import every_eval_ever, hugging_face

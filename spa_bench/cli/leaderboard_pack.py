@@ -12,9 +12,9 @@ from spa_bench.cli.options import link as read_link
 
 _ASKED = {
     "model": "the model's name, as a table shows it",
-    "method": "how it was made to play, such as prompting, spa, baseline",
-    "training": "boards it was trained on: none, listed (then give --checkpoint) or unknown",
-    "submitted_by": "your name or your group's",
+    "method": "the method, such as prompting, spa, baseline",
+    "training": "boards it was trained on: none, listed (needs --checkpoint) or unknown",
+    "submitted_by": "your name, or your group's",
 }
 """What nobody can know from a run, and how it is asked for."""
 
@@ -27,44 +27,49 @@ def pack(
     ] = None,
     details: Annotated[
         Path | None,
-        typer.Option(help="A YAML file with any of what the other options say, such as model: .."),
+        typer.Option(help="A YAML file with values for the options below, such as model: .."),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Of the folder; default: --output's, else made from model and method."),
+        typer.Option(
+            help="The submission's name; default: that of --output, else from model and method."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="As a table shows it.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name, as tables show it.")] = None,
     provider: Annotated[
-        str | None, typer.Option(help="Who or what answered; default: the run's, such as hf.")
+        str | None,
+        typer.Option(help="Who or what served the model; default: the run's, such as hf."),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="Such as prompting, vanilla, spa, baseline.")
+        str | None, typer.Option(help="The method, such as prompting, vanilla, spa, baseline.")
     ] = None,
-    parameters: Annotated[int | None, typer.Option(min=1, help="How many the model has.")] = None,
-    base_model: Annotated[str | None, typer.Option(help="What it was trained from.")] = None,
+    parameters: Annotated[
+        int | None, typer.Option(min=1, help="The model's number of parameters.")
+    ] = None,
+    base_model: Annotated[str | None, typer.Option(help="The model it was trained from.")] = None,
     training: Annotated[
         str | None, typer.Option(help="Boards it was trained on: none, listed or unknown.")
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="The model's folder: its card, its size, its lists of training boards and steps."
+            help="The model's folder, for its card, size, training boards and training steps."
         ),
     ] = None,
     training_log: Annotated[
         Path | None,
         typer.Option(help="The training's log.jsonl; default: the checkpoint's training.jsonl."),
     ] = None,
-    submitted_by: Annotated[str | None, typer.Option(help="A person or a group.")] = None,
+    submitted_by: Annotated[str | None, typer.Option(help="Your name, or your group's.")] = None,
     link: Annotated[
-        list[str] | None, typer.Option(help="paper=https://..; may be given again.")
+        list[str] | None, typer.Option(help="A link, such as paper=https://..; can be repeated.")
     ] = None,
-    notes: Annotated[str | None, typer.Option(help="One line.")] = None,
+    notes: Annotated[str | None, typer.Option(help="Notes, in one line.")] = None,
 ) -> None:
     """Pack a complete run of unmodified tasks as a submission.
 
-    Keys, local paths and names of machines are taken out. What cannot be known from the run comes
-    from options, from --details or, in a terminal, by asking.
+    Keys, local paths and machine names are removed. What the run does not record comes from the
+    options or from --details; in a terminal, you are asked for what is still missing.
     """
     from spa_bench.checkpoint import read_boards, read_card
     from spa_bench.errors import InputError
@@ -116,4 +121,4 @@ def pack(
         boards,
         training_log=from_log(training_log) if training_log else (),
     )
-    typer.echo(f"{submission.path}; now: spa-bench leaderboard verify {submission.path}")
+    typer.echo(f"{submission.path}; next: spa-bench leaderboard verify {submission.path}")

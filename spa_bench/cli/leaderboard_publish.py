@@ -9,22 +9,22 @@ import typer
 
 
 def publish(
-    submission: Annotated[Path, typer.Argument(help="The folder of a submission.")],
+    submission: Annotated[Path, typer.Argument(help="A submission's folder.")],
     to: Annotated[
         str,
         typer.Option(help="github:OWNER/NAME, hf:OWNER/NAME (a model) or hf:datasets/OWNER/NAME."),
     ],
     benchmark: Annotated[
         str | None,
-        typer.Option(help="For hf:OWNER/NAME: the Hub's dataset that stands for this benchmark."),
+        typer.Option(help="For hf:OWNER/NAME: the Hub dataset that represents this benchmark."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be sent.")
+        bool, typer.Option("--dry-run", help="Only print what would be sent.")
     ] = False,
 ) -> None:
     """Publish a submission as a pull request, through `gh` or huggingface_hub.
 
-    It is verified first; what does not verify is not sent.
+    It is verified first, and sent only if it verifies.
     """
     from spa_bench.errors import InputError
     from spa_bench.interop.publish import Target, check, prepare, send

@@ -17,36 +17,42 @@ _SHOWN = 20
 
 
 def verify(
-    submissions: Annotated[list[Path], typer.Argument(help="A submission's folder, or several.")],
+    submissions: Annotated[list[Path], typer.Argument(help="Folders of submissions.")],
     model: Annotated[
         Path | None,
-        typer.Option(help="The claimed open weights: are the replies plausible under them?"),
+        typer.Option(
+            help="The claimed open weights; checks that the replies are plausible under them."
+        ),
     ] = None,
     replies: Annotated[
-        int, typer.Option(min=8, help="For --model: how many replies are scored.")
+        int, typer.Option(min=8, help="For --model: number of replies to score.")
     ] = 64,
     nonce: Annotated[
         str | None,
-        typer.Option(help="For --model: of an earlier check's verification.json, to repeat it."),
+        typer.Option(
+            help="For --model: the nonce in an earlier check's verification.json, to repeat it."
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="For --model: cpu, cuda, ..")] = None,
     dtype: Annotated[str | None, typer.Option(help="For --model: float32, bfloat16, ..")] = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A further folder of submissions that may have been copied; those in the same"
-            " folder are always compared."
+            help="Another folder of submissions to check for copying; those in the same folder are"
+            " always checked. Can be repeated."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what was found; write nothing.")
+        bool, typer.Option("--dry-run", help="Only print what was found; write nothing.")
     ] = False,
 ) -> None:
-    """Verify submissions: boards regenerated, actions replayed, prompts rebuilt, replies read
-    again, figures recomputed; with --model, a sample of the replies scored by the weights.
+    """Verify submissions by replay and, with --model, by scoring their replies.
 
-    Prints what differs, to the step. Writes what it found, the badge and the flags, into
-    verification.json beside the submission; exits with 1 if anything differs.
+    Regenerates the boards, replays the actions, rebuilds the prompts, parses the replies again and
+    recomputes the figures. With --model, the weights also score a sample of the replies.
+
+    Prints what differs, down to the step. Writes the outcome, with badge and flags, to
+    verification.json in the submission's folder. Exits with code 1 if anything differs.
     """
     from spa_bench.errors import InputError
     from spa_bench.registry import Registry
@@ -79,13 +85,13 @@ def verify(
             try:
                 verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
             except InputError as error:
-                typer.echo(f"  weights: not asked: {error}", err=True)
+                typer.echo(f"  weights: not checked: {error}", err=True)
                 verification = with_earlier_badge(folder, verification)
                 worst = 2
         else:
             verification = with_earlier_badge(folder, verification)
             if verification.badge == "authored":
-                typer.echo("  weights: not asked; as in verification.json, of an earlier check")
+                typer.echo("  weights: not checked; verification.json keeps the earlier result")
         if verification is not None:
             _print_verification(verification)
         if not dry_run:
@@ -120,7 +126,7 @@ def _print_replay(folder: SubmissionFolder, report: Report) -> None:
     speed = report.episodes / report.seconds
     typer.echo(
         f"{folder.path}: {report.episodes:,} episodes, {report.turns:,} turns replayed in"
-        f" {report.seconds:.1f} s ({speed:,.0f} episodes a second)"
+        f" {report.seconds:.1f} s ({speed:,.0f} episodes/s)"
     )
     if report.verification is not None:
         return

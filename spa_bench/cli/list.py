@@ -39,7 +39,7 @@ def list_tasks(
 
 @app.command("models")
 def list_models() -> None:
-    """List the providers of models, and how each is written."""
+    """List model providers, and how to write a model of each."""
     from tabulate import tabulate
 
     from spa_bench.plugins import plugins

@@ -13,17 +13,20 @@ from spa_bench.cli.options import path_option
 
 def merge(
     runs: Annotated[list[Path], typer.Argument(help="Run folders: all shards of one run.")],
-    output: Annotated[Path, path_option("The merged run's folder: new, or of an earlier merge.")],
+    output: Annotated[
+        Path, path_option("The merged run folder: a new one, or that of an earlier merge.")
+    ],
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
-    """Put the shards of a run together, and print the table of the whole.
+    """Join the shards of a run and print the table of the whole run.
 
-    The results are the same as those of one run that played everything. Runs of one plan that
-    were played twice can be merged too, where they agree. A folder that an earlier merge made
-    gets what it lacks.
+    The results are those of one run that had played everything. Runs of the same plan can be
+    merged too, if they agree on the episodes they share. An existing merged run gets what it
+    lacks.
     """
     from spa_bench.cli.evaluate import check_output_format
     from spa_bench.merge import merge as merge_runs
+    from spa_bench.results.shown import counted
     from spa_bench.results.table import efficiency_line, format_results
 
     style = check_output_format(output_format)
@@ -35,5 +38,6 @@ def merge(
         note(efficiency_line(results.efficiency))
     note(f"run folder: {output}")
     if results.owed:
-        note(f"{results.owed} episodes are owed; evaluate with --resume --output {output}")
+        owed = counted(results.owed, "episode")
+        note(f"{owed} still owed; evaluate with --resume --output {output}")
         raise typer.Exit(1)

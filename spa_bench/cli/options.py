@@ -39,14 +39,16 @@ def link(text: str) -> tuple[str, str]:
 
 
 IncludePath = Annotated[
-    list[Path] | None, path_option("A folder with more tasks; may be given again.")
+    list[Path] | None, path_option("A folder with more tasks; can be repeated.")
 ]
 
 # how a model given by its name is loaded
-ModelArgs = Annotated[str, typer.Option(help="Settings of the model, as key=value,key=value.")]
+ModelArgs = Annotated[str, typer.Option(help="Model settings, as key=value,key=value.")]
 BaseUrl = Annotated[
-    list[str] | None, typer.Option(help="An OpenAI-compatible server; may be given again.")
+    list[str] | None, typer.Option(help="URL of an OpenAI-compatible server; can be repeated.")
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Largest batch of a local model.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ..")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
+Device = Annotated[str | None, typer.Option(help="Device of a local model: cpu, cuda, cuda:1, ..")]
+Dtype = Annotated[
+    str | None, typer.Option(help="Data type of a local model: float32, bfloat16, float16 or auto.")
+]

@@ -42,10 +42,10 @@ def _check(task: Task) -> None:
 
 
 _ABOUT = """\
-Measure the perplexity of states: the grid alone, and the grid with coordinates.
+Measure a model's perplexity on states, with and without coordinates.
 
-Per token and per character, over the starting states of the tasks' boards. `symbols` is what
-guessing uniformly gets for each cell of the grid.
+Per token and per character, over the starting states of the tasks' boards. `symbols` is the
+perplexity, per cell of the grid, of uniform guessing.
 """
 
 perplexity = command("perplexity", "sokoban,frozenlake,sudoku", _ABOUT, _measure, _table, _check)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spa_bench.cli.options import IncludePath
+from spa_bench.results.shown import counted
 from spa_bench.terminal import printable, unfiltered
 
 if TYPE_CHECKING:
@@ -26,18 +27,18 @@ _COLOURS = ("dim", "white", "green", "bold green", "yellow", "bold cyan", "bold 
 
 
 def play(
-    task: Annotated[str, typer.Argument(help="A task's name, or a path to a task file.")],
+    task: Annotated[str, typer.Argument(help="A task's name, or the path of a task file.")],
     instance: Annotated[
-        int | None, typer.Option(help="The seed of a board; default: the task's first.")
+        int | None, typer.Option(help="Seed of the board; default: the task's first board.")
     ] = None,
-    seed: Annotated[str, typer.Option(help="Keys the luck, as in evaluate.")] = "0",
+    seed: Annotated[str, typer.Option(help="Seed of all random draws, as in evaluate.")] = "0",
     include_path: IncludePath = None,
 ) -> None:
-    """Play a task yourself, under the rules a model plays by.
+    """Play a task yourself, by the model's rules.
 
-    Type actions by name, by first letters or as the model would (Up || Left); what is answered as
-    a whole, such as a state, over as many lines as it takes, with an empty line at its end. `?` for
-    help, `p` for the prompt a model would see now, `q` to stop.
+    Type actions by name, by first letters, or as a model would write them (Up || Left). An answer
+    that is one text, such as a state, may span several lines; an empty line ends it. `?` shows
+    help, `p` shows the prompt a model would see now, and `q` quits.
     """
     import asyncio
 
@@ -67,7 +68,7 @@ def play(
     if episode.turns:
         person.tell_last_turn(episode.turns[-1].reward)
     bounds = board_bounds(chosen, [board])[board.id]
-    best = "none" if bounds.shortest_plan is None else f"{bounds.shortest_plan} actions"
+    best = "none" if bounds.shortest_plan is None else counted(bounds.shortest_plan, "action")
     taken = sum(turn.executed for turn in episode.turns)
     verdict = (
         "[bold green]solved[/]"
@@ -75,21 +76,22 @@ def play(
         else f"[red]not solved[/]: {escape(printable(str(episode.failure)))}"
     )
     if math.isnan(bounds.floor):
-        console.print(f"{verdict} in {taken} actions")
+        console.print(f"{verdict} in {counted(taken, 'action')}")
         return
     console.print(
-        f"{verdict} in {taken} actions; shortest plan {best}; a random player solves this board"
-        f" {100 * bounds.floor:.1f}% of the time, the best possible one {100 * bounds.ceiling:.1f}%"
+        f"{verdict} in {counted(taken, 'action')}; shortest plan: {best}; random play solves this"
+        f" board {100 * bounds.floor:.1f}% of the time, the best possible policy"
+        f" {100 * bounds.ceiling:.1f}%"
     )
 
 
 def _rules(task: Task, state: Any) -> str:
     if task.environment.whole_answer:
-        return "One answer, over as many lines as it takes; an empty line ends it."
+        return "One answer, on as many lines as it needs; an empty line ends it."
     limits = task.limits
     return (
-        f"{limits.turns} turns of up to {limits.actions_per_turn} actions,"
-        f" {limits.actions} actions in all. Actions: {_action_names(task, state)}."
+        f"{counted(limits.turns, 'turn')} of up to {counted(limits.actions_per_turn, 'action')},"
+        f" {counted(limits.actions, 'action')} in all. Actions: {_action_names(task, state)}."
     )
 
 
@@ -100,13 +102,13 @@ def _action_names(task: Task, state: Any) -> str:
     example = next(iter(environment.actions(state)), None)
     if names or example is None:
         return names or "see p"
-    return f"such as {environment.format_action(example)}"
+    return f"for example {environment.format_action(example)}"
 
 
 def _how_to_act(environment: Any, state: Any) -> str:
     """Returns how an answer, or two of the actions, may be typed."""
     if environment.whole_answer:
-        return "the answer in full, line by line; then an empty line"
+        return "the whole answer, line by line, then an empty line"
     from spa_bench.formats.format import SEPARATOR
 
     names = [environment.format_action(action) for action in environment.actions(state)[:2]]
@@ -171,7 +173,8 @@ class _Person:
         feedback = re.match(r".*", request.messages[-1].content) if turn > 1 else None
         self._console.print(f"\n{printable(feedback[0])}" if feedback else "", markup=False)
         self._console.print(
-            f"[bold]turn {turn}[/] of {seen.limits.turns}, {seen.actions_left} actions left"
+            f"[bold]turn {turn}[/] of {seen.limits.turns},"
+            f" {counted(seen.actions_left, 'action')} left"
         )
         rendered = printable(seen.environment.render(seen.state))
         described = printable(seen.environment.describe(seen.state))
@@ -194,13 +197,13 @@ class _Person:
             if text == "?":
                 how = _how_to_act(environment, state)
                 self._console.print(
-                    f"{how}\np  the prompt a model would see now      q  stop", markup=False
+                    f"{how}\np  show the prompt a model would see now      q  quit", markup=False
                 )
             elif text == "p":
                 for message in request.messages:
                     self._console.print(f"--- {message.role} ---", style="bold")
                     self._console.print(printable(message.content), markup=False)
-                self._console.print("--- assistant, already begun ---", style="bold")
+                self._console.print("--- assistant, already started ---", style="bold")
                 self._console.print(printable(request.prefill), markup=False)
             elif actions := read_actions(text, environment, state):
                 return actions

@@ -95,7 +95,7 @@ class _Lines:
         self._counts = _Counts()
         self._total, self._done = total, done
         self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
-        again = f", {done} of them in the log already" if done else ""
+        again = f", {done} of them already in the log" if done else ""
         self.note(f"{total} episodes{again}")
 
     def update(self, episode: Episode) -> None:

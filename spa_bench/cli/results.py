@@ -9,14 +9,16 @@ import typer
 
 
 def results(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several stand in one table.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several share one table.")],
     output_format: Annotated[str, typer.Option(help="table, markdown, json or csv.")] = "table",
 ) -> None:
-    """Print the table of runs, as evaluate did, from their logs alone: no model is needed.
+    """Print the table of one or more runs, computed from their logs.
 
-    Exits with 1 if a run owes episodes.
+    It is the table that evaluate printed; no model is needed. Exits with code 1 if a run owes
+    episodes.
     """
     from spa_bench.cli.evaluate import check_output_format
+    from spa_bench.results.shown import counted
     from spa_bench.results.table import format_results
     from spa_bench.run import read_results
     from spa_bench.runner.log import RunFolder
@@ -33,9 +35,9 @@ def results(
         for _, reason in log.lost:
             typer.echo(f"{path}: {reason}; it has no results here", err=True)
         if own.owed:
+            owed = counted(own.owed, "episode")
             typer.echo(
-                f"{path}: {own.owed} episodes are owed; evaluate with --resume --output {path}",
-                err=True,
+                f"{path}: {owed} still owed; evaluate with --resume --output {path}", err=True
             )
     if any(own.owed for own in computed):
         raise typer.Exit(1)

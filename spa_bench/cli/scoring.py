@@ -47,11 +47,17 @@ def command(
 
     def run(
         model: Annotated[
-            str, typer.Option(help="A model that scores texts: hf/NAME, ./DIR, or completions.")
+            str,
+            typer.Option(
+                help="A model that scores text: hf/, vllm/, ./FOLDER, or openai/ with"
+                " api=completions."
+            ),
         ],
-        tasks: Annotated[str, typer.Option(help="Whose boards; comma-separated.")] = default_tasks,
+        tasks: Annotated[
+            str, typer.Option(help="Tasks whose boards to use, comma-separated.")
+        ] = default_tasks,
         limit: Annotated[
-            int | None, typer.Option(min=1, help="Only the first so many boards.")
+            int | None, typer.Option(min=1, help="Use only the first N boards.")
         ] = None,
         model_args: ModelArgs = "",
         base_url: BaseUrl = None,
@@ -59,7 +65,7 @@ def command(
         device: Device = None,
         dtype: Dtype = None,
         include_path: IncludePath = None,
-        output: Annotated[Path | None, path_option("A file for the numbers, as JSON.")] = None,
+        output: Annotated[Path | None, path_option("JSON file to write the figures to.")] = None,
     ) -> None:
         import asyncio
 

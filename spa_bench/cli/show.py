@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def show(
-    task: Annotated[str, typer.Argument(help="A task's name, or a path to a task file.")],
+    task: Annotated[str, typer.Argument(help="A task's name, or the path of a task file.")],
     instance: Annotated[
-        int | None, typer.Option(help="The seed of a board; default: the task's first.")
+        int | None, typer.Option(help="Seed of the board; default: the task's first board.")
     ] = None,
     include_path: IncludePath = None,
 ) -> None:
-    """Show exactly what a model will see, and the bounds of the board."""
+    """Show exactly what a model sees, and the board's bounds."""
     from spa_bench.results.bounds import board_bounds
 
     chosen, board = pick_board(task, instance, include_path or ())
@@ -36,7 +36,7 @@ def show(
     )
     typer.echo(f"\n--- system ---\n{chosen.config.prompt.system}")
     typer.echo(f"\n--- user ---\n{chosen.opening_message(state, 1, chosen.limits.actions)}")
-    typer.echo(f"\n--- assistant, already begun ---\n{chosen.format.prefill}")
+    typer.echo(f"\n--- assistant, already started ---\n{chosen.format.prefill}")
 
 
 def _percent(probability: float) -> str:

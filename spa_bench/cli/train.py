@@ -20,31 +20,32 @@ def train(
         list[str],
         typer.Argument(
             metavar="[STAGE] RECIPE | curves FOLDER..",
-            help="A recipe's name (`spa-bench list recipes`) or .yaml file; selfplay, sft or rl"
-            " before it runs that stage."
-            " curves draws how reinforcement learning went in the folders of one run or several.",
+            help="A recipe's name (see `spa-bench list recipes`) or .yaml file; with selfplay, sft"
+            " or rl before it, only that stage runs. `curves` plots the reinforcement learning in"
+            " the folders of one or more runs.",
         ),
     ],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting, such as sft.epochs=1; may be given again."),
+        typer.Option("--set", help="Change a setting, such as sft.epochs=1; can be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
         path_option(
-            "Where everything goes; default: runs/train/RECIPE. Of curves, the picture;"
-            " default: curves.svg in the folder, or here if there are several."
+            "Output folder; default: runs/train/RECIPE. For curves, the picture to write; default:"
+            " curves.svg in the run's folder, or in the current one if there are several."
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Most replies written at a time in self-play.")
+        int | None, typer.Option(min=1, help="Most replies generated at a time in self-play.")
     ] = None,
     include_path: IncludePath = None,
 ) -> None:
-    """Train a model by a recipe: self-play, fine-tuning on its rows, reinforcement learning.
+    """Train a model by a recipe: self-play, fine-tuning, reinforcement learning.
 
-    Stages that are done are skipped; a stage that was interrupted goes on. The checkpoint plugs
-    back in: spa-bench evaluate --model OUTPUT/RECIPE
+    Finished stages are skipped; an interrupted stage continues.
+
+    To evaluate the checkpoint: spa-bench evaluate --model OUTPUT/RECIPE
     """
     from spa_bench.cli.progress import watch
     from spa_bench.errors import InputError
@@ -99,7 +100,7 @@ def _curves(folders: list[Path], output: Path | None) -> None:
 
 
 def list_recipes() -> None:
-    """List the built-in recipes of `spa-bench train`."""
+    """List the built-in recipes for `spa-bench train`."""
     from tabulate import tabulate
 
     from spa_bench import yaml_file

@@ -14,14 +14,15 @@ def validate(
     include_path: IncludePath = None,
 ) -> None:
     """Check task files: keys, includes, placeholders, seeds, names, solvable boards."""
+    from spa_bench.results.shown import counted
     from spa_bench.validate import validate_all
 
     report = validate_all(tasks, include_path or ())
     for problem in report.problems:
         typer.echo(f"error: {problem}", err=True)
     typer.echo(
-        f"{report.tasks} tasks and {report.groups} groups checked, {report.boards} boards,"
-        f" {len(report.problems)} problems"
+        f"checked {counted(report.tasks, 'task')} and {counted(report.groups, 'group')} with"
+        f" {counted(report.boards, 'board')}: {counted(len(report.problems), 'problem')}"
     )
     if report.problems:
         raise typer.Exit(2)

@@ -13,16 +13,17 @@ from spa_bench.cli.options import path_option
 def view(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     output: Annotated[
-        Path | None, path_option("The file to write; default: view.html in the run folder.")
+        Path | None, path_option("File to write; default: view.html in the run folder.")
     ] = None,
     episodes: Annotated[
-        int | None, typer.Option(min=1, help="Show at most so many episodes a task.")
+        int | None, typer.Option(min=1, help="Show at most N episodes per task.")
     ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Make a page of a run: results, and its episodes step by step, belief beside truth.
+    """Make a page of a run: results, and episodes step by step, belief beside truth.
 
-    The page is one file that fetches nothing: it can be kept, sent, and opened from anywhere.
+    The page is one file that loads nothing from elsewhere: you can keep it, send it, and open it
+    anywhere.
     """
     from spa_bench.runner.log import write_atomically
     from spa_bench.site.view import run_page

@@ -60,19 +60,19 @@ class FrozenLake(Environment[FrozenLakeState, Move]):
     """FrozenLake on a square of `size` x `size` cells.
 
     Attributes:
-        size: cells a side.
-        ice: `firm`, one cell in the direction chosen; `slippery`, one cell in that direction or in
-            either perpendicular to it, each with probability 1/3; `sliding`, on and on in the
-            direction chosen until the edge, a hole or the goal ends it.
-        p_frozen: the probability that the generator makes a cell ice.
-        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they can
-            be solved cell by cell. `spa` makes our own, solvable on the board's own ice.
-        controls: `plain`; `mirrored`, Left and Right change places; `rotated`, by a quarter turn
-            clockwise, so that Up moves right.
-        min_solution: `spa` only: the shortest solution takes at least so many actions.
-        max_solution: `spa` only: and at most so many. On slippery ice both count with luck.
+        size: cells per side.
+        ice: `firm`: one cell in the chosen direction. `slippery`: one cell in that direction or in
+            either direction perpendicular to it, each with probability 1/3. `sliding`: on in the
+            chosen direction until the edge, a hole or the goal ends the slide.
+        p_frozen: probability that the generator makes a cell ice.
+        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they are
+            solvable cell by cell. `spa` makes spa-bench's own, solvable on the board's own ice.
+        controls: `plain`; `mirrored`: Left and Right are swapped; `rotated`: a quarter turn
+            clockwise, so Up moves right.
+        min_solution: `spa` only: minimum length of the shortest solution, in actions.
+        max_solution: `spa` only: its maximum length. On slippery ice, both assume lucky slips.
         symbols: player, ice, hole, goal, player in a hole, player on the goal.
-        action_names: how left, down, right and up are called.
+        action_names: names of left, down, right and up.
     """
 
     name: ClassVar[str] = "frozenlake"

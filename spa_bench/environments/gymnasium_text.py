@@ -48,8 +48,9 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
     Attributes:
         id: as `gymnasium.make` takes it; `module:Name-v0` imports the module first.
         settings: passed to `gymnasium.make`.
-        render_mode: if given, what is shown is the text of `render()`, else the observation.
-        action_names: of a `Discrete` space, in order; without them actions are numbers.
+        render_mode: if given, the model sees the text of `render()` instead of the observation.
+        action_names: names of a `Discrete` space's actions, in order; without them, actions are
+            numbers.
     """
 
     name: ClassVar[str] = "gymnasium"

@@ -64,22 +64,22 @@ class Sokoban(Environment[SokobanState, Move]):
     """Sokoban with `boxes` boxes on a board of `rows` x `cols` cells, border included.
 
     Attributes:
-        rows: of cells, walls included.
-        cols: of cells, walls included.
-        boxes: each has its target.
-        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they can
-            be solved by pushing. `spa` makes our own, solvable under the board's own rule.
-        search_depth: of RAGEN's search for a start position; None takes the published setting
-            (300, for two boxes and more 30).
-        controls: `plain`; `mirrored`, Left and Right change places; `rotated`, by a quarter turn
-            clockwise, so that Up moves right.
-        boxes_move: `pushed`, by walking into them; or `pulled`: whoever walks away from a box that
-            lies directly behind him, on the other side from where he goes, pulls it along into the
-            cell he leaves. Then nothing is pushed: a box in the way stops him like a wall.
-        min_solution: `spa` only: the shortest solution takes at least so many actions.
-        max_solution: `spa` only: and at most so many.
+        rows: number of rows, walls included.
+        cols: number of columns, walls included.
+        boxes: number of boxes, and of targets.
+        generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they are
+            solvable by pushing. `spa` makes spa-bench's own, solvable by the board's own rule.
+        search_depth: depth of RAGEN's search for a start position; None takes the published
+            setting (300; 30 with two boxes or more).
+        controls: `plain`; `mirrored`: Left and Right are swapped; `rotated`: a quarter turn
+            clockwise, so Up moves right.
+        boxes_move: `pushed`: by walking into them. `pulled`: a player who walks away from a box
+            directly behind, on the side opposite to the move, pulls it into the cell left behind.
+            Nothing is pushed then: a box in the way blocks like a wall.
+        min_solution: `spa` only: minimum length of the shortest solution, in actions.
+        max_solution: `spa` only: its maximum length.
         symbols: wall, floor, target, box on target, box, player, player on target.
-        action_names: how up, down, left and right are called.
+        action_names: names of up, down, left and right.
     """
 
     name: ClassVar[str] = "sokoban"

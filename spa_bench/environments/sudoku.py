@@ -48,18 +48,18 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class Sudoku(Environment[SudokuState, Placement]):
-    """Sudoku of `size` x `size` cells with boxes of half or a third of that, 4x4 or 9x9.
+    """Sudoku of `size` x `size` cells, 4x4 in boxes of 2x2 or 9x9 in boxes of 3x3.
 
     Attributes:
-        size: cells a side, 4 or 9.
-        clues: how many cells the generator leaves filled. `ragen` may leave a few more where fewer
-            would not have one solution only.
+        size: cells per side, 4 or 9.
+        clues: number of cells that the generator leaves filled. `ragen` may leave a few more where
+            fewer would allow more than one solution.
         generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they have
-            usual boxes. `spa` makes our own, with any regions.
-        regions: `boxes`, the usual ones, or `shifted`, boxes that lie one column further to the
-            right and go on at the left edge.
+            the usual boxes. `spa` makes spa-bench's own, with any regions.
+        regions: `boxes`: the usual ones. `shifted`: the boxes moved one column to the right,
+            wrapping around at the edge.
         symbols: how the digits from 1 are written, at least `size` of them.
-        blank: how a cell to be filled is written.
+        blank: how an empty cell is written.
     """
 
     name: ClassVar[str] = "sudoku"

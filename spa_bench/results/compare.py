@@ -16,7 +16,7 @@ from spa_bench.metrics.paired import Paired, paired
 from spa_bench.metrics.success import metric_of
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally, Statement, belief_tally
 from spa_bench.results.probe import ACCURACY
-from spa_bench.results.shown import percent, with_interval
+from spa_bench.results.shown import counted, percent, with_interval
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
 from spa_bench.runner.run_log import RunLog
 from spa_bench.task import UNMEASURED
@@ -96,12 +96,12 @@ def _metrics(task: RunTask) -> list[str]:
 def _notes(folder: RunFolder, log: RunLog) -> Iterator[str]:
     """Yields what a reader should know of a run whose log was read."""
     for _, why in log.lost:
-        yield f"{why}; all boards that its log has of it count"
+        yield f"{why}; all of its boards in the log count"
     if (bad := log.bad.told(folder.episodes_path)) is not None:
         yield bad
     if log.owed:
         yield (
-            f"{log.owed} of {log.total} episodes are owed and not in these figures;"
+            f"{log.owed} of {counted(log.total, 'episode')} still owed and not in these figures;"
             f" evaluate with --resume --output {folder.path}"
         )
 
@@ -199,12 +199,14 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
     for (name, run), side in zip(sides, (0, 1), strict=True):
         compared = {pair[side].task for pair in matched}
         if alone := [task.task for task in run.info.tasks if task.task not in compared]:
-            told.append(f"{name}: not compared, for the other has none such: {', '.join(alone)}")
+            told.append(
+                f"{name}: not compared, as the other has no counterpart: {', '.join(alone)}"
+            )
     seeds = first.info.salt, second.info.salt
     if seeds[0] != seeds[1]:
         told.append(
-            f"the seeds differ, {seeds[0]!r} and {seeds[1]!r}: the boards are the same,"
-            " the luck on them is not"
+            f"the seeds differ ({seeds[0]!r} and {seeds[1]!r}): the boards are the same, the random"
+            " draws on them are not"
         )
     return told
 
@@ -315,7 +317,7 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
     for task in dict.fromkeys(c.task for c in comparisons):
         differences = next(c.differences for c in comparisons if c.task == task)
         if differences:
-            lines.append(f"\n{task} differ in: {'; '.join(differences)}")
+            lines.append(f"\nDifferences in {task}: {'; '.join(differences)}")
     believed = [c for c in comparisons if c.beliefs is not None]
     if believed:
         lines.append(f"\n{_BELIEF_LEGEND}\n\n{_format_beliefs(believed, style)}")
@@ -323,10 +325,11 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
 
 
 _BELIEF_LEGEND = """\
-belief above is the share of turns with an exact prediction. Below: how often a state was stated,
-how often exactly, agreement to the cell and to the object; the best exact match that predictions
-can have, how often what was predicted is possible, and how probable. Then how often the episode
-succeeds, over turns with an exact prediction and without, and the difference."""
+`belief` above is the share of turns with an exact prediction. Below, for each statement: how often
+it was made, how often it was exact, its agreement by cell and by object (F1), the best exact share
+that predictions can have, how often the predicted state is possible, and how probable it is. Then
+how often the episode succeeds, over turns with an exact prediction and without one, and the
+difference."""
 
 
 def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:

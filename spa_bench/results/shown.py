@@ -1,4 +1,4 @@
-"""How shares are written in every table: in per cent, with their interval, a dash for nothing."""
+"""How shares and counts are written: shares in percent with their interval, a dash for nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ class Share(Protocol):
     def low(self) -> float | None: ...
     @property
     def high(self) -> float | None: ...
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number of things, such as `1 episode` or `3 episodes`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def missing(value: float | None) -> bool:

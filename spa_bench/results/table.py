@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
-from spa_bench.results.shown import missing, percent, with_interval
+from spa_bench.results.shown import counted, missing, percent, with_interval
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
@@ -70,13 +70,13 @@ def efficiency_line(efficiency: Efficiency) -> str:
     """Returns where a run's time went, in one line; what nobody told is left out."""
     e = efficiency
     said = [
-        (e.wall, f"{e.calls} calls in {_time(e.wall)}"),
-        (e.busy, f"model busy {percent(e.busy)}% of {e.concurrency} at a time"),
-        (e.overhead, f"overhead {_time(e.overhead)} a call"),
+        (e.wall, f"{counted(e.calls, 'call')} in {_time(e.wall)}"),
+        (e.busy, f"model busy {percent(e.busy)}% at concurrency {e.concurrency}"),
+        (e.overhead, f"overhead {_time(e.overhead)} per call"),
         (e.tokens_per_second, f"{_number(e.tokens_per_second, 0)} tokens/s"),
-        (e.prefix_reuse, f"{percent(e.prefix_reuse)}% of prompts cached"),
+        (e.prefix_reuse, f"{percent(e.prefix_reuse)}% of prompt tokens cached"),
         (e.longest_episode, f"longest episode {_time(e.longest_episode)}"),
-        (e.drain, f"{_time(e.drain)} after the last began"),
+        (e.drain, f"{_time(e.drain)} from the last start to the end"),
     ]
     return ", ".join(text for value, text in said if not missing(value))
 

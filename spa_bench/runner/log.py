@@ -108,7 +108,7 @@ class BadLines:
         if self.first is None:
             return None
         return (
-            f"{log}: skipped {self.count} line(s) that are no episodes;"
+            f"{log}: skipped {self.count} line(s) that are not episodes;"
             f" the first is line {self.first.number}: {self.first.reason}"
         )
 
