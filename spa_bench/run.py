@@ -152,9 +152,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                 price = info.price or begun.price
                 info = info.model_copy(update={"created": begun.created, "price": price})
             if writer.torn_bytes:
-                progress.note(
-                    f"removed {writer.torn_bytes} bytes of an unfinished line"
-                )
+                progress.note(f"removed {writer.torn_bytes} bytes of an unfinished line")
             folder.write_info(info)
             for task in info.tasks:
                 if task.trained_on:

@@ -53,7 +53,7 @@ def list_models() -> None:
         (name, examples.get(name, f"{name}/NAME"), entry.dist.name if entry.dist else "")
         for name, entry in sorted(plugins("models").items())
     ]
-    typer.echo(tabulate(rows, headers=["provider", "written", "from"]))
+    typer.echo(tabulate(rows, headers=["provider", "write it as", "package"]))
 
 
 @app.command("environments")
@@ -75,7 +75,7 @@ def list_environments() -> None:
             continue
         summary, _, _ = described.partition("\n")
         typer.echo(f"{name}: {summary}\n")
-        headers = ["parameter", "default", "what it is"]
+        headers = ["parameter", "default", "meaning"]
         typer.echo(tabulate(rows, headers, maxcolwidths=[None, None, 90]) + "\n")
 
 
@@ -94,7 +94,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
         return repr(field.default)
     if field.default_factory is not dataclasses.MISSING:
         return repr(field.default_factory())
-    return "must be given"
+    return "required"
 
 
 app.command("recipes")(list_recipes)

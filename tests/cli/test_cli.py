@@ -133,7 +133,7 @@ def test_a_run_can_be_resumed(spa: Command) -> None:
     spa(*PLAY, "--output", "run")
     said = spa(*PLAY, "--output", "run", "--resume", "--repeats", "3")
     assert said.code == 0
-    assert said.err.splitlines()[0] == "6 episodes, 4 of them in the log already"
+    assert said.err.splitlines()[0] == "6 episodes, 4 of them already in the log"
 
 
 def test_json_is_the_results_file(spa: Command, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_an_incomplete_run_exits_with_1_and_says_how_to_go_on(
     modelled(ModelError("503"), answer("Up"))
     said = spa(*PLAY, "--output", "run")
     assert said.code == 1
-    assert "1 episodes are owed; continue with --resume --output run" in said.err.splitlines()
+    assert "1 episode still owed; continue with --resume --output run" in said.err.splitlines()
 
 
 def test_an_incomplete_run_still_prints_its_table(
@@ -357,7 +357,7 @@ def test_list_environments_says_of_every_parameter_its_default_and_what_it_is(
     spa: Command,
 ) -> None:
     said = spa("list", "environments").out
-    assert re.search(r"^rows +6 +of cells, walls included\.$", said, re.MULTILINE)
+    assert re.search(r"^rows +6 +number of rows, walls included\.$", said, re.MULTILINE)
     assert re.search(r"^settings +\{\} +passed to `gymnasium.make`\.$", said, re.MULTILINE)
     for name in plugins("environments"):
         table = said.partition(f"{name}: ")[2].partition("\n\n")[2].partition("\n\n")[0]

@@ -21,9 +21,9 @@ def test_manifests_that_were_made_are_right(
 ) -> None:
     folder = str(tmp_path)
     assert spa("make", "--folder", folder) == 0
-    assert capsys.readouterr().out == f"1 manifests in {folder}\n"
+    assert capsys.readouterr().out == f"1 manifest in {folder}\n"
     assert spa("check", "--folder", folder) == 0
-    assert capsys.readouterr().out == "1 manifests, 128 boards, 0 problems\n"
+    assert capsys.readouterr().out == "1 manifest, 128 boards, 0 problems\n"
 
 
 def test_a_manifest_that_is_wrong_exits_with_2_and_says_where(
@@ -36,7 +36,7 @@ def test_a_manifest_that_is_wrong_exits_with_2_and_says_where(
     assert spa("check", "--folder", str(tmp_path)) == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"error: {path}: board frozenlake/4x4/ragen/123 is d5:")
-    assert said.out == "1 manifests, 128 boards, 1 problems\n"
+    assert said.out == "1 manifest, 128 boards, 1 problem\n"
 
 
 def test_some_tasks_neither_remove_nor_miss_what_others_play(

@@ -111,7 +111,7 @@ def test_an_authored_badge_stays_where_weights_are_not_asked(
     told = {"badge": "authored", "authorship": {"weights": "0" * 64, "replies": 64, **figures}}
     path.write_text(json.dumps(json.loads(path.read_text()) | told))
     assert spa_bench("verify", packed) == 0
-    assert "weights: not asked" in capsys.readouterr().out
+    assert "weights: not checked" in capsys.readouterr().out
     verification = SubmissionFolder(packed).verification()
     assert verification is not None
     assert verification.badge == "authored"
@@ -388,6 +388,6 @@ def test_weights_that_cannot_be_asked_leave_the_replay_and_the_others_are_verifi
     earlier |= {"badge": "authored", "authorship": {"weights": "0" * 64, "replies": 64, **scored}}
     (other / "verification.json").write_text(json.dumps(earlier))
     assert spa_bench("verify", packed, other, "--model", tmp_path / "nowhere") == 2
-    assert capsys.readouterr().err.count("weights: not asked: ") == 2
+    assert capsys.readouterr().err.count("weights: not checked: ") == 2
     found = [SubmissionFolder(path).verification() for path in (packed, other)]
     assert [each.badge for each in found if each] == ["replayed", "authored"]

@@ -60,5 +60,7 @@ def test_what_is_still_owed_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-3]))
     capsys.readouterr()
     assert spa("merge", "part-1", "part-2", "--output", "merged") == 1
-    assert "3 episodes are owed; evaluate with --resume --output merged" in capsys.readouterr().err
+    assert (
+        "3 episodes still owed; evaluate with --resume --output merged" in capsys.readouterr().err
+    )
     assert spa(*PLAY, "--resume", "--output", "merged") == 0

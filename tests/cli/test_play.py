@@ -58,7 +58,7 @@ def test_a_solved_board_is_told_with_the_shortest_plan(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = _played(monkeypatch, capsys, "dlu")
-    assert "solved in 3 actions; shortest plan 3 actions" in " ".join(said.split())
+    assert "solved in 3 actions; shortest plan: 3 actions" in " ".join(said.split())
 
 
 def test_the_prompt_a_model_would_see_is_shown_on_request(
@@ -105,7 +105,7 @@ def test_a_state_is_answered_over_several_lines(
     typed = ("? ", "nothing of the kind", "", *right.splitlines(), "")
     said = _played(monkeypatch, capsys, *typed, task=task)
     assert "not an answer: 'nothing of the kind'" in said
-    assert "solved in 1 actions" in " ".join(said.split())
+    assert "solved in 1 action;" in " ".join(said.split())
 
 
 def test_a_question_is_shown_once_and_without_its_answer(
@@ -113,7 +113,7 @@ def test_a_question_is_shown_once_and_without_its_answer(
 ) -> None:
     said = _played(monkeypatch, capsys, "q", task="sudoku_transition")
     assert said.count("What is the state after") == 1
-    assert "Actions: such as" not in said
+    assert "Actions: for example" not in said
 
 
 def test_the_end_of_input_ends_an_answer(

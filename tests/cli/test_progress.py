@@ -50,7 +50,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_the_first_line_says_what_is_to_be_done(lines: list[str]) -> None:
-    assert lines[0] == "6 episodes, 1 of them in the log already"
+    assert lines[0] == "6 episodes, 1 of them already in the log"
 
 
 def test_the_last_line_says_what_came_of_it(lines: list[str]) -> None:
@@ -70,7 +70,7 @@ def test_a_run_that_owes_nothing_says_no_rate(capsys: pytest.CaptureFixture[str]
     watching = progress.watch()
     watching.start(6, 6)
     watching.stop()
-    assert capsys.readouterr().err == "6 episodes, 6 of them in the log already\n"
+    assert capsys.readouterr().err == "6 episodes, 6 of them already in the log\n"
 
 
 def test_time_is_left_only_where_there_is_a_rate_and_more_to_come(

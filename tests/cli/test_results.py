@@ -49,7 +49,7 @@ def test_what_is_owed_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     log = run / "episodes.jsonl"
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:5]))
     assert results(run) == 1
-    assert "3 episodes are owed; evaluate with --resume" in capsys.readouterr().err
+    assert "3 episodes still owed; evaluate with --resume" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_run_is_refused(

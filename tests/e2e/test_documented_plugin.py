@@ -44,7 +44,7 @@ def _spa_bench(installed: tuple[Path, dict[str, str]], *arguments: str) -> str:
 
 
 def test_the_example_validates(installed: tuple[Path, dict[str, str]]) -> None:
-    assert "1 tasks and 0 groups checked, 32 boards, 0 problems" in _spa_bench(
+    assert "checked 1 task and 0 groups with 32 boards: 0 problems" in _spa_bench(
         installed, "validate", "tasks"
     )
 

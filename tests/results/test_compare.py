@@ -45,7 +45,8 @@ def test_two_ways_of_showing_the_same_boards_are_paired_and_told_apart(
     comparison = compare(runs["random"], runs["grid"])[0]
     assert comparison.task == "sokoban : sokoban_grid"
     assert comparison.differences == ("observation: grid+coordinates -> grid",)
-    assert "differ in: observation: grid+coordinates -> grid" in format_comparisons([comparison])
+    shown = format_comparisons([comparison])
+    assert f"Differences in {comparison.task}: observation: grid+coordinates -> grid" in shown
 
 
 def test_tasks_of_one_name_are_compared_with_each_other_only(runs: dict[str, LoggedRun]) -> None:
@@ -54,7 +55,7 @@ def test_tasks_of_one_name_are_compared_with_each_other_only(runs: dict[str, Log
 
 def test_tasks_that_one_run_alone_has_are_named(runs: dict[str, LoggedRun]) -> None:
     (told,) = notes(runs["both"], runs["random"])
-    assert told == "first: not compared, for the other has none such: sokoban_grid"
+    assert told == "first: not compared, as the other has no counterpart: sokoban_grid"
     (told,) = notes(runs["random"], runs["both"])
     assert told.startswith("second: not compared")
     assert notes(runs["random"], runs["grid"]) == []
@@ -201,7 +202,7 @@ def test_a_board_that_the_task_does_not_have_is_not_compared(tmp_path: Path) -> 
     log.write_text(first + second.replace(instance, other))
     run = LoggedRun.read(tmp_path)
     assert [len(counts) for counts in run.counts.values()] == [1]
-    assert "1 of 2 episodes are owed" in run.notes[0]
+    assert "1 of 2 episodes still owed" in run.notes[0]
 
 
 @pytest.mark.parametrize("metrics", [["pass@x"], ["pass@1", 7], "pass", ["pass@0"]])
@@ -224,9 +225,9 @@ def test_what_is_owed_what_cannot_be_read_and_other_luck_are_told(tmp_path: Path
     second = LoggedRun.read(tmp_path / "second")
     bad, owed, luck = notes(first, second)
     assert bad.startswith("second: ")
-    assert "skipped 1 line(s) that are no episodes; the first is line 8" in bad
-    assert "1 of 8 episodes are owed" in owed
-    assert luck.startswith("the seeds differ, '0' and '7'")
+    assert "skipped 1 line(s) that are not episodes; the first is line 8" in bad
+    assert "1 of 8 episodes still owed" in owed
+    assert luck.startswith("the seeds differ ('0' and '7')")
 
 
 def test_a_run_whose_world_is_unknown_says_so(tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ def test_what_nobody_told_is_unknown_and_left_out_of_the_line() -> None:
     assert math.isnan(found.tokens_per_second or 0)
     assert math.isnan(found.prefix_reuse or 0)
     assert efficiency_line(found) == (
-        "1 calls in 2 s, model busy 50.0% of 1 at a time, overhead 1 s a call,"
-        " longest episode 2 s, 2 s after the last began"
+        "1 call in 2 s, model busy 50.0% at concurrency 1, overhead 1 s per call,"
+        " longest episode 2 s, 2 s from the last start to the end"
     )
 
 

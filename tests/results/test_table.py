@@ -13,6 +13,7 @@ import pytest
 
 from spa_bench.evaluation import evaluate
 from spa_bench.results.results import Results, Score, TaskResult, Tokens
+from spa_bench.results.shown import counted
 from spa_bench.results.table import OUTPUT_FORMATS, format_results
 
 
@@ -204,3 +205,8 @@ def test_what_probes_and_beliefs_add_is_shown_where_there_is_some(tmp_path: Path
         "33.3",
     )
     assert (legality["cells"], legality["Accuracy %"][:5]) == ("-", "100.0")
+
+
+@pytest.mark.parametrize(("number", "written"), [(0, "0 boards"), (1, "1 board"), (2, "2 boards")])
+def test_one_thing_is_not_written_as_several(number: int, written: str) -> None:
+    assert counted(number, "board") == written

@@ -123,7 +123,7 @@ def test_a_torn_line_is_played_again_and_told(tmp_path: Path) -> None:
     log.write_bytes(log.read_bytes()[:-10])
     run(Scripted(still), folder, resume=True, progress=watcher)
     assert keys_of(folder)[-1] == torn
-    assert "of a line that was never finished" in watcher.notes[0]
+    assert "of an unfinished line" in watcher.notes[0]
 
 
 def test_foreign_lines_are_told_once_with_the_first_ones_number(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_foreign_lines_are_told_once_with_the_first_ones_number(tmp_path: Path) 
         log.write(b"hello\n\xff\n")
     run(Scripted(still), folder, resume=True, progress=watcher)
     assert len(watcher.notes) == 1
-    assert "skipped 2 line(s) that are no episodes; the first is line 9:" in watcher.notes[0]
+    assert "skipped 2 line(s) that are not episodes; the first is line 9:" in watcher.notes[0]
 
 
 def test_foreign_lines_are_counted_in_the_results(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_lines_that_are_no_episodes_are_told(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     with (tmp_path / "run" / "episodes.jsonl").open("a") as log:
         log.write('{"schema": "<b>"}\n')
-    assert "skipped 1 line(s) that are no episodes" in run_page(tmp_path / "run")
+    assert "skipped 1 line(s) that are not episodes" in run_page(tmp_path / "run")
 
 
 def test_a_run_continued_with_fewer_repeats_shows_what_is_scored(tmp_path: Path) -> None:

@@ -443,4 +443,4 @@ def test_a_recipe_with_grpo_ends_in_a_checkpoint(tmp_path, changes):
     assert read(output)[-1]["kl"] > 0
     again = []
     assert Pipeline(recipe, output, registry, Silent(), again.append).run() == made
-    assert all("done already" in said for said in again)
+    assert all("already done" in said for said in again)

@@ -80,7 +80,7 @@ def test_the_checkpoint_says_what_it_is(trained):
     assert [stage["stage"] for stage in card.stages] == ["tiny/selfplay", "tiny/sft"]
     assert card.stages[1]["steps"] > 0
     readme = (made / "README.md").read_text()
-    assert "Parent: none, made from nothing" in readme
+    assert "Parent: none, trained from scratch" in readme
     names = {path.name for path in made.iterdir()}
     assert "model.safetensors" in names
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
@@ -125,7 +125,7 @@ def test_done_stages_are_skipped_and_changed_ones_refused(trained):
     made, _ = trained
     pipeline, said = _pipeline(_recipe(), made.parent)
     assert pipeline.run() == made
-    assert [line.split(":")[1].strip()[:12] for line in said] == ["done already", "done already"]
+    assert [line.split(":")[1].strip()[:12] for line in said] == ["already done", "already done"]
     changed, _ = _pipeline(_recipe(sft={**TUNE, "epochs": 2}), made.parent)
     with pytest.raises(InputError, match=r"another recipe \(changed: sft\)"):
         changed.run()

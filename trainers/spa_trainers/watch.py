@@ -90,7 +90,9 @@ def _rambling(lines: Sequence[Line]) -> str | None:
     (first, last), (before, now) = _ends(found), _ends(solved)
     if last < 2 * first or now > before + 0.05:
         return None
-    return f"replies grew from {first:.0f} to {last:.0f} tokens, but success did not rise ({now:.0%})"
+    return (
+        f"replies grew from {first:.0f} to {last:.0f} tokens, but success did not rise ({now:.0%})"
+    )
 
 
 def _diversity(lines: Sequence[Line]) -> str | None:
@@ -178,7 +180,7 @@ SIGNS = (
     Sign(
         "critic",
         _critic,
-        "try `critic_warmup`, another `critic_lr`, a larger `value_clip`, or more episodes a step",
+        "try `critic_warmup`, another `critic_lr`, a larger `value_clip`, or more episodes per step",
     ),
     Sign(
         "logprob_gap",
