@@ -38,7 +38,7 @@ demo: $(VENV)/hf.stamp  ## play FrozenLake at random, perfectly and with nano, a
 	@$(BIN)/spa-bench evaluate --model baseline/oracle --tasks frozenlake --output $(DEMO)/oracle
 	@echo; echo "nano, a small real model, after SPA: the world first, then reinforcement"
 	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-spa-frozenlake --tasks frozenlake --output $(DEMO)/spa
-	@echo; echo "nano half-way, after the world: it says what it sees and what it expects"
+	@echo; echo "nano half-way, after learning the world: it states what it sees and what it expects"
 	@$(BIN)/spa-bench evaluate --model ./checkpoints/nano-world-model-frozenlake --tasks frozenlake_wm \
 	  --limit 32 --repeats 4 --output $(DEMO)/world-model
 	@$(BIN)/spa-bench view $(DEMO)/world-model

@@ -66,7 +66,7 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
     "frozenlake": {
         "frozenlake_grid": "the grid alone",
         "frozenlake": "grid and coordinates",
-        "frozenlake_mirrored": "Left and Right change places",
+        "frozenlake_mirrored": "Left and Right swapped",
         "frozenlake_mirrored_hidden": ".. untold",
         "frozenlake_symbols": "other symbols",
         "frozenlake_symbols_hidden": ".. untold",
@@ -78,7 +78,7 @@ UNFAMILIAR: Mapping[str, Mapping[str, str]] = {
     "sokoban": {
         "sokoban": "grid and coordinates",
         "sokoban_grid": "the grid alone",
-        "sokoban_mirrored": "Left and Right change places",
+        "sokoban_mirrored": "Left and Right swapped",
         "sokoban_mirrored_hidden": ".. untold",
         "sokoban_rotated": "controls turned by a quarter",
         "sokoban_rotated_hidden": ".. untold",

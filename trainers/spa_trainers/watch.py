@@ -91,7 +91,7 @@ def _rambling(lines: Sequence[Line]) -> str | None:
     if last < 2 * first or now > before + 0.05:
         return None
     return (
-        f"replies grew from {first:.0f} to {last:.0f} tokens, but success did not rise ({now:.0%})"
+        f"replies grew from {first:.0f} to {last:.0f} tokens, but success hardly rose ({before:.0%} to {now:.0%})"
     )
 
 
@@ -180,7 +180,7 @@ SIGNS = (
     Sign(
         "critic",
         _critic,
-        "try `critic_warmup`, another `critic_lr`, a larger `value_clip`, or more episodes per step",
+        "try `critic_warmup`, another `critic_lr`, a larger `value_clip` or more episodes per step",
     ),
     Sign(
         "logprob_gap",
