@@ -236,8 +236,8 @@ def test_sorting_by_a_task_shows_the_ranks_on_it(site: Path, opened: Any) -> Non
 def test_filters_by_words_badge_and_method(site: Path, opened: Any) -> None:
     page = opened(site / "index.html")
     page.fill("#find", "qwen spa")
-    assert set(column(page, "method")) == {"SPA"}
-    assert page.inner_text("#count") == "3 of 28 rows"
+    assert set(column(page, "method")) == {"SPA", "SPA's fine-tuning alone"}
+    assert page.inner_text("#count") == "6 of 36 rows"
     page.fill("#find", "")
     page.select_option("#badge", "replayed")
     assert sorted(column(page, "model")) == ["Middling-1B", "Random-1B", "Strong-1B"]

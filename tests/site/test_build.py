@@ -395,7 +395,7 @@ def test_the_command_says_what_was_left_out(
     told = capsys.readouterr()
     assert "left out" in told.err
     assert "extra.sh" in told.err
-    assert "(1 submissions)" in told.out
+    assert "(1 submission)" in told.out
 
 
 def test_pages_of_tasks_that_nobody_played_any_more_are_gone(copies: Path, tmp_path: Path) -> None:
