@@ -40,8 +40,8 @@ same bounds. Probes are in [world-model.md](world-model.md).
 *floor* is uniformly random play. *ceiling* is the best policy under all limits, which commits to
 the actions of a turn blind. *closed loop* is the best policy that looks before every action. All
 are in percent, for Pass@1 / Pass@8, exact unless marked `~`. *random* and *oracle* are the
-baselines as played, {repeats} episodes per board: Pass@1 with its 95% interval. *distinct* counts the
-boards that remain different under the board's symmetries.
+baselines as played, {repeats} episodes per board: Pass@1 with its 95% interval. *distinct* counts
+the boards that remain different under the board's symmetries.
 """
 
 

@@ -90,7 +90,10 @@ def _rambling(lines: Sequence[Line]) -> str | None:
     (first, last), (before, now) = _ends(found), _ends(solved)
     if last < 2 * first or now > before + 0.05:
         return None
-    return f"replies grew from {first:.0f} to {last:.0f} tokens, but success hardly rose ({before:.0%} to {now:.0%})"
+    return (
+        f"replies grew from {first:.0f} to {last:.0f} tokens, but success hardly rose"
+        f" ({before:.0%} to {now:.0%})"
+    )
 
 
 def _diversity(lines: Sequence[Line]) -> str | None:
