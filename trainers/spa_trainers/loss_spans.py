@@ -1,4 +1,4 @@
-"""Which tokens of a trajectory the policy learns from.
+"""Which tokens of a trajectory the policy learns from: `loss_on` of `PpoSettings`.
 
 Each function returns, turn by turn, the [start, end) of some tokens in `Trajectory.ids`.
 """
@@ -8,15 +8,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from spa_bench.runner.record import Turn
 from spa_bench.task import Task
 from spa_trainers.trajectories import Spans, Trajectory
-
-LossOn: TypeAlias = Literal["reply", "answer", "all"]
-"""reply: all that the model sampled. answer: of each reply, from its answer's first token on.
-all: what the environment said after the first reply, too."""
 
 
 def replies(t: Trajectory) -> Spans:

@@ -158,7 +158,7 @@ def collate(
         part["places"][row, :n] = torch.tensor(places) - 1
         part["targets"][row, :n] = torch.tensor([t.ids[i] for i in places])
         part["mask"][row, :n] = True
-        of_policy = places if learnt is None else {i for s in learnt(t) for i in range(*s)}
+        of_policy = {i for s in (found if learnt is None else learnt(t)) for i in range(*s)}
         part["learnt"][row, :n] = torch.tensor([i in of_policy for i in places])
         sampled = dict(zip((i for s in t.turns for i in range(*s)), t.logprobs, strict=True))
         part["sampled"][row, :n] = torch.tensor([i in sampled for i in places])
