@@ -16,7 +16,13 @@ from typing import Any, cast
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, nearest
 from spa_bench.task import Task
-from spa_bench.task_file import builtin_tasks_folder, load_group, load_task, members_located
+from spa_bench.task_file import (
+    builtin_tasks_folder,
+    kind_of,
+    load_group,
+    load_task,
+    members_located,
+)
 
 
 def task_names(text: str) -> list[str]:
@@ -76,7 +82,7 @@ class Registry:
 
     def _entry(self, path: Path) -> Entry:
         document = yaml_file.read_alone(path)  # name and tags are its own; includes can wait
-        kind = "group" if "group" in document.data else "task"
+        kind = kind_of(document)
         name = document.data.get(kind)
         if not isinstance(name, str):
             raise InputError(f"{path}:1: a task file needs `task:` or `group:` with a name")

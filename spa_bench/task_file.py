@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 from pydantic_core import ErrorDetails
@@ -40,6 +40,12 @@ def read_task_file(path: Path) -> yaml_file.Document:
         InputError: for unreadable files, bad YAML and include cycles, with file and line.
     """
     return yaml_file.read(Path(os.path.realpath(path)), builtin_task_files())
+
+
+def kind_of(document: yaml_file.Document) -> Literal["task", "group"]:
+    """Returns what a file says that it is; what it includes does not say it."""
+    own = document.file_of(("group",)) == document.path
+    return "group" if "group" in document.data and own else "task"
 
 
 def load_task(path: Path) -> Task:

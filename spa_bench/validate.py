@@ -15,7 +15,7 @@ from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task
-from spa_bench.task_file import load_task, read_task_file
+from spa_bench.task_file import kind_of, load_task, read_task_file
 
 
 @dataclass
@@ -70,7 +70,7 @@ def _check_file(
     path: Path, names: dict[str, Path], taken: Mapping[str, Path], known: Registry, report: Report
 ) -> None:
     document = read_task_file(path)
-    kind = "group" if "group" in yaml_file.read_alone(path).data else "task"
+    kind = kind_of(document)
     name = str(document.data.get(kind, ""))
     other = names.setdefault(name, taken.get(name, path))
     if os.path.realpath(other) != os.path.realpath(path):

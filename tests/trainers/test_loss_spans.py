@@ -13,10 +13,10 @@ from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import TurnTokens
 from spa_trainers.boards import TRAINING_SEEDS, training_task
-from spa_trainers.loss_spans import Answers, everything, replies
+from spa_trainers.loss_spans import Answers, everything
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.rewards import RewardSettings
-from spa_trainers.trajectories import collate, trajectory
+from spa_trainers.trajectories import collate, replies, trajectory
 
 RAMBLING = "<think>on the left there is a wall, and on the right"
 

@@ -464,6 +464,27 @@ def test_a_template_that_is_not_append_only_is_refused(task, tmp_path, tokenizer
         ppo.run()
 
 
+@pytest.mark.parametrize("loss_on", ["reply", "answer", "all"])
+def test_a_step_learns_from_what_it_is_told_to(tokenizer, task, tmp_path, loss_on):
+    ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(loss_on=loss_on))
+    learnt = list[tuple[int, int, int]]()
+    update = ppo.learner.update
+
+    def looked_at(batch, step):
+        learnt.append(tuple(int(m.sum()) for m in (batch.mask, batch.sampled, batch.learnt)))
+        return update(batch, step)
+
+    ppo.learner.update = looked_at
+    played = ppo.rollouts(0)
+    rewarded = [replace(t, rewards=(*t.rewards[:-1], float(i))) for i, t in enumerate(played)]
+    ppo.rollouts = lambda step: rewarded
+    ppo.step(0)
+    ((kept, sampled, of_policy),) = learnt
+    assert (kept > sampled) == (loss_on == "all")
+    assert (0 < of_policy < kept) == (loss_on == "answer")
+    assert of_policy <= kept
+
+
 def test_a_group_is_a_board_of_one_task(trajectories, task):
     one = trajectories[0].episode
     other = replace(one, task=f"{one.task}_grid")

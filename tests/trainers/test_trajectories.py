@@ -10,9 +10,9 @@ from worlds import table_task
 
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import TurnTokens
-from spa_trainers.loss_spans import Answers, everything, replies
+from spa_trainers.loss_spans import Answers, everything
 from spa_trainers.rewards import RewardSettings
-from spa_trainers.trajectories import Trajectory, collate, trajectory
+from spa_trainers.trajectories import Trajectory, collate, replies, trajectory
 
 PLAIN = RewardSettings()
 

@@ -14,11 +14,6 @@ from spa_bench.task import Task
 from spa_trainers.trajectories import Spans, Trajectory
 
 
-def replies(t: Trajectory) -> Spans:
-    """Returns all that the model sampled."""
-    return t.turns
-
-
 def everything(t: Trajectory) -> Spans:
     """Returns all from the first reply on, as if the model had sampled it."""
     ends = [end for _, end in t.turns]

@@ -29,14 +29,14 @@ from spa_trainers.groups import (
     shuffled_rewards,
 )
 from spa_trainers.learner import Learner, generator_of
-from spa_trainers.loss_spans import Answers, everything, replies
+from spa_trainers.loss_spans import Answers, everything
 from spa_trainers.memory import explained
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import load
 from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import StepLog
-from spa_trainers.trajectories import Spans, Trajectory, collate
+from spa_trainers.trajectories import Spans, Trajectory, collate, replies
 
 
 @dataclasses.dataclass

@@ -123,10 +123,15 @@ class Batch:
         )
 
 
+def replies(t: Trajectory) -> Spans:
+    """Returns all that the model sampled."""
+    return t.turns
+
+
 def collate(
     trajectories: Sequence[Trajectory],
     device: Any = "cpu",
-    spans: Callable[[Trajectory], Spans] = lambda t: t.turns,
+    spans: Callable[[Trajectory], Spans] = replies,
     learnt: Callable[[Trajectory], Spans] | None = None,
 ) -> Batch:
     """Returns trajectories as tensors.
