@@ -76,7 +76,7 @@ def efficiency_line(efficiency: Efficiency) -> str:
         (e.tokens_per_second, f"{_number(e.tokens_per_second, 0)} tokens/s"),
         (e.prefix_reuse, f"{percent(e.prefix_reuse)}% of prompt tokens cached"),
         (e.longest_episode, f"longest episode {_time(e.longest_episode)}"),
-        (e.drain, f"{_time(e.drain)} from the last start to the end"),
+        (e.drain, f"last one started {_time(e.drain)} before the end"),
     ]
     return ", ".join(text for value, text in said if not missing(value))
 
@@ -136,8 +136,13 @@ def _floor(score: Score) -> str:
 def _failures(task: TaskResult) -> str:
     if not task.episodes:
         return "-"
-    shares = [f"{name} {100 * n / task.episodes:.0f}%" for name, n in task.failures.items()]
+    shares = [f"{name} {_share(n / task.episodes)}" for name, n in task.failures.items()]
     return ", ".join(shares[:3]) or "none"
+
+
+def _share(fraction: float) -> str:
+    rounded = round(100 * fraction)
+    return f"{rounded}%" if rounded else "<1%"
 
 
 def _tokens(task: TaskResult) -> str:

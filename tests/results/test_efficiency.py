@@ -108,7 +108,7 @@ def test_what_nobody_told_is_unknown_and_left_out_of_the_line() -> None:
     assert math.isnan(found.prefix_reuse or 0)
     assert efficiency_line(found) == (
         "1 call in 2 s, model busy 50.0% at concurrency 1, overhead 1 s per call,"
-        " longest episode 2 s, 2 s from the last start to the end"
+        " longest episode 2 s, last one started 2 s before the end"
     )
 
 

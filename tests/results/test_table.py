@@ -119,6 +119,11 @@ def test_an_estimated_floor_is_marked() -> None:
     assert row(metrics={"pass@1": a_score(floor_low=0.2, floor_high=0.3)})["floor"] == "~26.2"
 
 
+def test_a_failure_that_happened_is_never_nought_percent() -> None:
+    found = row(failures={"budget": 6, "hole": 5, "ineffective": 1}, episodes=1000)["failures"]
+    assert found == "budget 1%, hole <1%, ineffective <1%"
+
+
 def test_no_failures_are_none() -> None:
     assert row(failures={})["failures"] == "none"
 
