@@ -34,6 +34,11 @@ def percent(value: float | None, sign: bool = False) -> str:
     return f"{100 * value:{'+' if sign else ''}.1f}"
 
 
+def whole_percent(share: float) -> str:
+    """Returns the share of something that happened, such as `37%`, or `<1%`: never `0%`."""
+    return f"{round(100 * share) or '<1'}%"
+
+
 def with_interval(share: Share | None, sign: bool = False) -> str:
     """Returns a share in per cent, with its interval where known: `37.5 [32.4, 42.9]`."""
     if share is None or missing(share.value):

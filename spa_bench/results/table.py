@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
-from spa_bench.results.shown import counted, missing, percent, with_interval
+from spa_bench.results.shown import counted, missing, percent, whole_percent, with_interval
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
@@ -136,13 +136,8 @@ def _floor(score: Score) -> str:
 def _failures(task: TaskResult) -> str:
     if not task.episodes:
         return "-"
-    shares = [f"{name} {_share(n / task.episodes)}" for name, n in task.failures.items()]
+    shares = [f"{name} {whole_percent(n / task.episodes)}" for name, n in task.failures.items()]
     return ", ".join(shares[:3]) or "none"
-
-
-def _share(fraction: float) -> str:
-    rounded = round(100 * fraction)
-    return f"{rounded}%" if rounded else "<1%"
 
 
 def _tokens(task: TaskResult) -> str:
