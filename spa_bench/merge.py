@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spa_bench.errors import InputError
+from spa_bench.lock import NO_LOCKS
 from spa_bench.results.results import Results
 from spa_bench.run import check_folder, write_results
 from spa_bench.runner.log import BadLines, RunFolder, RunInfo, UnwrittenError
@@ -81,6 +82,8 @@ def merge(
             _move(draft.path, target.path)
         else:
             with target.writer() as log:
+                if not log.locked:
+                    note(f"{target.path}: {NO_LOCKS}")
                 _write_log(draft, parts, note, earlier)
                 for episode in draft.episodes():
                     log.write(episode)

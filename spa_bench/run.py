@@ -14,6 +14,7 @@ from typing import Protocol
 import spa_bench
 from spa_bench.checkpoint import overlap
 from spa_bench.errors import InputError
+from spa_bench.lock import NO_LOCKS
 from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model, Trained
 from spa_bench.models.ranking import can_rank
@@ -151,6 +152,8 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                 check_same_run(begun, info)
                 price = info.price or begun.price
                 info = info.model_copy(update={"created": begun.created, "price": price})
+            if not writer.locked:
+                progress.note(f"{folder.path}: {NO_LOCKS}")
             if writer.torn_bytes:
                 progress.note(f"removed {writer.torn_bytes} bytes of an unfinished line")
             folder.write_info(info)

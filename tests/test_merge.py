@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import json
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from scripted import Scripted, answer
 
 from spa_bench.errors import InputError, ModelError
 from spa_bench.evaluation import evaluate_async
+from spa_bench.lock import NO_LOCKS
 from spa_bench.merge import merge
 from spa_bench.models.model import Request
 from spa_bench.results.results import Results
@@ -183,6 +185,20 @@ def test_a_shard_that_was_continued_is_merged_again(
     again = (merged / "episodes.jsonl").read_bytes()
     merge([*thirds[:2], cut], merged)
     assert (merged / "episodes.jsonl").read_bytes() == again
+
+
+def test_without_locks_a_run_is_merged_again_all_the_same(
+    thirds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged, notes = tmp_path / "merged", list[str]()
+    merge(thirds, merged)
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    assert merge(thirds, merged, notes.append).owed == 0
+    assert notes == [f"{merged}: {NO_LOCKS}"]
 
 
 def test_what_a_merged_run_played_itself_is_not_lost(

@@ -6,7 +6,6 @@ line it was writing, and the next start removes what is left of it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import jsonlines
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spa_bench.errors import InputError, SpaBenchError, first_complaint
+from spa_bench.lock import lock
 from spa_bench.runner.record import Episode, episode_adapter, to_line
 
 RUN_SCHEMA: Final = "spa-bench/run/1"
@@ -196,7 +196,12 @@ class RunFolder:
 
 
 class EpisodeWriter:
-    """Appends whole lines to the log, and holds its lock while open."""
+    """Appends whole lines to the log, and holds its lock while open.
+
+    Attributes:
+        locked: False where the file system has no locks, so that nobody is kept out.
+        torn_bytes: how many bytes of an unfinished line were removed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -205,16 +210,10 @@ class EpisodeWriter:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self.locked = lock(self._file, f"{path}: another process is writing to this run")
+        except InputError:
             self._file.close()
-            raise InputError(f"{path}: another process is writing to this run") from None
-        except OSError as error:
-            self._file.close()
-            raise InputError(
-                f"{path}: cannot be locked against a second writer: {error.strerror};"
-                " choose a folder on a local disk"
-            ) from None
+            raise
         self.torn_bytes = self._drop_torn_line()
 
     def write(self, episode: Episode) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import random
 import signal
@@ -19,6 +20,7 @@ from worlds import SLIPPERY, sokoban_task, table_task
 
 from spa_bench.errors import InputError, ModelError, ModelGoneError
 from spa_bench.evaluation import evaluate_async, with_overrides
+from spa_bench.lock import NO_LOCKS
 from spa_bench.models.model import Capabilities, Request
 from spa_bench.results.results import Results
 from spa_bench.run import Silent, write_results
@@ -124,6 +126,19 @@ def test_a_torn_line_is_played_again_and_told(tmp_path: Path) -> None:
     run(Scripted(still), folder, resume=True, progress=watcher)
     assert keys_of(folder)[-1] == torn
     assert "of an unfinished line" in watcher.notes[0]
+
+
+def test_without_locks_a_run_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    watcher = Watcher()
+    run(Scripted(still), tmp_path / "run", progress=watcher)
+    assert watcher.notes == [f"{tmp_path / 'run'}: {NO_LOCKS}"]
+    assert len(keys_of(tmp_path / "run")) == 8
 
 
 def test_foreign_lines_are_told_once_with_the_first_ones_number(tmp_path: Path) -> None:

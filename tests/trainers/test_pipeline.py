@@ -1,6 +1,7 @@
 """A whole small training: play, rows, fine-tuning, a checkpoint that plugs back in."""
 
 import asyncio
+import errno
 import json
 from contextlib import redirect_stderr
 from io import StringIO
@@ -15,6 +16,7 @@ import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
 from spa_bench.cli import main
 from spa_bench.errors import InputError
+from spa_bench.lock import NO_LOCKS
 from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
@@ -372,6 +374,16 @@ def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):
 def test_two_trainings_do_not_share_a_folder(trained, tmp_path):
     with done.held(tmp_path), pytest.raises(InputError, match="another training is at work"):
         _pipeline(_recipe(), tmp_path)[0].run()
+
+
+def test_without_locks_a_training_goes_on_and_says_so(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    pipeline, said = _pipeline(_recipe(), tmp_path)
+    pipeline.run("selfplay")
+    assert said[0] == f"{tmp_path}: {NO_LOCKS}"
 
 
 def test_a_start_that_was_cut_off_is_made_anew(tmp_path, monkeypatch):

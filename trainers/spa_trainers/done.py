@@ -6,9 +6,7 @@ ends `done.json`, with its report beside the same hash.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import logging
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,9 +17,9 @@ from pydantic import BaseModel
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.errors import InputError
+from spa_bench.lock import lock
 from spa_bench.runner.log import write_atomically
 
-_LOG = logging.getLogger("spa_trainers")
 _LEAST_FREE_BYTES = 500_000_000
 _BEGUN, _DONE = "begun.json", "done.json"
 
@@ -63,22 +61,14 @@ def check_same_recipe(output: Path, recipe: BaseModel) -> None:
 
 
 @contextmanager
-def held(output: Path) -> Generator[None]:
-    """Keeps other trainings out of the folder meanwhile.
+def held(output: Path) -> Generator[bool]:
+    """Keeps other trainings out of the folder meanwhile; yields whether that can be done.
 
     Raises:
         InputError: if another one is at work in it.
     """
     with (output / ".lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{output}: another training is at work here; choose another --output"
-            ) from None
-        except OSError:
-            _LOG.info("%s: a file system without locks; nobody else is kept out", output)
-        yield
+        yield lock(file, f"{output}: another training is at work here; choose another --output")
 
 
 def record_of(folder: Path) -> dict[str, Any] | None:

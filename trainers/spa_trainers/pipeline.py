@@ -16,8 +16,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from spa_bench.canonical import sha256_hex
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError
+from spa_bench.lock import NO_LOCKS
 from spa_bench.models.hf_load import without_bars
 from spa_bench.models.vllm_start import needs_vllm
 from spa_bench.registry import Registry
@@ -81,8 +82,15 @@ class Pipeline:
         with without_bars():
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 return self._together(only)
-            with done.held(self.output):
+            with self._held():
                 return self._alone(only)
+
+    @contextmanager
+    def _held(self) -> Generator[None]:
+        with done.held(self.output) as locked:
+            if not locked:
+                self.say(f"{self.output}: {NO_LOCKS}")
+            yield
 
     def _alone(self, only: str | None) -> Path | None:
         done.check_same_recipe(self.output, self.recipe)
@@ -110,7 +118,7 @@ class Pipeline:
         if recipe.rl.engine != "transformers":
             raise InputError("rl.engine: vllm plays for one process; in several, leave it out")
         self._processes = processes = Processes.started()
-        with done.held(self.output) if processes.is_main else nullcontext():
+        with self._held() if processes.is_main else nullcontext():
             if not processes.is_main:
                 self.say = lambda _: None
             else:
