@@ -22,6 +22,7 @@ from spa_bench.results.results import Results, compute
 from spa_bench.runner.chance import MOST_SALT
 from spa_bench.runner.log import (
     BadLines,
+    EpisodeWriter,
     Price,
     RunFolder,
     RunInfo,
@@ -138,58 +139,26 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     _check_evaluation(evaluation, plan)
     check_folder(folder, evaluation.resume)
     meter = _meter(evaluation, folder)
-    if meter is not None and folder.exists():
-        for episode in folder.episodes(BadLines()):
-            meter.spend(_spent(episode))
     try:
         await model.start()
-        info = _run_info(evaluation, plan)
-        with folder.writer() as writer:
-            # again, and under the lock: another process may have begun a run here meanwhile
-            check_folder(folder, evaluation.resume)
-            if folder.exists():
-                begun = folder.read_info()
-                check_same_run(begun, info)
-                price = info.price or begun.price
-                info = info.model_copy(update={"created": begun.created, "price": price})
-            if not writer.locked:
+        with folder.writer() as log:
+            if not log.locked:
                 progress.note(f"{folder.path}: {NO_LOCKS}")
-            if writer.torn_bytes:
-                progress.note(f"removed {writer.torn_bytes} bytes of an unfinished line")
-            folder.write_info(info)
+            if log.torn_bytes:
+                progress.note(f"removed {log.torn_bytes} bytes of an unfinished line")
+            info = _begun(evaluation, plan, folder)
             for task in info.tasks:
                 if task.trained_on:
                     progress.note(
                         f"{task.task}: the model was trained on {task.trained_on}"
                         f" of these {task.boards} boards"
                     )
-            done = Done()
-            bad = BadLines()
-            hashes = {task.hash for task in plan.tasks}
-            for episode in folder.episodes(bad):
-                if episode.task_hash in hashes:
-                    done.add(episode)
-            if (told_of_bad := bad.told(folder.episodes_path)) is not None:
-                progress.note(told_of_bad)
-            owed = plan.owed(done)
+            done = _done(plan, folder, progress)
             progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
-
-            told: set[str] = set()
-
-            scrubber = Scrubber.of_this_machine()
-
-            def keep(episode: Episode) -> None:
-                why = episode.error
-                if why is not None:  # a server's address, a path: for the terminal, not for a file
-                    episode = replace(episode, error=scrubber.text(why))
-                writer.write(episode)
-                progress.update(episode)
-                if why is not None and why not in told and len(told) < _REASONS_TOLD:
-                    told.add(why)
-                    progress.note(f"an episode broke and is owed: {why}")
-
+            keep = _Keeper(log, progress)
             try:
-                await play_all(owed, model, evaluation.concurrency or model.concurrency, keep)
+                concurrency = evaluation.concurrency or model.concurrency
+                await play_all(plan.owed(done), model, concurrency, keep)
             finally:
                 progress.stop()
             if meter is not None:
@@ -200,8 +169,60 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     return info
 
 
+def _begun(evaluation: Evaluation, plan: Plan, folder: RunFolder) -> RunInfo:
+    """Writes `run.json`: of a new run, or of the one that is continued; returns it.
+
+    Raises:
+        InputError: if the folder holds another run. It is looked at again, now that its log is
+            locked: another process may have begun a run there meanwhile.
+    """
+    info = _run_info(evaluation, plan)
+    check_folder(folder, evaluation.resume)
+    if folder.exists():
+        begun = folder.read_info()
+        check_same_run(begun, info)
+        price = info.price or begun.price
+        info = info.model_copy(update={"created": begun.created, "price": price})
+    folder.write_info(info)
+    return info
+
+
+def _done(plan: Plan, folder: RunFolder, progress: Progress) -> Done:
+    """Returns what of a plan is in the log."""
+    done, bad = Done(), BadLines()
+    hashes = {task.hash for task in plan.tasks}
+    for episode in folder.episodes(bad):
+        if episode.task_hash in hashes:
+            done.add(episode)
+    if (told := bad.told(folder.episodes_path)) is not None:
+        progress.note(told)
+    return done
+
+
+class _Keeper:
+    """Writes each episode to the log the moment it ends, and tells whoever watches."""
+
+    def __init__(self, log: EpisodeWriter, progress: Progress) -> None:
+        self._log = log
+        self._progress = progress
+        self._scrubber = Scrubber.of_this_machine()
+        self._told: set[str] = set()
+
+    def __call__(self, episode: Episode) -> None:
+        why = episode.error
+        if why is not None:  # a server's address, a path: for the terminal, not for a file
+            episode = replace(episode, error=self._scrubber.text(why))
+        self._log.write(episode)
+        self._progress.update(episode)
+        if why is not None and why not in self._told and len(self._told) < _REASONS_TOLD:
+            self._told.add(why)
+            self._progress.note(f"an episode broke and is owed: {why}")
+
+
 def _meter(evaluation: Evaluation, folder: RunFolder) -> Meter | None:
     """Gives the model a meter, if the evaluation has a budget; returns it.
+
+    It has counted what earlier starts of the run spent.
 
     Raises:
         InputError: if the budget cannot be kept to.
@@ -225,6 +246,9 @@ def _meter(evaluation: Evaluation, folder: RunFolder) -> Meter | None:
     model.meter = Meter(
         most_tokens=tokens, most_cost=cost, cost=(price or Price(prompt=0, completion=0)).of
     )
+    if folder.exists():
+        for episode in folder.episodes(BadLines()):
+            model.meter.spend(_spent(episode))
     return model.meter
 
 
