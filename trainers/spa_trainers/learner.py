@@ -158,40 +158,53 @@ class Learner:
         }
         sums = {"policy_loss": 0.0, "value_loss": 0.0, "clipped": 0.0, "kl": 0.0}
         updates, skipped = 0, 0
-        generator = generator_of(s.seed, step)
-        for _ in range(s.epochs):
-            order = torch.randperm(len(batch), generator=generator)
-            for rows in order.tensor_split(s.minibatches):
-                if len(rows) == 0:
-                    continue
-                tokens = int(batch.mask[rows].sum())
-                weight = tokens / max(1, int(batch.learnt[rows].sum()))
-                for index, counts in self._microbatches(batch, rows):
-                    part = batch.rows(index)
-                    aims = targets.rows(index, part.mask.shape[1])
-                    into = sums if counts else dict(sums)
-                    loss = self._loss(part, aims, into, weight, actor=step >= s.critic_warmup)
-                    (loss * counts / tokens).backward()
-                self.processes.sum_gradients(self.model.parameters())
-                if step < s.critic_warmup:  # the critic's loss may have reached a shared body
-                    for parameter in _parts(self.model)[0]:
-                        parameter.grad = None
-                norms = self._clip()
-                told["actor_gradient"], told["critic_gradient"] = norms
-                if all(map(math.isfinite, norms)):
-                    self.optimizer.step()
-                else:
-                    skipped += 1
-                self.optimizer.zero_grad(set_to_none=True)
-                updates += 1
-        seen = dict.fromkeys(sums, max(1, int(batch.mask.sum())) * s.epochs)
-        for name in ("policy_loss", "clipped"):
-            seen[name] = max(1, int(batch.learnt.sum())) * s.epochs
-        totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=batch.ids.device)
-        totals = self.processes.sum(totals).tolist()
-        told |= {name: total / seen[name] for name, total in zip(sums, totals, strict=True)}
+        for rows in self._minibatches(len(batch), step):
+            norms = self._backward(batch, rows, targets, sums, actor=step >= s.critic_warmup)
+            told["actor_gradient"], told["critic_gradient"] = norms
+            if all(map(math.isfinite, norms)):
+                self.optimizer.step()
+            else:
+                skipped += 1
+            self.optimizer.zero_grad(set_to_none=True)
+            updates += 1
+        told |= self._averaged(sums, batch)
         told |= {"updates": updates, "skipped": skipped, "logprob_seconds": seconds}
         return told
+
+    def _minibatches(self, count: int, step: int) -> Iterator[Tensor]:
+        """Yields the rows of each gradient step, shuffled anew in every epoch."""
+        generator = generator_of(self.settings.seed, step)
+        for _ in range(self.settings.epochs):
+            order = torch.randperm(count, generator=generator)
+            yield from filter(len, order.tensor_split(self.settings.minibatches))
+
+    def _backward(
+        self, batch: Batch, rows: Tensor, targets: Targets, sums: dict[str, float], *, actor: bool
+    ) -> tuple[float, float]:
+        """Leaves the clipped gradients of the mean loss of some rows; returns their norms."""
+        tokens = int(batch.mask[rows].sum())
+        weight = tokens / max(1, int(batch.learnt[rows].sum()))
+        for index, counts in self._microbatches(batch, rows):
+            part = batch.rows(index)
+            aims = targets.rows(index, part.mask.shape[1])
+            loss = self._loss(part, aims, sums if counts else dict(sums), weight, actor=actor)
+            (loss * counts / tokens).backward()
+        self.processes.sum_gradients(self.model.parameters())
+        if not actor:  # the critic's loss may have reached a shared body
+            for parameter in _parts(self.model)[0]:
+                parameter.grad = None
+        return self._clip()
+
+    def _averaged(self, sums: dict[str, float], batch: Batch) -> dict[str, float]:
+        """Returns sums over all processes and gradient steps, divided by the tokens they are of."""
+        learnt, sampled = (max(1, int(which.sum())) for which in (batch.learnt, batch.mask))
+        tokens = {"policy_loss": learnt, "clipped": learnt, "value_loss": sampled, "kl": sampled}
+        totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=batch.ids.device)
+        totals = self.processes.sum(totals).tolist()
+        return {
+            name: total / (tokens[name] * self.settings.epochs)
+            for name, total in zip(sums, totals, strict=True)
+        }
 
     def _microbatches(
         self, batch: Batch, rows: Tensor | None = None
