@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -58,7 +58,7 @@ def verify(
     from spa_bench.registry import Registry
     from spa_bench.submission.folder import SubmissionFolder, folders_in
     from spa_bench.submission.schema import NONCE
-    from spa_bench.submission.verify import samples_beside, with_earlier_badge, write_verification
+    from spa_bench.submission.verify import samples_beside, write_verification
     from spa_bench.submission.verify import verify as verify_submission
 
     if nonce is not None and not re.fullmatch(NONCE, nonce):
@@ -66,57 +66,74 @@ def verify(
     for more in beside or ():
         folders_in(more)  # a name that is misspelt is said before anything is touched
     registry = Registry()
+    weights = None if model is None else _Weights(model, replies, nonce, device, dtype)
     worst = 0
     for path in submissions:
-        folder = SubmissionFolder(path)
+        folder, verification = SubmissionFolder(path), None
         try:
             report = verify_submission(folder, registry, samples_beside(folder, *(beside or ())))
         except InputError as error:
             typer.echo(f"{path}: refused\n  {error}", err=True)
-            worst = 2
-            if not dry_run:
-                write_verification(folder, None)
-            continue
-        verification = report.verification
-        _print_replay(folder, report)
-        if verification is None:
-            worst = max(worst, 1)
-        elif model is not None:
-            try:
-                verification = _by_weights(folder, report, model, replies, nonce, device, dtype)
-            except InputError as error:
-                typer.echo(f"  weights: not checked: {error}", err=True)
-                verification = with_earlier_badge(folder, verification)
-                worst = 2
+            code = 2
         else:
-            verification = with_earlier_badge(folder, verification)
-            if verification.badge == "authored":
-                typer.echo("  weights: not checked; verification.json keeps the earlier result")
-        if verification is not None:
-            _print_verification(verification)
+            verification, code = _concluded(folder, report, weights)
+        worst = max(worst, code)
         if not dry_run:
             write_verification(folder, verification)
     if worst:
         raise typer.Exit(worst)
 
 
-def _by_weights(
-    folder: SubmissionFolder,
-    report: Report,
-    path: Path,
-    replies: int,
-    nonce: str | None,
-    device: str | None,
-    dtype: str | None,
-) -> Verification:
+class _Weights(NamedTuple):
+    """The claimed weights, and how to score replies under them."""
+
+    path: Path
+    replies: int
+    nonce: str | None
+    device: str | None
+    dtype: str | None
+
+
+def _concluded(
+    folder: SubmissionFolder, report: Report, weights: _Weights | None
+) -> tuple[Verification | None, int]:
+    """Prints what came of a replay, and of the weights if there are any; returns what to write,
+    and the exit code."""
+    from spa_bench.errors import InputError
+    from spa_bench.submission.verify import with_earlier_badge
+
+    _print_replay(folder, report)
+    if report.verification is None:
+        return None, 1
+    code = 0
+    try:
+        if weights is None:
+            verification = with_earlier_badge(folder, report.verification)
+            if verification.badge == "authored":
+                typer.echo("  weights: not checked; verification.json keeps the earlier result")
+        else:
+            verification = _by_weights(folder, report, weights)
+    except InputError as error:
+        typer.echo(f"  weights: not checked: {error}", err=True)
+        verification, code = with_earlier_badge(folder, report.verification), 2
+    typer.echo(f"  badge: {verification.badge}")
+    for flag in verification.flags:
+        typer.echo(f"  flag: {f'{flag.task}: ' if flag.task else ''}{flag.says}")
+    return verification, code
+
+
+def _by_weights(folder: SubmissionFolder, report: Report, weights: _Weights) -> Verification:
     import asyncio
 
     from spa_bench.plugins import make_model, resolve_model
     from spa_bench.submission.authorship import authored, says
 
-    provider, options = resolve_model(str(path.absolute()), device=device, dtype=dtype)
+    path = weights.path
+    provider, options = resolve_model(
+        str(path.absolute()), device=weights.device, dtype=weights.dtype
+    )
     scorer = make_model(options, provider)
-    found = asyncio.run(authored(folder, report, scorer, path, replies, nonce))
+    found = asyncio.run(authored(folder, report, scorer, path, weights.replies, weights.nonce))
     if found.authorship is not None:
         typer.echo(f"  {says(found.authorship)}")
     return found
@@ -136,9 +153,3 @@ def _print_replay(folder: SubmissionFolder, report: Report) -> None:
         typer.echo(f"  - {line}")
     if len(report.differences) > _SHOWN:
         typer.echo(f"  .. and {len(report.differences) - _SHOWN} more")
-
-
-def _print_verification(verification: Verification) -> None:
-    typer.echo(f"  badge: {verification.badge}")
-    for flag in verification.flags:
-        typer.echo(f"  flag: {f'{flag.task}: ' if flag.task else ''}{flag.says}")
