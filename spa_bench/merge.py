@@ -19,7 +19,13 @@ from typing import NamedTuple
 from spa_bench.errors import InputError
 from spa_bench.lock import NO_LOCKS
 from spa_bench.results.results import Results
-from spa_bench.run import check_folder, write_results
+from spa_bench.run import (
+    OTHER_VERSIONS,
+    all_versions,
+    check_folder,
+    several,
+    write_results,
+)
 from spa_bench.runner.log import BadLines, RunFolder, RunInfo, UnwrittenError
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode, to_line
@@ -68,8 +74,8 @@ def merge(
         raise InputError(f"--output {target.path}: the folder is not empty; choose another")
     info = earlier.info if earlier else _whole(parts)
     plan = Plan.of(info)
-    if len({frozenset(part.info.versions.items()) for part in parts}) > 1:
-        note("the runs were played with different versions of spa-bench, Python or libraries")
+    if several(all_versions(part.info for part in parts)):
+        note(OTHER_VERSIONS)
 
     def results_of(folder: RunFolder) -> Results:
         return write_results(folder, plan, info.model.name, info.price)
@@ -207,7 +213,8 @@ def _whole(parts: Sequence[_Part]) -> RunInfo:
         task.model_copy(update={name: total(name, task.hash) for name in ("boards", "trained_on")})
         for task in first.tasks
     ]
-    return first.model_copy(update={"shard": None, "tasks": tasks})
+    versions = all_versions(part.info for part in parts)
+    return first.model_copy(update={"shard": None, "tasks": tasks, "versions": versions})
 
 
 def _write_log(

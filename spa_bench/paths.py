@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from spa_bench.errors import InputError
+
+
+def typed(path: Path) -> str:
+    """Returns a path as it is to be typed in a shell: quoted, and never like an option."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def expanded(name: str) -> Path:

@@ -24,6 +24,7 @@ from spa_bench.paths import expanded
 from spa_bench.task import Task, TaskConfig
 
 _MODEL_PARTS = ("name", "capabilities", "concurrency", "identity", "start", "generate", "close")
+_FORMAT_PARTS = ("name", "prefill", "believes", "parse", "compose")
 
 
 def plugins(kind: str) -> Mapping[str, EntryPoint]:
@@ -71,12 +72,16 @@ def as_model(made: Any, what: str) -> Model:
     Raises:
         InputError: if it lacks a part of the `Model` protocol.
     """
-    if missing := [part for part in _MODEL_PARTS if not hasattr(made, part)]:
-        raise InputError(
-            f"{what} is no `Model`: {type(made).__name__} has no {', '.join(missing)}"
-            " (spa_bench/models/model.py)"
-        )
+    _check_parts(made, what, Model, _MODEL_PARTS)
     return cast(Model, made)
+
+
+def _check_parts(made: Any, what: str, protocol: type[Any], parts: Iterable[str]) -> None:
+    if missing := [part for part in parts if not hasattr(made, part)]:
+        raise InputError(
+            f"{what} is no `{protocol.__name__}`: {type(made).__name__} has no"
+            f" {', '.join(missing)} ({protocol.__module__.replace('.', '/')}.py)"
+        )
 
 
 @contextmanager
@@ -193,7 +198,9 @@ def make_format(name: str) -> Format:
         InputError: if it cannot be made.
     """
     with _making(f"format {name!r}"):
-        return cast(Format, load_plugin("formats", name)())
+        made = load_plugin("formats", name)()
+        _check_parts(made, f"format {name!r}", Format, _FORMAT_PARTS)
+        return cast(Format, made)
 
 
 def make_task(name: str, config: TaskConfig) -> Task:

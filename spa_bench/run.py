@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import spa_bench
+from spa_bench.canonical import canonical_json
 from spa_bench.checkpoint import overlap
 from spa_bench.errors import InputError
 from spa_bench.lock import NO_LOCKS
@@ -43,6 +44,15 @@ _REASONS_TOLD = 3
 """Of episodes that broke; the log has all."""
 
 _VERSIONED = ("numpy", "pydantic", "torch", "transformers", "vllm", "openai", "peft")
+
+
+OTHER_VERSIONS = (
+    "not all episodes were played with the same versions of spa-bench, Python and libraries;"
+    " run.json names them all"
+)
+
+_AT_WORK: set[int] = set()
+"""The models of runs under way: one that is started, metered and closed for two serves neither."""
 
 
 class Progress(Protocol):
@@ -138,7 +148,10 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
     folder = RunFolder(evaluation.output)
     _check_evaluation(evaluation, plan)
     check_folder(folder, evaluation.resume)
+    if id(model) in _AT_WORK:
+        raise InputError(f"{model.name} is at work in another run; load it once for each")
     meter = _meter(evaluation, folder)
+    _AT_WORK.add(id(model))
     try:
         await model.start()
         with folder.writer() as log:
@@ -146,14 +159,14 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                 progress.note(f"{folder.path}: {NO_LOCKS}")
             if log.torn_bytes:
                 progress.note(f"removed {log.torn_bytes} bytes of an unfinished line")
-            info = _begun(evaluation, plan, folder)
+            info = _begun(evaluation, plan, folder, progress)
             for task in info.tasks:
                 if task.trained_on:
                     progress.note(
                         f"{task.task}: the model was trained on {task.trained_on}"
                         f" of these {task.boards} boards"
                     )
-            done = _done(plan, folder, progress)
+            done = done_of(plan, folder, progress)
             progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
             keep = _Keeper(log, progress)
             try:
@@ -165,11 +178,14 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                 stopped = "stopped at the budget: " if meter.refused else ""
                 progress.note(f"{stopped}the run has spent {meter}")
     finally:
-        await model.close()
+        try:
+            await model.close()
+        finally:
+            _AT_WORK.remove(id(model))
     return info
 
 
-def _begun(evaluation: Evaluation, plan: Plan, folder: RunFolder) -> RunInfo:
+def _begun(evaluation: Evaluation, plan: Plan, folder: RunFolder, progress: Progress) -> RunInfo:
     """Writes `run.json`: of a new run, or of the one that is continued; returns it.
 
     Raises:
@@ -181,13 +197,17 @@ def _begun(evaluation: Evaluation, plan: Plan, folder: RunFolder) -> RunInfo:
     if folder.exists():
         begun = folder.read_info()
         check_same_run(begun, info)
+        versions = all_versions([begun, info])
+        if several(versions):
+            progress.note(OTHER_VERSIONS)
         price = info.price or begun.price
-        info = info.model_copy(update={"created": begun.created, "price": price})
+        kept = {"created": begun.created, "price": price, "versions": versions}
+        info = info.model_copy(update=kept)
     folder.write_info(info)
     return info
 
 
-def _done(plan: Plan, folder: RunFolder, progress: Progress) -> Done:
+def done_of(plan: Plan, folder: RunFolder, progress: Progress) -> Done:
     """Returns what of a plan is in the log."""
     done, bad = Done(), BadLines()
     hashes = {task.hash for task in plan.tasks}
@@ -366,6 +386,11 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
 
 def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
     model = evaluation.model
+    identity = dict(model.identity())
+    try:
+        canonical_json(identity)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{model.name}: identity() is to be plain JSON: {error}") from None
     capabilities = {n: getattr(model.capabilities, n) for n in type(model.capabilities).__slots__}
     return RunInfo(
         created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -373,7 +398,7 @@ def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
         limit=plan.limit,
         shard=None if plan.shard is None else str(plan.shard),
         price=evaluation.price,
-        model=RunModel(name=model.name, identity=dict(model.identity()), capabilities=capabilities),
+        model=RunModel(name=model.name, identity=identity, capabilities=capabilities),
         tasks=[
             RunTask(
                 task=task.name,
@@ -395,6 +420,20 @@ def _overlap(model: Model, boards: Sequence[Instance]) -> int | None:
     if not isinstance(model, Trained) or not model.trained_boards:
         return None
     return overlap(((board.id, board.board_key) for board in boards), model.trained_boards)
+
+
+def all_versions(infos: Iterable[RunInfo]) -> dict[str, str]:
+    """Returns the versions that runs were played with; of one package several, as `1.0, 1.1`."""
+    found: dict[str, dict[str, None]] = {}
+    for info in infos:
+        for name, text in info.versions.items():
+            found.setdefault(name, {}).update(dict.fromkeys(text.split(", ")))
+    return {name: ", ".join(several) for name, several in found.items()}
+
+
+def several(versions: Mapping[str, str]) -> bool:
+    """Returns whether these are more than one version of anything."""
+    return any(", " in text for text in versions.values())
 
 
 def _versions() -> dict[str, str]:

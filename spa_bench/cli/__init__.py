@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so `--help` answers at once
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -99,6 +100,7 @@ app.add_typer(instances_app, name="instances", context_settings=_CONTEXT)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 incomplete, 2 bad input, 130 interrupted."""
     no_telemetry()
+    _open_streams()
     stdout: Any = sys.stdout
     if isinstance(stdout, TextIOWrapper):
         stdout.reconfigure(errors="replace")  # a board's symbols on a Latin-1 terminal
@@ -126,6 +128,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         gone = isinstance(error.__context__, BrokenPipeError)
         code = 0 if gone else _complain(f"something called exit({error.code!r})", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_streams() -> None:
+    """Opens what our caller closed, so that no file of ours gets its number, on nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _explain(error: Any) -> int:

@@ -113,6 +113,7 @@ def evaluate(
 
     from spa_bench.errors import ModelGoneError, PluginError
     from spa_bench.evaluation import default_output, evaluate_async
+    from spa_bench.paths import typed
     from spa_bench.plugins import resolve_model
     from spa_bench.results.shown import counted
     from spa_bench.results.table import efficiency_line, format_results
@@ -163,15 +164,16 @@ def evaluate(
     progress.note(f"run folder: {folder}")
     if results.owed:
         owed = counted(results.owed, "episode")
-        progress.note(f"{owed} still owed; continue with --resume --output {folder}")
+        progress.note(f"{owed} still owed; continue with --resume --output {typed(folder)}")
         raise typer.Exit(1)
 
 
 def _how_to_continue(folder: Path) -> str:
+    from spa_bench.paths import typed
     from spa_bench.runner.log import RunFolder
 
     begun = RunFolder(folder).exists()
-    return f"; continue with --resume --output {folder}" if begun else ""
+    return f"; continue with --resume --output {typed(folder)}" if begun else ""
 
 
 def check_output_format(text: str) -> OutputFormat:

@@ -73,6 +73,7 @@ def pack(
     """
     from spa_bench.checkpoint import read_boards, read_card
     from spa_bench.errors import InputError
+    from spa_bench.paths import typed
     from spa_bench.registry import Registry
     from spa_bench.runner.log import RunFolder
     from spa_bench.submission.about import check, check_weights, known, read_details
@@ -121,4 +122,4 @@ def pack(
         boards,
         training_log=from_log(training_log) if training_log else (),
     )
-    typer.echo(f"{submission.path}; next: spa-bench leaderboard verify {submission.path}")
+    typer.echo(f"{submission.path}; next: spa-bench leaderboard verify {typed(submission.path)}")

@@ -26,6 +26,7 @@ def merge(
     """
     from spa_bench.cli.evaluate import check_output_format
     from spa_bench.merge import merge as merge_runs
+    from spa_bench.paths import typed
     from spa_bench.results.shown import counted
     from spa_bench.results.table import efficiency_line, format_results
 
@@ -39,5 +40,5 @@ def merge(
     note(f"run folder: {output}")
     if results.owed:
         owed = counted(results.owed, "episode")
-        note(f"{owed} still owed; evaluate with --resume --output {output}")
+        note(f"{owed} still owed; evaluate with --resume --output {typed(output)}")
         raise typer.Exit(1)

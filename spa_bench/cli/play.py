@@ -58,11 +58,14 @@ def play(
         rules, person = _rules(chosen, board.state), _Person(console, chosen)
     about = f"{board.id}\n{chosen.config.description}\n{rules}  ? for help"
     console.print(printable(about), markup=False)
+    loop = asyncio.new_event_loop()  # asyncio.run's would not end for Ctrl-C while a person types
     try:
-        episode = asyncio.run(play_episode(EpisodeSpec(chosen, board, 0, seed), person))
+        episode = loop.run_until_complete(play_episode(EpisodeSpec(chosen, board, 0, seed), person))
     except (_Stopped, EOFError):
         console.print("stopped")
         return
+    finally:
+        loop.close()
     if episode.status != "complete":
         raise PluginError(episode.error or f"task {chosen.name!r} broke")
     if episode.turns:

@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 15
 
 def watch() -> Watching:
     """Returns what suits where stderr goes."""
-    return _Bar() if sys.stderr.isatty() else _Lines()
+    return _Bar() if sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal else _Lines()
 
 
 class _Counts:

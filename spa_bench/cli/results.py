@@ -18,6 +18,7 @@ def results(
     episodes.
     """
     from spa_bench.cli.evaluate import check_output_format
+    from spa_bench.paths import typed
     from spa_bench.results.shown import counted
     from spa_bench.results.table import format_results
     from spa_bench.run import read_results
@@ -37,7 +38,8 @@ def results(
         if own.owed:
             owed = counted(own.owed, "episode")
             typer.echo(
-                f"{path}: {owed} still owed; evaluate with --resume --output {path}", err=True
+                f"{path}: {owed} still owed; evaluate with --resume --output {typed(path)}",
+                err=True,
             )
     if any(own.owed for own in computed):
         raise typer.Exit(1)

@@ -130,7 +130,7 @@ def _write(path: Path, what: str, model: str, measured: Sequence[BaseModel]) -> 
     import json
 
     from spa_bench.errors import ModelError
-    from spa_bench.runner.log import write_atomically
+    from spa_bench.runner.log import write_named
 
     content = {
         "schema": f"spa-bench/{what}/1",
@@ -143,4 +143,4 @@ def _write(path: Path, what: str, model: str, measured: Sequence[BaseModel]) -> 
         raise ModelError(
             f"{what}: {model} gives figures that are no finite numbers; not written to {path}"
         ) from None
-    write_atomically(path, text.encode() + b"\n")
+    write_named(path, text.encode() + b"\n")

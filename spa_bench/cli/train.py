@@ -5,6 +5,7 @@ The one place that knows the trainers.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -116,4 +117,4 @@ def list_recipes() -> None:
 
 
 def _as_path(path: Path) -> str:
-    return str(path) if path.is_absolute() else f"./{path}"
+    return shlex.quote(str(path) if path.is_absolute() else f"./{path}")

@@ -25,13 +25,17 @@ def view(
     The page is one file that loads nothing from elsewhere: you can keep it, send it, and open it
     anywhere.
     """
-    from spa_bench.runner.log import write_atomically
+    from spa_bench.runner.log import write_atomically, write_named
     from spa_bench.site.view import run_page
 
-    path = output or run / "view.html"
     page = run_page(run, episodes).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page)
+    if output is None:
+        path = run / "view.html"
+        write_atomically(path, page)
+    else:
+        path = output
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_named(path, page)
     typer.echo(f"{path} ({len(page) / 1e6:.1f} MB)")
     if open_:
         typer.launch(path.resolve().as_uri())

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from spa_bench.errors import InputError, ModelError, nearest
 from spa_bench.models import plain_layout
+from spa_bench.models.local_settings import truth
 from spa_bench.models.model import (
     Capabilities,
     Message,
@@ -34,14 +36,17 @@ from spa_bench.privacy import names_secret
 
 _NOT_IDENTITY = {"batch_size", "max_batch_size", "device", "num_concurrent", "base_url", "timeout"}
 _DEFAULT_CONCURRENCY = 16
+_FOLDER = ("/", "./", "../", "~")
 
 
 def load(options: ModelOptions) -> LMEvalModel:
     """Finds the class; `start` makes the model.
 
     Raises:
-        InputError: if lm-eval is not installed, or has no such class.
+        InputError: if lm-eval is not installed, has no such class, or options are not for it.
     """
+    if len(options.base_urls) > 1:
+        raise InputError(f"lm_eval/{options.model} takes one --base-url; openai/ takes several")
     try:
         import_module("lm_eval.models")  # fills the registry
         registry: Any = import_module("lm_eval.api.registry")
@@ -57,6 +62,9 @@ def load(options: ModelOptions) -> LMEvalModel:
     return LMEvalModel(options)
 
 
+_T = TypeVar("_T")
+
+
 class _Waiting(NamedTuple):
     prompt: Any
     sampling: Sampling
@@ -69,10 +77,9 @@ class LMEvalModel:
     def __init__(self, options: ModelOptions) -> None:
         self.name = _name(options)
         self.concurrency = options.concurrency or _DEFAULT_CONCURRENCY
-        self.capabilities = Capabilities(prefill=options.args.get("prefill", "true") == "true")
+        self.capabilities = Capabilities(prefill=truth("prefill", options.args) is not False)
         self._options = options
         self._lm: Any = None
-        self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[_Waiting] = []
         self._answering: asyncio.Task[None] | None = None
 
@@ -95,13 +102,12 @@ class LMEvalModel:
         return own | {key: value for key, value in said.items() if value is not None}
 
     async def start(self) -> None:
-        self._thread = self._thread or ThreadPoolExecutor(1, "spa-bench-lm-eval")
-        self._lm = await asyncio.get_running_loop().run_in_executor(self._thread, self._make)
+        self._lm = await _aside(self._make)
 
     def _make(self) -> Any:
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         path = str(self._options.args.get("pretrained", ""))
-        if path.startswith(("/", "./", "~")) and not expanded(path).exists():
+        if path.startswith(_FOLDER) and not expanded(path).exists():
             # lm-eval would ask a hub for it, again and again
             raise InputError(f"{self.name}: pretrained={path}: no such folder")
         kind: Any = import_module("lm_eval.api.registry").get_model(self._options.model)
@@ -137,9 +143,7 @@ class LMEvalModel:
             self._answering.cancel()
             self._answering = None
         self._waiting = []
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=False, cancel_futures=True)
+        self._lm = None
 
     async def _answer(self) -> None:
         """Answers what waits, in lists of equal sampling, until nothing waits."""
@@ -151,9 +155,7 @@ class LMEvalModel:
             batch = [w for w in batch if not w.answered.done()]
             prompts = [w.prompt for w in batch]
             try:
-                texts: list[str] = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._generate, prompts, sampling
-                )
+                texts = await _aside(self._generate, self._lm, prompts, sampling)
                 if len(texts) != len(batch):
                     raise ValueError(f"{len(texts)} replies to {len(batch)} prompts")
             except Exception as error:  # a class of lm-eval may raise anything
@@ -166,7 +168,8 @@ class LMEvalModel:
                     if not waiting.answered.done():
                         waiting.answered.set_result(text)
 
-    def _generate(self, prompts: list[Any], sampling: Sampling) -> list[str]:
+    @staticmethod
+    def _generate(lm: Any, prompts: list[Any], sampling: Sampling) -> list[str]:
         instance_of: Any = import_module("lm_eval.api.instance").Instance
         settings: dict[str, Any] = {
             "until": list(sampling.stop),
@@ -180,7 +183,7 @@ class LMEvalModel:
             instance_of("generate_until", {}, (prompt, dict(settings)), index)
             for index, prompt in enumerate(prompts)
         ]
-        return [str(text) for text in self._lm.generate_until(instances, disable_tqdm=True)]
+        return [str(text) for text in lm.generate_until(instances, disable_tqdm=True)]
 
     def _prompt(self, request: Request) -> tuple[Any, tuple[str, ...]]:
         """Returns the prompt, and the strings that end a reply to it."""
@@ -218,6 +221,31 @@ class LMEvalModel:
         return Reply(text, "length" if stopped_by == "length" else "stop", usage, prefilled)
 
 
+async def _aside(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Returns what a function returns in a thread of its own, for whose end no exit waits."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if ended.done():
+            return
+        if error is None:
+            ended.set_result(cast(_T, result))
+        else:
+            ended.set_exception(error)
+
+    def work() -> None:
+        try:
+            told = function(*arguments), None
+        except Exception as error:
+            told = None, error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, *told)
+
+    threading.Thread(target=work, name="spa-bench-lm-eval", daemon=True).start()
+    return await ended
+
+
 def _name(options: ModelOptions) -> str:
     """Returns the class, and the model where one is named: a class has many."""
     model = options.args.get("pretrained") or options.args.get("model")
@@ -226,7 +254,7 @@ def _name(options: ModelOptions) -> str:
 
 def _nameless(value: Any) -> Any:
     """Returns a setting; of a folder the name alone: a run says which model, not whose disk."""
-    if isinstance(value, str) and value.startswith(("/", "./", "../", "~")):
+    if isinstance(value, str) and value.startswith(_FOLDER):
         return expanded(value).name or value
     return value
 

@@ -14,6 +14,7 @@ from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.paired import Paired, paired
 from spa_bench.metrics.success import metric_of
+from spa_bench.paths import typed
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally, Statement, belief_tally
 from spa_bench.results.probe import ACCURACY
 from spa_bench.results.shown import counted, percent, with_interval
@@ -102,7 +103,7 @@ def _notes(folder: RunFolder, log: RunLog) -> Iterator[str]:
     if log.owed:
         yield (
             f"{log.owed} of {counted(log.total, 'episode')} still owed and not in these figures;"
-            f" evaluate with --resume --output {folder.path}"
+            f" evaluate with --resume --output {typed(folder.path)}"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,10 +288,29 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise _unwritten(path, error) from None
 
 
+def write_named(path: Path, content: bytes) -> None:
+    """Writes a file that a user named, as `write_atomically` does.
+
+    Where the name is a link, what it points to is written; a device or a pipe stays what it is.
+
+    Raises:
+        UnwrittenError: if it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise _unwritten(path, error) from None
+    else:
+        write_atomically(Path(os.path.realpath(path)), content)
+
+
 def _replace(path: Path, content: bytes) -> None:
     whole = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with whole.open("xb") as file:  # and not tempfile's, which nobody else may read
+            if path.is_file() and not path.is_symlink():
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

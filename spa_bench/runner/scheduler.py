@@ -13,7 +13,7 @@ from spa_bench.errors import ModelGoneError, OutOfBudgetError
 from spa_bench.models.model import Model
 from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.record import Episode
-from spa_bench.runner.watchdog import watchdog
+from spa_bench.runner.watchdog import HangError, watchdog
 
 BROKEN_IN_A_ROW = 20
 """So many episodes without a single complete one between them, beside one for every worker, end a
@@ -46,16 +46,20 @@ async def play_all(
                 episode = await play(spec, model)
             except OutOfBudgetError:
                 return
-            on_episode(episode)
+            with dog.patient():
+                on_episode(episode)
             broken_in_a_row = 0 if episode.status == "complete" else broken_in_a_row + 1
             if broken_in_a_row >= most_broken:
                 raise ModelGoneError(f"{broken_in_a_row} episodes in a row broke: {episode.error}")
             await asyncio.sleep(0)  # a model that never waits must not starve Ctrl-C
 
-    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    workers: list[asyncio.Task[None]] = []
     try:
-        with watchdog():
+        with watchdog() as dog:
+            workers += [asyncio.create_task(work()) for _ in range(concurrency)]
             await asyncio.gather(*workers)
+    except HangError as error:  # in no world's code, which would have broken its episode alone
+        raise ModelGoneError(f"the event loop {error}") from None
     finally:
         for worker in workers:
             worker.cancel()

@@ -25,7 +25,7 @@ class HangError(BaseException):
 
 
 @contextmanager
-def watchdog(seconds: int | None = None) -> Generator[None]:
+def watchdog(seconds: int | None = None) -> Generator[Watchdog]:
     """Watches the running event loop, and raises HangError in what keeps it from turning.
 
     Only in a process's main thread, where nobody else uses the alarm signal: elsewhere it does
@@ -34,17 +34,17 @@ def watchdog(seconds: int | None = None) -> Generator[None]:
     Args:
         seconds: without a turn of the loop; None is `PATIENCE`.
     """
+    dog = Watchdog(PATIENCE if seconds is None else seconds)
     unused = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
     if not unused or threading.current_thread() is not threading.main_thread():
-        yield
+        yield dog
         return
-    dog = _Dog(PATIENCE if seconds is None else seconds)
     signal.signal(signal.SIGALRM, dog.bite)
     dog.beat()
     thread = threading.Thread(target=dog.watch, name="spa-bench-watchdog", daemon=True)
     thread.start()
     try:
-        yield
+        yield dog
     finally:
         dog.over.set()
         thread.join()
@@ -52,7 +52,9 @@ def watchdog(seconds: int | None = None) -> Generator[None]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
-class _Dog:
+class Watchdog:
+    """What watches an event loop."""
+
     def __init__(self, seconds: int) -> None:
         self.over = threading.Event()
         self.next_beat: asyncio.TimerHandle
@@ -60,6 +62,16 @@ class _Dog:
         self._main = threading.get_ident()
         # ticks of its own thread, not of a clock: a process that was stopped has not hung
         self._ticks = 0
+        self._patient = False
+
+    @contextmanager
+    def patient(self) -> Generator[None]:
+        """Lets the code within take as long as it takes, such as a write to a slow disk."""
+        self._patient = True
+        try:
+            yield
+        finally:
+            self._patient, self._ticks = False, 0
 
     def beat(self) -> None:
         """Is called by the loop as long as that turns."""
@@ -75,7 +87,7 @@ class _Dog:
 
     def bite(self, number: int, frame: FrameType | None) -> None:
         """Handles the signal, in the main thread and inside whatever runs there."""
-        if self._ticks > self._seconds:
+        if self._ticks > self._seconds and not self._patient:
             self._ticks = 0
             line = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "nowhere"
             raise HangError(f"did not come back for {self._seconds} s ({line})")

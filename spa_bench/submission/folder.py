@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final, TypeVar, cast
 from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from spa_bench.errors import InputError, first_complaint
+from spa_bench.paths import typed
 from spa_bench.results.results import Results
 from spa_bench.runner.record import Episode, episode_adapter
 from spa_bench.submission.schema import Submission, Verification
@@ -103,11 +104,13 @@ class SubmissionFolder:
         if "run.json" in entries:
             raise InputError(
                 f"{self.path}: a run and no submission yet; pack it first:"
-                f" `spa-bench leaderboard pack {self.path}`"
+                f" `spa-bench leaderboard pack {typed(self.path)}`"
             )
         inner = (os.path.isfile(self.path / name / "submission.json") for name in entries)
         if "submission.json" not in entries and any(inner):
-            raise InputError(f"{self.path}: a folder of submissions; name them: {self.path}/*")
+            raise InputError(
+                f"{self.path}: a folder of submissions; name them: {typed(self.path)}/*"
+            )
         for name in entries:
             if name not in (*LIMITS, CHECKSUMS, VERIFICATION):
                 raise InputError(f"{self.path}: {name!r} does not belong in a submission")

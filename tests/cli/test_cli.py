@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -433,6 +434,18 @@ def test_an_interruption_before_anything_runs_is_no_traceback() -> None:
 def test_the_package_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "spa_bench", "--version"], capture_output=True)
     assert done.stdout.decode() == f"spa-bench {spa_bench.__version__}\n"
+
+
+@pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_one_that_nobody_reads(tmp_path: Path, closed: str) -> None:
+    command = f"exec {shlex.join(MAIN)} evaluate --model baseline/random --tasks frozenlake"
+    command += f" --limit 2 --repeats 1 --output {shlex.quote(str(tmp_path / 'run'))} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert ("frozenlake" in done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+    log = (tmp_path / "run" / "episodes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["task"] for line in log] == ["frozenlake"] * 2
 
 
 def test_an_output_that_is_full_is_one_line() -> None:

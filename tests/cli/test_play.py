@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -52,6 +55,20 @@ def _played(
         main(["play", task, "--instance", "123"])
     assert exited.value.code == 0
     return capsys.readouterr().out
+
+
+def test_the_first_interrupt_ends_it() -> None:
+    code = "import signal as s; s.signal(s.SIGINT, s.default_int_handler)\n"
+    code += "from spa_bench.cli import main; main(['play', 'frozenlake'])"
+    with subprocess.Popen(
+        [sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as person:
+        assert person.stdout is not None
+        shown = b""
+        while b"> " not in shown:  # a prompt: it reads
+            shown += person.stdout.read(1)
+        person.send_signal(signal.SIGINT)
+        assert person.wait(30) == 130
 
 
 def test_a_solved_board_is_told_with_the_shortest_plan(

@@ -117,6 +117,16 @@ def test_a_bar_has_colours_where_all_others_are_kept_from_giving_orders(
     assert r"\u001b[2J" in terminal.getvalue()
 
 
+def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    watching = progress.watch()
+    watching.start(2, 0)
+    watching.stop()
+    assert terminal.getvalue() == "2 episodes\n"
+
+
 def test_a_bar_may_be_stopped_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     progress.watch().stop()

@@ -125,9 +125,23 @@ def test_the_hub_receives_a_pull_request_with_the_files(
 
 def test_what_the_hub_refuses_is_one_line(folder: SubmissionFolder, hub: type[_Hub]) -> None:
     hub.refuses = True
-    with pytest.raises(SpaBenchError, match="the Hub refused") as refused:
+    with pytest.raises(SpaBenchError, match="not published on the Hub") as refused:
         send(Target.parse("hf:a/b"), delivery(folder, "hf:a/b", benchmark="c/d"))
     assert "\n" not in str(refused.value)
+
+
+def test_whatever_the_connection_raises_is_one_line(
+    folder: SubmissionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoNetwork(Exception):  # as an HTTP library's own, which is no OSError
+        pass
+
+    def fail(*_: object, **__: object) -> None:
+        raise NoNetwork("connection refused\nby nobody")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", fail)
+    with pytest.raises(SpaBenchError, match=r"^not published on the Hub: connection refused$"):
+        send(Target.parse("hf:a/b"), delivery(folder, "hf:a/b", benchmark="c/d"))
 
 
 # -- GitHub ----------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -61,6 +63,19 @@ def test_an_unknown_class_is_told_with_the_nearest() -> None:
         load(ModelOptions("dumy", "lm_eval/dumy"))
 
 
+def test_options_that_are_not_for_it_are_refused(registered: str) -> None:
+    with pytest.raises(InputError, match="takes one --base-url"):
+        load(ModelOptions(registered, "lm_eval/hf", base_urls=("http://a", "http://b")))
+    with pytest.raises(InputError, match="prefill: 'ture' is neither true nor false"):
+        load(ModelOptions(registered, "lm_eval/hf", args={"prefill": "ture"}))
+
+
+@pytest.mark.parametrize(("word", "meant"), [("True", True), ("1", True), ("0", False)])
+def test_prefill_is_read_as_elsewhere(registered: str, word: str, meant: bool) -> None:
+    model = load(ModelOptions(registered, "lm_eval/hf", args={"prefill": word}))
+    assert model.capabilities.prefill == meant
+
+
 def test_a_folder_that_is_not_there_is_told_at_once() -> None:
     model = load(ModelOptions("hf", "lm_eval/hf", args={"pretrained": "/nowhere/at/all"}))
     with pytest.raises(InputError, match="no such folder"):
@@ -102,8 +117,9 @@ def test_requests_that_come_together_are_one_list_with_prefill_and_settings(
         model = load(ModelOptions(registered, "lm_eval/hf", args={"pretrained": "x", "n": "3"}))
         await model.start()
         replies = await asyncio.gather(*(model.generate(_request(f"r{i}")) for i in range(4)))
+        made = model._lm
         await model.close()
-        return [reply.text for reply in replies], model._lm
+        return [reply.text for reply in replies], made
 
     texts, lm = asyncio.run(ask())
     assert texts == ["<0>", "<1>", "<2>", "<3>"]
@@ -182,15 +198,30 @@ def test_a_class_without_chats_is_shown_the_plain_layout(
     async def scenario() -> None:
         model = load(ModelOptions(registered, "lm_eval/hf", {"pretrained": "x"}))
         await model.start()
+        made = model._lm
         try:
             await model.generate(_request())
         finally:
             await model.close()
-        ((prompt, settings),) = model._lm.lists[0]
+        ((prompt, settings),) = made.lists[0]
         assert prompt == "### User:\nhello\n### Assistant:\n<think>"
         assert settings["until"] == ["STOP", "\n### User:", "\n### System:"]
 
     asyncio.run(scenario())
+
+
+def test_a_model_that_is_closed_is_given_back(registered: str) -> None:
+    model = load(ModelOptions(registered, "lm_eval/hf"))
+    made: list[weakref.ref[_Class]] = []
+
+    async def opened() -> None:
+        await model.start()
+        made.append(weakref.ref(model._lm))
+        await model.close()
+
+    asyncio.run(opened())
+    gc.collect()
+    assert made[0]() is None
 
 
 def test_a_model_is_used_again_after_it_was_closed(registered: str) -> None:

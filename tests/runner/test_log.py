@@ -24,6 +24,7 @@ from spa_bench.runner.log import (
     RunTask,
     UnwrittenError,
     write_atomically,
+    write_named,
 )
 from spa_bench.runner.record import (
     EPISODE_SCHEMA,
@@ -390,6 +391,44 @@ def test_a_file_that_is_no_runs_own_is_not_resumed(tmp_path: Path) -> None:
 
 
 # -- run.json and other files written whole --------------------------------------------------------
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    file.chmod(0o600)
+    write_atomically(file, b"new")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("new", 0o600)
+
+
+def test_a_link_in_a_run_folder_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "results.json").symlink_to("mine")
+    write_atomically(tmp_path / "results.json", b"{}")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "results.json").is_symlink()
+
+
+def test_a_link_that_a_user_names_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("old")
+    (tmp_path / "link").symlink_to("page.html")
+    write_named(tmp_path / "link", b"new")
+    assert (tmp_path / "page.html").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_pipe_that_a_user_names_is_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    read = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_named(tmp_path / "pipe", b"page")
+    assert os.read(read, 100) == b"page"
+    os.close(read)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_folder_that_a_user_names_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UnwrittenError, match=r"cannot be written: Is a directory$"):
+        write_named(tmp_path, b"page")
 
 
 def test_run_json_is_read_back(tmp_path: Path) -> None:

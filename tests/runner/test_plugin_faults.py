@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -23,8 +24,10 @@ from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import Results
 from spa_bench.run import Silent
 from spa_bench.runner import watchdog as dogs
-from spa_bench.runner.log import RunFolder
+from spa_bench.runner.episode import EpisodeSpec
+from spa_bench.runner.log import EpisodeWriter, RunFolder
 from spa_bench.runner.record import Episode
+from spa_bench.runner.scheduler import play_all
 from spa_bench.runner.watchdog import HangError, watchdog
 from spa_bench.task import Task
 
@@ -198,6 +201,28 @@ def test_a_loop_that_turns_is_left_alone() -> None:
 
 
 @pytest.mark.usefixtures("short_patience")
+def test_a_slow_disk_hangs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = EpisodeWriter.write
+
+    def slow(self: EpisodeWriter, episode: Episode) -> None:
+        time.sleep(1)  # twice what a hang may last
+        write(self, episode)
+
+    monkeypatch.setattr(EpisodeWriter, "write", slow)
+    assert run(tmp_path / "run", model(), [table_task()], repeats=2).owed == 0
+
+
+@pytest.mark.usefixtures("short_patience")
+def test_a_hang_between_episodes_is_one_line() -> None:
+    def stuck() -> Iterator[EpisodeSpec]:
+        threading.Event().wait(3600)
+        yield EpisodeSpec(table_task(), table_task().boards[0][0], 0, "0")
+
+    with pytest.raises(ModelGoneError, match="the event loop did not come back for 50 s"):
+        asyncio.run(play_all(stuck(), model(), 2, lambda _: None))
+
+
+@pytest.mark.usefixtures("short_patience")
 def test_the_alarm_is_given_back() -> None:
     async def hang() -> None:
         with watchdog():
@@ -255,6 +280,29 @@ def test_one_broken_plugin_hides_no_other_from_the_list(
     shown = capsys.readouterr().out
     assert "sokoban" in shown
     assert "'bad' cannot be loaded" in shown
+
+
+def test_a_format_that_lacks_a_part_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare:
+        name = "bare"
+
+        def parse(self) -> None: ...
+
+    monkeypatch.setattr(plugins, "load_plugin", lambda kind, name: Bare)
+    with pytest.raises(InputError) as refused:
+        plugins.make_format("bare")
+    assert str(refused.value) == (
+        "format 'bare' is no `Format`: Bare has no prefill, believes, compose"
+        " (spa_bench/formats/format.py)"
+    )
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), b"bytes"])
+def test_an_identity_that_is_no_json_is_one_line(tmp_path: Path, value: object) -> None:
+    odd = Scripted([answer("b")], identity={"dtype": value})
+    with pytest.raises(InputError, match=r"scripted/model: identity\(\) is to be plain JSON"):
+        run(tmp_path / "run", odd, [table_task()])
+    assert odd.closed == 1
 
 
 def test_a_world_that_is_no_data_class_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

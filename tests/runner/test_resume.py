@@ -23,7 +23,7 @@ from spa_bench.evaluation import evaluate_async, with_overrides
 from spa_bench.lock import NO_LOCKS
 from spa_bench.models.model import Capabilities, Request
 from spa_bench.results.results import Results
-from spa_bench.run import Silent, write_results
+from spa_bench.run import OTHER_VERSIONS, Silent, write_results
 from spa_bench.runner.log import RunFolder, UnwrittenError
 from spa_bench.runner.plan import Done, Plan
 from spa_bench.runner.record import Episode
@@ -139,6 +139,37 @@ def test_without_locks_a_run_goes_on_and_says_so(
     run(Scripted(still), tmp_path / "run", progress=watcher)
     assert watcher.notes == [f"{tmp_path / 'run'}: {NO_LOCKS}"]
     assert len(keys_of(tmp_path / "run")) == 8
+
+
+def test_other_versions_are_told_and_both_are_kept(tmp_path: Path) -> None:
+    folder, watcher = tmp_path / "run", Watcher()
+    run(Scripted(still), folder)
+    info = RunFolder(folder).read_info()
+    now = info.versions["numpy"]
+    RunFolder(folder).write_info(info.model_copy(update={"versions": {"numpy": "0.1"}}))
+    for _ in range(2):
+        run(Scripted(still), folder, resume=True, progress=watcher)
+        assert RunFolder(folder).read_info().versions["numpy"] == f"0.1, {now}"
+        assert RunFolder(folder).read_info().versions["python"] == info.versions["python"]
+    assert watcher.notes == [OTHER_VERSIONS] * 2
+
+
+def test_one_model_is_not_in_two_runs_at_once(tmp_path: Path) -> None:
+    model = Scripted(still, delays=lambda _: 3)
+
+    async def both() -> list[Results | BaseException]:
+        runs = (
+            evaluate_async(model, [table_task()], output=tmp_path / name) for name in ("a", "b")
+        )
+        return await asyncio.gather(*runs, return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert isinstance(first, Results)
+    assert first.owed == 0
+    assert str(second) == "scripted/model is at work in another run; load it once for each"
+    assert model.closed == 1
+    assert not (tmp_path / "b").exists()
+    assert run(model, tmp_path / "b").owed == 0
 
 
 def test_foreign_lines_are_told_once_with_the_first_ones_number(tmp_path: Path) -> None:

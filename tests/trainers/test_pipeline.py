@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
 from spa_bench.cli import main
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, ModelError, SpaBenchError
 from spa_bench.lock import NO_LOCKS
 from spa_bench.registry import Registry
 from spa_bench.run import Silent
@@ -174,6 +174,25 @@ def test_a_model_that_never_follows_the_format_is_explained(tmp_path, trained):
     assert "no turn can be learnt from" in said
     assert "do not follow the format" in said
     assert tasks[0].config.task in said
+
+
+def test_a_play_of_which_episodes_broke_is_not_done(tmp_path, monkeypatch):
+    reply, calls = RandomPlayer.generate, iter(range(10**6))
+
+    async def sometimes(self, request):
+        if next(calls) == 3:
+            raise ModelError("503")
+        return await reply(self, request)
+
+    pipeline, said = _pipeline(_recipe(), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(RandomPlayer, "generate", sometimes)
+        with pytest.raises(SpaBenchError, match="selfplay: 1 episode broke; the same command"):
+            pipeline.run("selfplay")
+    assert done.record_of(tmp_path / "selfplay") is None
+    pipeline.run("selfplay")
+    assert done.record_of(tmp_path / "selfplay")["report"]["turns"] > 0
+    assert not any("already done" in line for line in said)
 
 
 def test_rows_do_not_depend_on_which_episode_ended_first(tmp_path):

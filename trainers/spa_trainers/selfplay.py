@@ -16,10 +16,11 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt
 
 from spa_bench.checkpoint import short_key, world_of
-from spa_bench.errors import InputError, nearest
+from spa_bench.errors import InputError, SpaBenchError, nearest
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry
-from spa_bench.run import Evaluation, Progress, play_owed
+from spa_bench.results.shown import counted
+from spa_bench.run import Evaluation, Progress, Silent, done_of, play_owed
 from spa_bench.runner.log import RunFolder
 from spa_bench.task import Task
 from spa_trainers.boards import TRAINING_SEEDS, Seeds, boards_left, evaluated_boards, training_task
@@ -98,18 +99,20 @@ async def play(
     folder: Path,
     progress: Progress,
 ) -> None:
-    """Plays what a self-play owes into the run folder `folder`."""
-    await play_owed(
-        Evaluation(
-            model,
-            tasks,
-            folder,
-            repeats=settings.repeats,
-            salt=settings.salt,
-            resume=True,
-        ),
-        progress,
+    """Plays what a self-play owes into the run folder `folder`.
+
+    Raises:
+        SpaBenchError: if episodes broke; the same call plays them again.
+    """
+    evaluation = Evaluation(
+        model, tasks, folder, repeats=settings.repeats, salt=settings.salt, resume=True
     )
+    await play_owed(evaluation, progress)
+    plan = evaluation.plan()
+    if owed := sum(1 for _ in plan.owed(done_of(plan, RunFolder(folder), Silent()))):
+        raise SpaBenchError(
+            f"selfplay: {counted(owed, 'episode')} broke; the same command plays what is missing"
+        )
 
 
 def make_rows(
