@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks import study_belief, study_chance
+from benchmarks import study_belief, study_chance, study_players
 from benchmarks.figures import draw_line, panels, save
 from benchmarks.tables import markdown
 from spa_bench.metrics.success import normalised
@@ -140,6 +140,7 @@ def written(page: str, found: Table, entries: Sequence[Entry] = ()) -> str:
         **{name: partial(table, found) for name, table in TABLES.items()},
         "correlations": lambda: study_belief.correlations(study_belief.read_starts(page, entries)),
         "inside": lambda: study_belief.inside(entries),
+        "players": study_players.players,
         "against_chance": lambda: study_chance.against_chance(by_the_recipes(entries)),
     }
 

@@ -2,11 +2,14 @@
 
 import math
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
-from benchmarks import study, study_belief, study_chance
+from benchmarks import study, study_belief, study_chance, study_players
+from spa_bench.registry import Registry
+from spa_bench.results.bounds import board_bounds
 from spa_bench.site.entries import read_entries
 from spa_bench.site.rows import Cell, Row, Table
 
@@ -30,7 +33,7 @@ def test_the_pages_stand_as_they_would_be_written():
     found = study.read(entries)
     pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in study.PAGES]
     assert [study.written(page, found, entries) for page in pages] == pages
-    assert "".join(pages).count("<!-- end -->") == len(study.TABLES) + 3
+    assert "".join(pages).count("<!-- end -->") == len(study.TABLES) + 4
 
 
 def test_the_starts_of_the_page_are_those_of_its_rows():
@@ -61,6 +64,41 @@ def test_a_run_is_compared_with_chance_on_the_boards_that_it_played():
         assert found.value == pytest.approx(score.value - score.floor)
         assert found.low < 0 < found.high
         assert found.high - found.low < 0.8 * (score.high - score.low)
+
+
+def test_a_player_that_chooses_any_move_gets_the_floor():
+    for name in study_players.TASKS:
+        task = Registry().load(name)
+        floors = [bound.floor for bound in board_bounds(task, task.boards[0]).values()]
+        found = study_players.success(task, study_players.any_move)
+        assert found[0] == pytest.approx(np.mean(floors))
+        assert found[1] == pytest.approx(np.mean([1 - (1 - floor) ** 8 for floor in floors]))
+
+
+@pytest.mark.parametrize("player", study_players.PLAYERS.values())
+def test_what_a_player_is_said_to_get_is_what_it_gets(player):
+    task, chance = Registry().load("frozenlake_slippery"), Random(0)
+    lake, solved, n = task.environment, 0, 3000
+    boards = task.boards[0]
+    for i in range(n):
+        state = boards[i % len(boards)].state
+        for _ in range(task.limits.actions):
+            if lake.is_success(state) or lake.loss(state) is not None:
+                break
+            outcomes = lake.outcomes(state, chance.choice(player(lake, state)))
+            (outcome,) = chance.choices(outcomes, [float(o.probability) for o in outcomes])
+            state = outcome.state
+        solved += lake.is_success(state)
+    expected = study_players.success(task, player)[0]
+    assert abs(solved / n - expected) < 4 * math.sqrt(0.25 / n)
+
+
+def test_players_see_the_holes_beside_them():
+    lake = Registry().load("frozenlake").environment
+    state = lake.from_grid("____\n_OOP\nGO__\nO___")
+    assert set(study_players.to_the_goal(lake, state)) == {"Down", "Left"}
+    assert set(study_players.off_holes(lake, state)) == {"Up", "Down"}
+    assert study_players.to_the_goal_off_holes(lake, state) == ["Down"]
 
 
 def test_a_correlation_has_the_interval_of_fishers_transformation():
