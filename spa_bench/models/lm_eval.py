@@ -19,7 +19,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple, TypeVar, cast
 
-from spa_bench.errors import InputError, ModelError, nearest
+from spa_bench.errors import InputError, ModelError, SpaBenchError, nearest
 from spa_bench.models import plain_layout
 from spa_bench.models.local_settings import truth
 from spa_bench.models.model import (
@@ -222,7 +222,12 @@ class LMEvalModel:
 
 
 async def _aside(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Returns what a function returns in a thread of its own, for whose end no exit waits."""
+    """Returns what a function returns in a thread of its own, for whose end no exit waits.
+
+    Raises:
+        SpaBenchError: as the function does.
+        RuntimeError: for whatever else it raises, `SystemExit` and `StopIteration` included.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[_T] = loop.create_future()
 
@@ -237,8 +242,10 @@ async def _aside(function: Callable[..., _T], *arguments: Any) -> _T:
     def work() -> None:
         try:
             told = function(*arguments), None
-        except Exception as error:
+        except SpaBenchError as error:
             told = None, error
+        except BaseException as error:
+            told = None, RuntimeError(str(error) or type(error).__name__)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, *told)
 

@@ -38,8 +38,6 @@ class _Class:
 
     def generate_until(self, instances: list[Any], disable_tqdm: bool = False) -> list[str]:
         self.lists.append([instance.args for instance in instances])
-        if any("explode" in instance.args[0] for instance in instances):
-            raise ValueError("a bad day")
         return [f"<{index}>" for index, _ in enumerate(instances)]
 
 
@@ -148,12 +146,20 @@ def test_a_reply_as_long_as_allowed_ended_by_length(registered: str) -> None:
     assert asyncio.run(ask(4)) == "stop"
 
 
-def test_whatever_a_class_raises_breaks_the_episode_and_not_the_run(registered: str) -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit, StopIteration, KeyboardInterrupt])
+def test_whatever_a_class_raises_breaks_the_episode_and_not_the_run(
+    registered: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error("a bad day")
+
+    monkeypatch.setattr(_Class, "generate_until", fail)
+
     async def ask() -> None:
         model = load(ModelOptions(registered, "lm_eval/hf"))
         await model.start()
         try:
-            await model.generate(_request("explode"))
+            await model.generate(_request())
         finally:
             await model.close()
 
