@@ -57,6 +57,9 @@ class Belief(ResultModel):
 
     Attributes:
         turns: that were compared. unreplayed: episodes of the log that cannot have happened.
+        copied: share of turns after whose actions the state looks as it did before: the exact match
+            of predictions that repeat what is shown. It depends on what the model chose to do.
+        changed: exact match of the predictions of all other turns.
         ceiling: exact match of the best possible predictions of the same turns: 1 where dynamics
             are certain. It is exact.
         supported: share of turns whose prediction is possible.
@@ -71,6 +74,8 @@ class Belief(ResultModel):
     unreplayed: int
     observation: Statement
     prediction: Statement
+    copied: Number
+    changed: Interval
     ceiling: Number
     supported: Number
     probability: Number
@@ -117,6 +122,8 @@ class _Board:
     turns: int = 0
     seen: _Sums = field(default_factory=_Sums)
     expected: _Sums = field(default_factory=_Sums)
+    changed: int = 0
+    changed_exact: int = 0
     right_and_success: int = 0
     wrong_and_success: int = 0
 
@@ -151,11 +158,14 @@ class BeliefTally:
         for number, replayed in enumerate(turns, start=1):
             observed = facts_from_log(replayed.turn.facts_observed)
             predicted = facts_from_log(replayed.turn.facts_predicted)
-            sees = agreement(observed, _shown(environment, observation, replayed.before))
-            expects = agreement(predicted, _shown(environment, observation, replayed.after))
+            before = _shown(environment, observation, replayed.before)
+            after = _shown(environment, observation, replayed.after)
+            sees, expects = agreement(observed, before), agreement(predicted, after)
             board.turns += 1
             board.seen.add(observed, sees)
             board.expected.add(predicted, expects)
+            board.changed += before != after
+            board.changed_exact += before != after and expects.exact
             board.right_and_success += expects.exact and episode.success
             board.wrong_and_success += not expects.exact and episode.success
             here = self._by_turn.setdefault(number, Counter())
@@ -174,6 +184,7 @@ class BeliefTally:
         """Returns what was counted."""
         boards = self._boards.values()
         turns = sum(board.turns for board in boards)
+        changed = [board.changed for board in boards]
         right = [board.expected.exact for board in boards]
         wrong = [board.turns - board.expected.exact for board in boards]
         if_right = _ratio((board.right_and_success for board in boards), right)
@@ -183,6 +194,8 @@ class BeliefTally:
             unreplayed=self._unreplayed,
             observation=_statement((board.seen, board.turns) for board in boards),
             prediction=_statement((board.expected, board.turns) for board in boards),
+            copied=_share(turns - sum(changed), turns),
+            changed=Interval.of(_ratio((board.changed_exact for board in boards), changed)),
             ceiling=_share(self._ceiling, turns),
             supported=_share(self._supported, turns),
             probability=_share(self._probability, turns),

@@ -327,9 +327,10 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
 
 _BELIEF_LEGEND = """\
 `belief` above is the share of turns with an exact prediction. Below, for each statement: how often
-it was made, how often it was exact, its agreement by cell and by object (F1), the best exact share
-that predictions can have, how often the predicted state is possible, and how probable it is. Then
-how often the episode succeeds, over turns with an exact prediction and without one, and the
+it was made, how often it was exact, its agreement by cell and by object (F1), how often it was
+exact in turns that changed the state, what repeating the shown state would get, the best exact
+share that predictions can have, how often the predicted state is possible, and how probable it is.
+Then how often the episode succeeds, over turns with an exact prediction and without one, and the
 difference."""
 
 
@@ -348,10 +349,12 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
             [task, model, *cells]
             for task, model, belief in beliefs
             for cells in (
-                ["observation", *_statement(belief.observation), "100.0", "-", "-"],
+                ["observation", *_statement(belief.observation), *("-", "-"), "100.0", "-", "-"],
                 [
                     "prediction",
                     *_statement(belief.prediction),
+                    with_interval(belief.changed),
+                    percent(belief.copied),
                     percent(belief.ceiling),
                     percent(belief.supported),
                     percent(belief.probability),
@@ -360,7 +363,7 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
         ],
         headers=[
             *("task", "model", "statement", "stated", "exact", "cells", "F1"),
-            *("best", "possible", "probable"),
+            *("of changed", "copied", "best", "possible", "probable"),
         ],
         tablefmt=style,
         disable_numparse=True,

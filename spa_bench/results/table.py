@@ -19,8 +19,9 @@ OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
 
 
 _KNOWLEDGE = ("copied", "cells", "F1", "observed", "predicted")
-"""What probes and beliefs add: the accuracy of copying, agreement with the true state to the cell
-and to the object, and the shares of turns with an exact observation and an exact prediction."""
+"""What probes and beliefs add: the accuracy of copying what is shown, agreement with the true state
+to the cell and to the object, and the shares of turns with an exact observation and an exact
+prediction."""
 
 _OPTIONAL = (*_KNOWLEDGE, "tokens/turn", "s/turn", "cost $")
 
@@ -102,7 +103,7 @@ def _row(task: TaskResult, metrics: Sequence[str]) -> list[str]:
 def _knowledge(task: TaskResult) -> list[str]:
     probe, belief = task.probe, task.belief
     return [
-        percent(probe and probe.copied),
+        percent(probe.copied if probe else belief and belief.copied),
         percent(probe and probe.cell_accuracy),
         percent(probe and probe.object_f1),
         percent(belief and belief.observation.exact.value),

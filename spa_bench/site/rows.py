@@ -148,6 +148,8 @@ def _columns(tasks: Sequence[MeasuredTask]) -> Iterator[Column]:
     for what in ("observation", "prediction"):
         says = f"exact {what}s, over all tasks whose replies state them"
         yield Column(f"belief:{what}", what, "belief", "score", True, "", says)
+    says = "exact predictions, over the turns that change the board: repeating it is never right"
+    yield Column("belief:changed", "of changes", "belief", "score", True, "", says)
     says = "mean over its probes of (right answers - chance) / (1 - chance)"
     yield Column(_PROBES, "all", "probes", "ratio", True, "", says)
     for kind in sorted({task.probe for task in tasks if task.probe is not None}):
@@ -249,8 +251,12 @@ def _spent(results: Sequence[TaskResult]) -> dict[str, Cell]:
 def _belief(results: Sequence[TaskResult]) -> dict[str, Cell]:
     beliefs = [task.belief for task in results if task.belief is not None and task.belief.turns]
     cells: dict[str, Cell] = {}
-    for what in ("observation", "prediction"):
-        exact = [getattr(belief, what).exact for belief in beliefs]
+    kinds = {
+        "observation": [belief.observation.exact for belief in beliefs],
+        "prediction": [belief.prediction.exact for belief in beliefs],
+        "changed": [belief.changed for belief in beliefs],
+    }
+    for what, exact in kinds.items():
         if len(exact) == 1:
             cells[f"belief:{what}"] = Cell(exact[0].value, exact[0].low, exact[0].high)
         elif exact:

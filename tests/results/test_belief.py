@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +59,19 @@ def test_a_prediction_is_held_against_the_state_after_all_actions() -> None:
     # the target and nothing else is where it was said to be
     assert found.prediction.object_f1 == pytest.approx(2 / 6)
     assert found.prediction.cell_accuracy == 0
+
+
+def test_to_repeat_the_board_is_right_where_nothing_changes_and_nowhere_else() -> None:
+    still = played(say(START, START, "Up"))  # again in every turn
+    found = belief(still)
+    assert (found.copied, found.prediction.exact.value) == (1, 1)
+    assert found.changed.value is not None
+    assert math.isnan(found.changed.value)
+    moved = played(say(START, START, "Right"), say(ONE_ON, DONE, "Right", "Right"))
+    found, turns = belief(still, moved), len(still.turns)
+    assert found.copied == turns / (turns + 2)
+    assert found.prediction.exact.value == (turns + 1) / (turns + 2)
+    assert found.changed.value == 1 / 2
 
 
 def test_a_turn_without_statements_agrees_with_nothing() -> None:
