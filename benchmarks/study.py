@@ -267,10 +267,11 @@ def nano(found: Table) -> str:
             task = next((t for t in tasks if _cell(row, t, "pass@1").value is not None), world)
             one, eight = _cell(row, task, "pass@1"), _cell(row, task, "pass@8")
             slippery = _cell(row, _task(f"{world}_slippery", row.method), "pass@1")
-            belief = [row.cells.get(f"belief:{w}", NOTHING) for w in ("observation", "prediction")]
+            kinds = ("observation", "prediction", "changed")
+            belief = [row.cells.get(f"belief:{kind}", NOTHING) for kind in kinds]
             scores = map(with_interval, (one, eight, slippery, *belief))
             lines.append([row.model, row.method, *scores, row.badge])
-    scores = ["Pass@1", "Pass@8", "slippery: Pass@1", "observed", "predicted"]
+    scores = ["Pass@1", "Pass@8", "slippery: Pass@1", "observed", "predicted", ".. changes"]
     heads = ["model", "method", *scores, "badge"]
     return markdown(heads, lines)
 
