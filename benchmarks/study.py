@@ -57,6 +57,8 @@ BY_THE_RECIPES: Mapping[str, str] = {
 """Worlds, and how the names of runs by the recipes end in each."""
 
 TRAINED = METHODS[2:]
+SEEDS = 3
+"""Runs of each method by the recipes, where all were made."""
 
 
 ELSEWHERE = ("-unfamiliar", "-untold", "-across")
@@ -279,7 +281,7 @@ def nano(found: Table) -> str:
 def in_short(found: Table) -> str:
     """Returns Pass@1 / Pass@8 by the recipes: chance, the base, each method's mean over seeds.
 
-    A star says that there is one seed only.
+    A star says that there are fewer than three seeds.
     """
     named = {row.model: row for row in found.rows}
     lines = list[list[str]]()
@@ -291,7 +293,7 @@ def in_short(found: Table) -> str:
         for method in TRAINED:
             runs = _runs(found, world, method, ending)
             means = map(fmean, zip(*runs.values(), strict=True))
-            line.append(_both(means) + ("*" if len(runs) == 1 else "") if runs else "-")
+            line.append(_both(means) + ("*" if len(runs) < SEEDS else "") if runs else "-")
         lines.append(line)
     return markdown(["Pass@1 / Pass@8, %", "chance", "before", *TRAINED], lines)
 

@@ -175,6 +175,9 @@ def test_in_short_has_chance_the_base_and_each_methods_mean_by_its_recipe():
         ("spa", "spa-frozenlake-cut-off-seed-1", 0.5, 0.8),
         ("spa", "spa-frozenlake-seed-2", 0.9, 0.9),  # another set-up
         ("spa", "spa-frozenlake-unfamiliar", 0.9, 0.9),
+        ("state_estimation", "state-estimation-frozenlake", 0.3, 0.7),
+        ("state_estimation", "state-estimation-frozenlake-cut-off-seed-1", 0.4, 0.7),
+        ("state_estimation", "state-estimation-frozenlake-cut-off-seed-3", 0.5, 0.7),
     ):
         rows.append(_row(method, one, eight, kind="submission", model=f"nano-{name}"))
     slippery = _row("vagen", None, None, model="nano-vagen-frozenlake-slippery-seed-3")
@@ -182,8 +185,15 @@ def test_in_short_has_chance_the_base_and_each_methods_mean_by_its_recipe():
     slippery.cells["frozenlake_slippery_wm:pass@8"] = Cell(0.5, 0.4, 0.6, 0.2, 1.0)
     lines = study.in_short(_table(*rows, slippery)).splitlines()[2:]
     frozenlake, on_ice, sokoban = ([cell.strip() for cell in line.split("|")] for line in lines)
-    assert frozenlake[2:-1] == ["20.0 / 60.0", "10.0 / 50.0", "-", "-", "-", "40.0 / 75.0"]
-    assert on_ice[2:-1] == ["- / -", "- / -", "-", "-", "25.0 / 50.0*", "-"]  # one seed
+    assert frozenlake[2:-1] == [
+        "20.0 / 60.0",
+        "10.0 / 50.0",
+        "-",
+        "40.0 / 70.0",
+        "-",
+        "40.0 / 75.0*",
+    ]
+    assert on_ice[2:-1] == ["- / -", "- / -", "-", "-", "25.0 / 50.0*", "-"]
     assert sokoban[2:-1] == ["- / -", "- / -", "-", "-", "-", "-"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,8 +53,14 @@ def test_broken_episodes_are_not_drawn(copy: Copy) -> None:
     assert len(sample(SubmissionFolder(copy.path), plan(), True, 100, "a")) == complete
 
 
-def test_a_verification_without_a_nonce_is_read() -> None:
-    found = SubmissionFolder(SUBMISSIONS / "nano-base-frozenlake").verification()
+def test_a_verification_without_a_nonce_is_read(tmp_path: Path) -> None:
+    shutil.copytree(SUBMISSIONS / "nano-base-frozenlake", tmp_path / "row")
+    folder = SubmissionFolder(tmp_path / "row")
+    path = folder.path / "verification.json"
+    said = json.loads(path.read_text())
+    del said["authorship"]["nonce"]
+    path.write_text(json.dumps(said))
+    found = folder.verification()
     assert found is not None
     assert found.authorship is not None
     assert (found.badge, found.authorship.nonce) == ("authored", None)
