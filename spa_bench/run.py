@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import spa_bench
 from spa_bench.canonical import canonical_json
@@ -129,14 +129,21 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
         UnwrittenError: if a file of the run cannot be written; it can be resumed, too.
     """
     try:
-        info = await play_owed(evaluation, progress)
+        played = await play_owed(evaluation, progress)
         folder, plan = RunFolder(evaluation.output), evaluation.plan()
-        return write_results(folder, plan, evaluation.model.name, info.price)
+        return write_results(folder, plan, evaluation.model.name, played.info.price)
     except UnwrittenError as error:
         raise UnwrittenError(f"{error}; mend that and continue with --resume") from None
 
 
-async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
+class Played(NamedTuple):
+    """What a run is, and how many of its episodes are owed still: broken, or beyond the budget."""
+
+    info: RunInfo
+    owed: int
+
+
+async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
     """Plays what an evaluation owes into its log; writes no results.
 
     Raises:
@@ -166,8 +173,9 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
                         f"{task.task}: the model was trained on {task.trained_on}"
                         f" of these {task.boards} boards"
                     )
-            done = done_of(plan, folder, progress)
-            progress.start(plan.total, plan.total - sum(1 for _ in plan.owed(done)))
+            done = _done(plan, folder, progress)
+            owed = sum(1 for _ in plan.owed(done))
+            progress.start(plan.total, plan.total - owed)
             keep = _Keeper(log, progress)
             try:
                 concurrency = evaluation.concurrency or model.concurrency
@@ -182,7 +190,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> RunInfo:
             await model.close()
         finally:
             _AT_WORK.remove(id(model))
-    return info
+    return Played(info, owed - keep.complete)
 
 
 def _begun(evaluation: Evaluation, plan: Plan, folder: RunFolder, progress: Progress) -> RunInfo:
@@ -207,7 +215,7 @@ def _begun(evaluation: Evaluation, plan: Plan, folder: RunFolder, progress: Prog
     return info
 
 
-def done_of(plan: Plan, folder: RunFolder, progress: Progress) -> Done:
+def _done(plan: Plan, folder: RunFolder, progress: Progress) -> Done:
     """Returns what of a plan is in the log."""
     done, bad = Done(), BadLines()
     hashes = {task.hash for task in plan.tasks}
@@ -220,9 +228,14 @@ def done_of(plan: Plan, folder: RunFolder, progress: Progress) -> Done:
 
 
 class _Keeper:
-    """Writes each episode to the log the moment it ends, and tells whoever watches."""
+    """Writes each episode to the log the moment it ends, and tells whoever watches.
+
+    Attributes:
+        complete: how many of them were played to their end.
+    """
 
     def __init__(self, log: EpisodeWriter, progress: Progress) -> None:
+        self.complete = 0
         self._log = log
         self._progress = progress
         self._scrubber = Scrubber.of_this_machine()
@@ -233,6 +246,7 @@ class _Keeper:
         if why is not None:  # a server's address, a path: for the terminal, not for a file
             episode = replace(episode, error=self._scrubber.text(why))
         self._log.write(episode)
+        self.complete += episode.status == "complete"
         self._progress.update(episode)
         if why is not None and why not in self._told and len(self._told) < _REASONS_TOLD:
             self._told.add(why)
@@ -428,7 +442,7 @@ def all_versions(infos: Iterable[RunInfo]) -> dict[str, str]:
     for info in infos:
         for name, text in info.versions.items():
             found.setdefault(name, {}).update(dict.fromkeys(text.split(", ")))
-    return {name: ", ".join(several) for name, several in found.items()}
+    return {name: ", ".join(texts) for name, texts in found.items()}
 
 
 def several(versions: Mapping[str, str]) -> bool:

@@ -20,7 +20,7 @@ from spa_bench.errors import InputError, SpaBenchError, nearest
 from spa_bench.models.model import Model
 from spa_bench.registry import Registry
 from spa_bench.results.shown import counted
-from spa_bench.run import Evaluation, Progress, Silent, done_of, play_owed
+from spa_bench.run import Evaluation, Progress, play_owed
 from spa_bench.runner.log import RunFolder
 from spa_bench.task import Task
 from spa_trainers.boards import TRAINING_SEEDS, Seeds, boards_left, evaluated_boards, training_task
@@ -107,12 +107,10 @@ async def play(
     evaluation = Evaluation(
         model, tasks, folder, repeats=settings.repeats, salt=settings.salt, resume=True
     )
-    await play_owed(evaluation, progress)
-    plan = evaluation.plan()
-    if owed := sum(1 for _ in plan.owed(done_of(plan, RunFolder(folder), Silent()))):
-        raise SpaBenchError(
-            f"selfplay: {counted(owed, 'episode')} broke; the same command plays what is missing"
-        )
+    played = await play_owed(evaluation, progress)
+    if played.owed:
+        owed = counted(played.owed, "episode")
+        raise SpaBenchError(f"selfplay: {owed} broke; the same command plays what is missing")
 
 
 def make_rows(
