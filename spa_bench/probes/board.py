@@ -6,10 +6,11 @@ States come from a random walk, which strays, and from a shortest solution, whic
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from operator import eq
+from typing import Any, NamedTuple, cast
 
 from spa_bench.environments.environment import AnyEnvironment, Outcome
 from spa_bench.environments.keyed import Keyed
@@ -18,7 +19,7 @@ _STEPS = 24
 """Steps of the random walk."""
 
 _MOST_TRANSITIONS = 20_000
-"""Looked at in search of a success, before the board is taken as it is."""
+"""Looked at in search of a success or of a contrast, before the board is taken as it is."""
 
 
 class Transition(NamedTuple):
@@ -104,6 +105,42 @@ class Board:
         for state in shuffled(chance, self.states):
             yield from self._by(chance, state, self.environment.effective_actions(state))
 
+    def contrast(
+        self,
+        chance: Keyed,
+        answer: Callable[[Transition], str | None],
+        shared: Callable[[Transition], Hashable],
+    ) -> dict[str, Transition]:
+        """Returns transitions with different answers that have something in common, by answer.
+
+        What they share therefore tells nothing about the answer, and no more does the action where
+        the same or a similar one can be had.
+
+        Args:
+            chance: to choose among what serves equally well.
+            answer: of a transition; None if it is not to be asked about.
+            shared: what all of them are to have in common. Of its values, one with the most
+                different answers is taken.
+        """
+        groups: dict[Hashable, dict[str, list[Transition]]] = {}
+        for transition in islice(self._all_transitions(chance), _MOST_TRANSITIONS):
+            given = answer(transition)
+            if given is not None:
+                groups.setdefault(shared(transition), {}).setdefault(given, []).append(transition)
+        if not groups:
+            return {}
+        found = max(groups.values(), key=len)
+        rarest = min(found.values(), key=len)[0]
+
+        def likeness(transition: Transition) -> tuple[bool, ...]:
+            return _likeness(transition.action, rarest.action)
+
+        return {given: max(found[given], key=likeness) for given in sorted(found)}
+
+    def _all_transitions(self, chance: Keyed) -> Iterator[Transition]:
+        for state in shuffled(chance, self.states):
+            yield from self._by(chance, state, range(len(self.environment.actions(state))))
+
     def _by(self, chance: Keyed, state: Any, numbers: Sequence[int]) -> Iterator[Transition]:
         actions = self.environment.actions(state)
         for number in shuffled(chance, numbers):
@@ -134,6 +171,13 @@ def shuffled(chance: Keyed, options: Sequence[Any]) -> Iterator[Any]:
 def sampled(chance: Keyed, options: Sequence[Any], most: int) -> Iterator[Any]:
     """Yields so many of the options, in random order, or all if they are fewer."""
     return islice(shuffled(chance, options), most)
+
+
+def _likeness(action: Any, other: Any) -> tuple[bool, ...]:
+    """Returns which parts two actions share, the first most important; `Up` is its only part."""
+    if isinstance(action, tuple) and isinstance(other, tuple):
+        return tuple(map(eq, cast(tuple[Any, ...], action), cast(tuple[Any, ...], other)))
+    return (action == other,)
 
 
 def _drawn(chance: Keyed, outcomes: tuple[Outcome[Any], ...]) -> Outcome[Any]:

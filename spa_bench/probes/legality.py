@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spa_bench.probes.board import Board, Transition
+from spa_bench.probes.board import Board
 from spa_bench.probes.choices import YesNoProbe, yes_no_item
 from spa_bench.probes.probe import Item, View
 
@@ -15,20 +15,21 @@ from spa_bench.probes.probe import Item, View
 class Legality(YesNoProbe):
     """A state and an action are shown; the answer is whether the action can change the state.
 
-    One item of each answer a board.
+    One item of each answer a board, both about one state: it alone does not tell the answer.
     """
 
     name: ClassVar[str] = "legality"
+    version: ClassVar[int] = 2
     placeholders: ClassVar[frozenset[str]] = frozenset({"state", "action"})
 
     def items(self, view: View, board: Board) -> Iterator[Item]:
-        found: dict[str, Transition] = {}
-        for transition in board.transitions(board.chance(self.name)):
-            found.setdefault("yes" if transition.may_change else "no", transition)
-            if len(found) == 2:
-                break
-        if len(found) == 2:
-            for right in ("yes", "no"):
-                state, action, _ = found[right]
-                named = view.environment.format_action(action)
-                yield yes_no_item(right, {"state": view.show(state), "action": named})
+        found = board.contrast(
+            board.chance(self.name),
+            answer=lambda transition: "yes" if transition.may_change else "no",
+            shared=lambda transition: transition.state,
+        )
+        if len(found) < 2:
+            return
+        for right, (state, action, _) in found.items():
+            named = view.environment.format_action(action)
+            yield yes_no_item(right, {"state": view.show(state), "action": named})

@@ -83,10 +83,12 @@ class Probe(ABC):
 
     Class attributes:
         name: by which tasks refer to it.
+        version: raised whenever the same parameters would ask other questions.
         placeholders: what the text of its question may use.
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     placeholders: ClassVar[frozenset[str]]
 
     def world(

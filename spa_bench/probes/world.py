@@ -162,7 +162,12 @@ class ProbeWorld(Environment[Asked, Answer]):
     def parameters(self) -> dict[str, Any]:
         fields = dataclasses.fields(cast(Any, self.probe))
         probe = {field.name: getattr(self.probe, field.name) for field in fields}
-        return {"base": self.base.environment_id, "probe": self.probe.name, **probe}
+        return {
+            "base": self.base.environment_id,
+            "probe": self.probe.name,
+            "version": self.probe.version,
+            **probe,
+        }
 
     def shown_as(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from worlds import SLIPPERY, TableWorld, sure
@@ -152,3 +153,42 @@ def test_a_world_where_nothing_is_blocked_has_no_question_of_legality() -> None:
 def test_rewards_are_the_kernels() -> None:
     answers = {i.right[0][0] for seed in SEEDS for i in items(Reward(), Sokoban(), seed)}
     assert answers == {"-0.1, no", "10.9, yes"}
+
+
+@pytest.mark.parametrize("world", [Sokoban(), FrozenLake(), Sudoku()])
+def test_legality_asks_different_answers_about_one_state(world: AnyEnvironment) -> None:
+    for seed in SEEDS:
+        asked = items(Legality(), world, seed)
+        assert len({dict(item.fields)["state"] for item in asked}) == 1
+        assert {item.right[0][0] for item in asked} == {"yes", "no"}
+
+
+@pytest.mark.parametrize("world", [Sokoban(), FrozenLake()])
+def test_rewards_are_asked_of_one_state_or_of_actions_that_change_the_same(
+    world: Any,
+) -> None:
+    seen = Counter[str]()
+    for seed in range(123, 143):
+        asked = items(Reward(), world, seed)
+        answers = [item.right[0][0] for item in asked]
+        assert len(set(answers)) == len(answers) >= 2
+        states, changes = set[str](), set[frozenset[str]]()
+        for item in asked:
+            fields = dict(item.fields)
+            states.add(fields["state"])
+            state, action = world.from_grid(fields["state"]), world.parse_action(fields["action"])
+            assert action is not None
+            (outcome,) = world.outcomes(state, action)
+            before, after = world.facts(state), world.facts(outcome.state)
+            changes.add(frozenset(kind for kind in before if before[kind] != after[kind]))
+        (in_common,) = {item.stratum.rpartition("-same-")[2] for item in asked}
+        assert len(states if in_common == "state" else changes) == 1
+        seen[in_common] += 1
+    assert set(seen) == {"state", "change"}
+
+
+def test_actions_in_contrast_are_as_alike_as_can_be() -> None:
+    for seed in SEEDS:
+        one, other = (dict(item.fields)["action"] for item in items(Legality(), Sudoku(), seed))
+        assert one.split(",")[:2] == other.split(",")[:2]
+        assert one != other

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "datasheet.md"
 
 def places(state: str, what: str) -> list[tuple[int, int]]:
     """Reads the coordinates that follow a word of the description."""
-    line = next(line for line in state.splitlines() if line.startswith(what))
+    line = next((line for line in state.splitlines() if line.startswith(what)), "")
     return [(int(row), int(column)) for row, column in re.findall(r"\((\d+), (\d+)\)", line)]
 
 
@@ -30,6 +30,46 @@ def box_next_to_target(fields: Mapping[str, str]) -> str:
     return "10.9, yes" if near else "-0.1, no"
 
 
+def the_box_is_pushed(fields: Mapping[str, str]) -> str:
+    boxes = places(fields["state"], "Box")
+    return "10.9, yes" if ahead(fields) in boxes else "-0.1, no"
+
+
+def ahead(fields: Mapping[str, str]) -> tuple[int, int]:
+    ((row, column),) = places(fields["state"], "Player")
+    down, right = {"Up": (-1, 0), "Down": (1, 0), "Left": (0, -1), "Right": (0, 1)}[
+        fields["action"]
+    ]
+    return row + down, column + right
+
+
+def no_wall_ahead(fields: Mapping[str, str]) -> str:
+    row, column = ahead(fields)
+    return "no" if fields["state"].splitlines()[row][column] == "#" else "yes"
+
+
+def the_cell_is_empty(fields: Mapping[str, str]) -> bool:
+    row, column, _ = map(int, fields["action"].split(","))
+    return (row, column) in places(fields["state"], "Empty")
+
+
+def an_empty_cell_is_filled(fields: Mapping[str, str]) -> str:
+    return "1, yes" if the_cell_is_empty(fields) else "0, no"
+
+
+def an_empty_cell_changes(fields: Mapping[str, str]) -> str:
+    return "yes" if the_cell_is_empty(fields) else "no"
+
+
+def what_lies_beside_the_player(fields: Mapping[str, str]) -> str:
+    ((row, column),) = places(fields["state"], "Player")
+
+    def beside(what: str) -> bool:
+        return any(abs(r - row) + abs(c - column) == 1 for r, c in places(fields["state"], what))
+
+    return "1, yes" if beside("Goal") else "0, yes" if beside("Hole") else "0, no"
+
+
 def box_in_no_corner(fields: Mapping[str, str]) -> str:
     state = fields["state"]
     grid = [line for line in state.splitlines() if line.startswith("#")]
@@ -42,8 +82,13 @@ def box_in_no_corner(fields: Mapping[str, str]) -> str:
 @pytest.mark.parametrize(
     ("task", "rule", "right", "items"),
     [
-        ("sudoku_reward", one_blank_left, 256, 256),
-        ("sokoban_reward", box_next_to_target, 187, 256),
+        ("sudoku_reward", one_blank_left, 200, 256),
+        ("sudoku_reward", an_empty_cell_is_filled, 128, 256),
+        ("sokoban_reward", box_next_to_target, 168, 256),
+        ("sokoban_reward", the_box_is_pushed, 210, 256),
+        ("frozenlake_reward", what_lies_beside_the_player, 220, 347),
+        ("sokoban_legality", no_wall_ahead, 244, 256),
+        ("sudoku_legality", an_empty_cell_changes, 128, 256),
         ("sokoban_reachability", box_in_no_corner, 159, 184),
     ],
 )
