@@ -86,7 +86,10 @@ class Board:
 
         Empty where none is found.
         """
-        return _planned(self.environment, self.start) or _searched(self.environment, self.start)
+        return (
+            _planned(self.environment, self.start)
+            or _search(self.environment, self.start, _MOST_TRANSITIONS).way
+        )
 
     def transitions(self, chance: Keyed) -> Iterator[Transition]:
         """Yields the transitions from `states` by all actions, in random order.
@@ -152,7 +155,17 @@ class Board:
         if _planned(self.environment, state):
             return True
         found = _search(self.environment, state, most_transitions)
-        return None if found is None else bool(found)
+        return bool(found.way) if found.way or found.exhausted else None
+
+    def dead_end(self, state: Any, most_transitions: int) -> int | None:
+        """Returns how many states can be reached from one from which success cannot, itself too.
+
+        None if success can be reached, or if that took too long to tell.
+        """
+        if _planned(self.environment, state):
+            return None
+        found = _search(self.environment, state, most_transitions)
+        return found.states if not found.way and found.exhausted else None
 
     def over(self, state: Any) -> bool:
         """Returns whether the episode has ended in a state."""
@@ -202,18 +215,25 @@ def _planned(environment: AnyEnvironment, start: Any) -> tuple[Any, ...]:
     return tuple(states) if environment.is_success(state) else ()
 
 
-def _searched(environment: AnyEnvironment, start: Any) -> tuple[Any, ...]:
-    return _search(environment, start, _MOST_TRANSITIONS) or ()
+class _Search(NamedTuple):
+    """What a search for success found.
+
+    Attributes:
+        way: the states of a shortest way; empty if none was found.
+        states: how many different ones were seen.
+        exhausted: whether these are all.
+    """
+
+    way: tuple[Any, ...]
+    states: int
+    exhausted: bool
 
 
-def _search(
-    environment: AnyEnvironment, start: Any, most_transitions: int
-) -> tuple[Any, ...] | None:
-    """Returns the states of a shortest way to success; () if there is none, None if unknown."""
+def _search(environment: AnyEnvironment, start: Any, most_transitions: int) -> _Search:
     came_from: dict[Any, Any] = {start: None}
     queue, looked_at = deque([start]), 0
     if environment.is_success(start):
-        return (start,)
+        return _Search((start,), 1, False)
     while queue:
         here = queue.popleft()
         actions = environment.actions(here)
@@ -225,12 +245,12 @@ def _search(
                     continue
                 came_from[there] = here
                 if environment.is_success(there):
-                    return _way(came_from, there)
+                    return _Search(_way(came_from, there), len(came_from), False)
                 if not outcome.terminal:
                     queue.append(there)
         if looked_at > most_transitions:
-            return None
-    return ()
+            return _Search((), len(came_from), False)
+    return _Search((), len(came_from), True)
 
 
 def _way(came_from: dict[Any, Any], state: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ _STEPS = 120
 """Of the random walk that strays from the solution."""
 
 _MOST_STATES = 24
-"""States that are looked at for one from which success is out of reach."""
+"""States of the walk that are looked at."""
 
 _MOST_TRANSITIONS = 2000
 """Looked at to tell one state; one that takes more is not asked about."""
@@ -25,22 +25,32 @@ class Reachability(YesNoProbe):
     """A state is shown; the answer is whether success can be reached from it, by search.
 
     One item of each answer a board. Both come from a random walk, so that being off the solution
-    does not tell the answer.
+    does not tell the answer. Of the states from which success is out of reach, it is one from which
+    the most others can be reached, since being stuck should not tell it either; of those from which
+    it is not, the one that has the most facts in common with the other.
     """
 
     name: ClassVar[str] = "reachability"
+    version: ClassVar[int] = 2
     placeholders: ClassVar[frozenset[str]] = frozenset({"state"})
 
     def items(self, view: View, board: Board) -> Iterator[Item]:
-        chance = board.chance(self.name)
-        found = dict[str, Any]()
         states = board.shown_alone(board.strolled(f"{self.name}/walk", _STEPS))
-        for state in sampled(chance, states, _MOST_STATES):
-            reached = board.can_succeed(state, _MOST_TRANSITIONS)
-            if reached is not None:
-                found.setdefault("yes" if reached else "no", state)
-            if len(found) == 2:
-                break
-        if len(found) == 2:
-            for right in ("yes", "no"):
-                yield yes_no_item(right, {"state": view.show(found[right])})
+        within, dead = list[Any](), dict[Any, int]()
+        for state in sampled(board.chance(self.name), states, _MOST_STATES):
+            reachable = board.dead_end(state, _MOST_TRANSITIONS)
+            if reachable is not None:
+                dead[state] = reachable
+            elif board.can_succeed(state, _MOST_TRANSITIONS):
+                within.append(state)
+        if not within or not dead:
+            return
+        liveliest = max(dead, key=lambda state: dead[state])
+        facts = view.environment.facts(liveliest)
+
+        def shared(state: Any) -> int:
+            own = view.environment.facts(state)
+            return sum(len(facts[kind] & own.get(kind, frozenset())) for kind in facts)
+
+        for right, state in (("yes", max(within, key=shared)), ("no", liveliest)):
+            yield yes_no_item(right, {"state": view.show(state)})

@@ -145,6 +145,29 @@ def test_reachability_is_told_by_search() -> None:
     assert told["yes"] == told["no"] > 5
 
 
+def test_of_dead_ends_the_one_least_stuck_is_asked_about() -> None:
+    world = TableWorld(
+        table=(sure(1, 5, 0), sure(2, 2, 1), sure(1, 3, 2), sure(3, 3, 3)), goals=frozenset({5})
+    )
+    board = Board(world, 0, 0)
+    assert [board.dead_end(state, 100) for state in range(4)] == [None, 3, 3, 1]
+    assert board.dead_end(1, 1) is None  # too long to tell
+    pairs = [
+        tuple(dict(item.fields)["state"] for item in items(Reachability(), world, seed))
+        for seed in range(0, 40, 2)
+    ]
+    assert set(pairs) <= {(), ("<0", "<1"), ("<0", "<2")}  # the walk may never come back to 0
+    assert any(pairs)
+
+
+def test_the_state_within_reach_is_the_most_similar_to_the_dead_end() -> None:
+    world = Sudoku()
+    for seed in SEEDS:
+        shown = [dict(item.fields)["state"].split() for item in items(Reachability(), world, seed)]
+        for yes, no in zip(shown[::2], shown[1::2], strict=True):
+            assert sum(a != b for a, b in zip(yes, no, strict=True)) <= 3
+
+
 def test_a_world_where_nothing_is_blocked_has_no_question_of_legality() -> None:
     restless = TableWorld(table=(sure(1, 2), sure(2, 0), sure(0, 1)), goals=frozenset())
     assert items(Legality(), restless, 0) == []
