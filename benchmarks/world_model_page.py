@@ -180,6 +180,7 @@ def _ranking_section(measured: Sequence[Measured]) -> Iterator[str]:
             f"`{name}`",
             m.name,
             percent(probe.chance),
+            percent(probe.copied),
             _accuracy(probe.accuracy, probe.items),
             percent(probe.ranking.mass),
             percent(probe.ranking.distance),
@@ -192,14 +193,14 @@ def _ranking_section(measured: Sequence[Measured]) -> Iterator[str]:
         and probe.ranking is not None
     ]
     if rows:
-        headers = ["probe", "model", "chance", "accuracy", "mass", "distance", "calibration error"]
+        headers = ["probe", "model", "chance", "copied", "accuracy", "mass", "distance"]
+        headers += ["calibration error"]
         yield (
             "## By ranking\n\nThe same items, but the model chooses among the plausible answers by"
             " log-probability. *mass*: the probability it assigns to the right ones. *distance*:"
             " total variation distance between its distribution and the kernel's. *calibration"
-            " error*: of the probability it assigns to its choice. A third of the transitions where"
-            " nothing is left to chance change nothing: to choose the state that is shown is right"
-            f" in these, and shows no knowledge of moves.\n\n{markdown(headers, rows)}\n"
+            " error*: of the probability it assigns to its choice. *copied*: what always choosing"
+            f" the state that is shown gets.\n\n{markdown(headers, rows)}\n"
         )
 
 

@@ -162,12 +162,8 @@ class ProbeWorld(Environment[Asked, Answer]):
     def parameters(self) -> dict[str, Any]:
         fields = dataclasses.fields(cast(Any, self.probe))
         probe = {field.name: getattr(self.probe, field.name) for field in fields}
-        return {
-            "base": self.base.environment_id,
-            "probe": self.probe.name,
-            "version": self.probe.version,
-            **probe,
-        }
+        named = {"base": self.base.environment_id, "probe": self.probe.name, **probe}
+        return named | ({"version": self.probe.version} if self.probe.version > 1 else {})
 
     def shown_as(self) -> dict[str, Any]:
         return {
