@@ -1,7 +1,9 @@
 """Runs beside chance, board by board.
 
-Chance is known on the very boards that a run played. So the two are paired: whether a run differs
-from it is asked of the differences on the boards, and not of how much the boards differ.
+Chance is known on the very boards that a run played. So the two are paired: how far a run differs
+from it is told by the differences on the boards, and not by how much the boards differ. Whether it
+differs at all is asked of how many boards it solves at least once: the number that chance solves is
+a sum of known coins, one a board, whose distribution (Poisson's binomial) is exact.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
+
+import numpy as np
 
 from benchmarks.tables import markdown
 from spa_bench.metrics.paired import Paired, paired
@@ -33,21 +37,35 @@ class Run(NamedTuple):
     entry: Entry
 
 
+class Beside(NamedTuple):
+    """A run beside chance.
+
+    Attributes:
+        differences: Pass@k less that of a uniformly random player, paired by board, for each `KS`.
+        p_value: of the number of boards solved at least once, if chance had solved them.
+    """
+
+    differences: list[Paired]
+    p_value: float
+
+
 def against_chance(runs: Sequence[Run]) -> str:
     """Returns what each run solves more than chance, in points, and how many differ clearly."""
     lines = list[list[str]]()
-    found = list(map(less_chance, runs))
-    for run, differences in zip(runs, found, strict=True):
-        says = [*map(_points, differences), f"{differences[-1].p_value:.4f}"]
+    found = list(map(beside_chance, runs))
+    corrected = holm([beside.p_value for beside in found])
+    for run, beside, p_value in zip(runs, found, corrected, strict=True):
+        says = [*map(_points, beside.differences), f"{beside.p_value:.4f}", f"{p_value:.4f}"]
         lines.append([run.world, run.method, str(run.seed), *says])
-    clearly = map(_clearly, zip(*found, strict=True))
-    lines.append([f"of {len(runs)}", "", "", *clearly, ""])
-    heads = [f"Pass@{k} less chance" for k in KS]
-    return markdown(["world", "method", "seed", *heads, "p of the latter"], lines)
+    clearly = map(_clearly, zip(*(beside.differences for beside in found), strict=True))
+    low = [sum(p < 0.05 for p in values) for values in ([b.p_value for b in found], corrected)]
+    lines.append([f"of {len(runs)}", "", "", *clearly, *(f"{number} below 0.05" for number in low)])
+    heads = [*(f"Pass@{k} less chance" for k in KS), "p of the latter", "p, corrected"]
+    return markdown(["world", "method", "seed", *heads], lines)
 
 
-def less_chance(run: Run) -> list[Paired]:
-    """Returns Pass@k less that of a uniformly random player, paired by board, for each of `KS`."""
+def beside_chance(run: Run) -> Beside:
+    """Returns how a run differs from a uniformly random player of the same boards."""
     task, floors = _task(run.task)
     played, solved = Counter[str](), Counter[str]()
     for episode in run.entry.episodes():
@@ -55,13 +73,33 @@ def less_chance(run: Run) -> list[Paired]:
             played[episode.instance] += 1
             solved[episode.instance] += episode.success
     boards = sorted(played)
-    return [
+    differences = [
         paired(
             [pass_at_k(played[board], solved[board], k) for board in boards],
             [1 - (1 - floors[board]) ** k for board in boards],
         )
         for k in KS
     ]
+    chances = [1 - (1 - floors[board]) ** played[board] for board in boards]
+    return Beside(differences, exact_p_value(sum(solved[b] > 0 for b in boards), chances))
+
+
+def exact_p_value(number: int, chances: Sequence[float]) -> float:
+    """Returns twice the smaller tail of a sum of coins at what it came to, at most 1."""
+    distribution = np.ones(1)
+    for chance in chances:
+        distribution = np.convolve(distribution, [1 - chance, chance])
+    tails = distribution[: number + 1].sum(), distribution[number:].sum()
+    return float(min(1.0, 2 * min(tails)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns p-values corrected for there being several (Holm 1979), in the order given."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=lambda at: p_values[at])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        corrected[at] = largest
+    return corrected
 
 
 @cache

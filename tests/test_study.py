@@ -59,11 +59,26 @@ def test_a_run_is_compared_with_chance_on_the_boards_that_it_played():
     )
     result = next(result for result in random.results.tasks if result.task == "frozenlake")
     run = study_chance.Run("frozenlake", "baseline", 0, "frozenlake", random)
-    for k, less in zip(study_chance.KS, study_chance.less_chance(run), strict=True):
+    beside = study_chance.beside_chance(run)
+    for k, less in zip(study_chance.KS, beside.differences, strict=True):
         score, found = result.metrics[f"pass@{k}"], less.difference
         assert found.value == pytest.approx(score.value - score.floor)
         assert found.low < 0 < found.high
         assert found.high - found.low < 0.8 * (score.high - score.low)
+    assert beside.p_value > 0.05
+
+
+def test_the_exact_p_value_is_that_of_a_sum_of_coins():
+    coins = [0.5] * 6
+    assert study_chance.exact_p_value(6, coins) == pytest.approx(2 / 2**6)
+    assert study_chance.exact_p_value(1, coins) == pytest.approx(2 * 7 / 2**6)
+    assert study_chance.exact_p_value(3, coins) == 1
+    assert study_chance.exact_p_value(2, [0.1, 1.0, 0.3]) == pytest.approx(2 * 0.37)
+
+
+def test_p_values_are_corrected_as_holm_has_it():
+    assert study_chance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert study_chance.holm([0.9, 0.9]) == [1, 1]
 
 
 def test_a_player_that_chooses_any_move_gets_the_floor():
