@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -283,8 +283,9 @@ class Task:
         Raises:
             InputError: if there are none.
         """
-        if not self.first_boards(limit)[0]:
-            raise InputError(f"task {self.name!r} has no boards: its seeds give none")
+        boards, skipped = self.first_boards(limit)
+        if not boards:
+            raise InputError(f"task {self.name!r} has no boards: {why_none(skipped)}")
 
     def first_boards(self, limit: int | None) -> Boards:
         """Returns the first boards, and the seeds tried for them that have none; None is all.
@@ -375,6 +376,12 @@ def split_of(board_key: str) -> str:
 def fill(text: str, values: Mapping[str, str]) -> str:
     """Replaces each `{name}` by its value, once; values are never searched for placeholders."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def why_none(skipped: Sequence[Skipped]) -> str:
+    """Returns why a task has no boards, given its seeds that have none."""
+    of_split = "none of its seeds gives one of its split"
+    return f"{of_split} ({skipped[0].reason})" if skipped else of_split
 
 
 def misspelt(text: str, known: Collection[str]) -> Iterator[str]:

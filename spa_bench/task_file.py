@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,13 +29,17 @@ def builtin_tasks_folder() -> Path:
 
 @cache
 def builtin_task_files() -> Mapping[str, Path]:
-    """Returns the file of each built-in task and group by its name, which is the file's."""
-    files = builtin_tasks_folder().rglob("*.yaml")
-    return {path.stem: path for path in files if not path.name.startswith("_")}
+    """Returns the file of each built-in task and group by its name, which is the file's.
+
+    And that of each part of tasks whose name is the only such one, as `_transition`.
+    """
+    files = list(builtin_tasks_folder().rglob("*.yaml"))
+    times = Counter(path.stem for path in files)
+    return {path.stem: path for path in files if times[path.stem] == 1}
 
 
 def read_task_file(path: Path) -> yaml_file.Document:
-    """Reads a task's or a group's file with what it includes: files, and built-in tasks by name.
+    """Reads a task's or a group's file with what it includes: files, and built-in ones by name.
 
     Raises:
         InputError: for unreadable files, bad YAML and include cycles, with file and line.

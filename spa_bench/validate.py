@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spa_bench import yaml_file
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, PluginError
 from spa_bench.metrics.success import metric_of
 from spa_bench.registry import Registry
 from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
-from spa_bench.task import Task
+from spa_bench.task import Task, why_none
 from spa_bench.task_file import kind_of, load_task, read_task_file
 
 
@@ -60,7 +60,7 @@ def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> 
         taken = installed if path in included else {}
         try:
             _check_file(path, names, taken, known, report)
-        except InputError as problem:
+        except (InputError, PluginError) as problem:
             report.problems.append(str(problem))
     report.problems = list(dict.fromkeys(report.problems))
     return report
@@ -103,10 +103,10 @@ def _check_words(task: Task, document: yaml_file.Document, report: Report) -> No
 
 
 def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> None:
-    boards, _ = task.boards
+    boards, skipped = task.boards
     where = document.locate(("instances", "seeds"))
     if not boards:
-        report.problems.append(f"{where}: no board: none of these seeds gives one of this split")
+        report.problems.append(f"{where}: no board: {why_none(skipped)}")
     report.boards += len(boards)
     if task.config.instances.split == "paper":
         if task.config.environment.get("generator", "ragen") == "ragen":

@@ -58,7 +58,7 @@ def pick_board(name: str, seed: int | None, include_path: Sequence[Path]) -> tup
     task = found[0]
     boards = {board.seed: board for board in reversed(task.boards[0])}  # a seed may have several
     if not boards:
-        raise InputError(f"task {task.name!r} has no boards")
+        task.check_boards(None)
     if seed is not None and seed not in boards:
         wanted, few = task.config.instances, ", ".join(map(str, list(boards)[-1:-4:-1]))
         split = "" if wanted.split in ("paper", "all") else f" of the split {wanted.split}"

@@ -72,8 +72,8 @@ class RandomBaseline(Baseline):
         choices = seen.environment.actions(seen.state)
         if not choices:
             raise InputError(
-                f"{self.name}: the environment {seen.environment.name!r} does not say which actions"
-                " there are"
+                f"{self.name}: the environment {seen.environment.name!r} offers nothing to choose"
+                " from: `actions` must name some wherever the episode goes on"
             )
         return rng.choices(choices, k=min(seen.limits.actions_per_turn, seen.actions_left))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from itertools import islice
 from operator import eq
@@ -23,7 +24,7 @@ _MOST_TRANSITIONS = 20_000
 
 
 class Transition(NamedTuple):
-    """An action in a state, and all that it can lead to."""
+    """An action in a state, and all that it can lead to, in states without their past."""
 
     state: Any
     action: Any
@@ -38,6 +39,18 @@ class Transition(NamedTuple):
     def may_end(self) -> bool:
         """Whether the episode may end with it."""
         return any(outcome.terminal for outcome in self.outcomes)
+
+
+class Outlook(NamedTuple):
+    """What can be reached from a state.
+
+    Attributes:
+        success: whether success can; None if that took too long to tell.
+        states: how many states were seen on the way; from a dead end, all that can be reached.
+    """
+
+    success: bool | None
+    states: int
 
 
 class Board:
@@ -66,7 +79,7 @@ class Board:
     def strolled(self, purpose: str, steps: int) -> tuple[Any, ...]:
         """Returns the states of a random walk among actions that may change something.
 
-        Where it ends it begins again.
+        Where the episode ends it begins again; where there is nothing to do, the walk is over.
         """
         chance, environment = self.chance(purpose), self.environment
         state, seen = self.start, list[Any]()
@@ -148,24 +161,20 @@ class Board:
         actions = self.environment.actions(state)
         for number in shuffled(chance, numbers):
             action = actions[number]
-            yield Transition(state, action, self.environment.outcomes(state, action))
+            yield Transition(state, action, self.outcomes(state, action))
 
-    def can_succeed(self, state: Any, most_transitions: int) -> bool | None:
-        """Returns whether success can be reached from a state; None if that took too long."""
+    def outcomes(self, state: Any, action: Any) -> tuple[Outcome[Any], ...]:
+        """Returns what an action can lead to, in states without their past."""
+        forget = self.environment.without_past
+        outcomes = self.environment.outcomes(state, action)
+        return tuple(outcome._replace(state=forget(outcome.state)) for outcome in outcomes)
+
+    def outlook(self, state: Any, most_transitions: int) -> Outlook:
+        """Returns what can be reached from a state, by a search that gives up in time."""
         if _planned(self.environment, state):
-            return True
+            return Outlook(True, 0)
         found = _search(self.environment, state, most_transitions)
-        return bool(found.way) if found.way or found.exhausted else None
-
-    def dead_end(self, state: Any, most_transitions: int) -> int | None:
-        """Returns how many states can be reached from one from which success cannot, itself too.
-
-        None if success can be reached, or if that took too long to tell.
-        """
-        if _planned(self.environment, state):
-            return None
-        found = _search(self.environment, state, most_transitions)
-        return found.states if not found.way and found.exhausted else None
+        return Outlook(bool(found.way) if found.way or found.exhausted else None, found.states)
 
     def over(self, state: Any) -> bool:
         """Returns whether the episode has ended in a state."""
@@ -188,9 +197,14 @@ def sampled(chance: Keyed, options: Sequence[Any], most: int) -> Iterator[Any]:
 
 def _likeness(action: Any, other: Any) -> tuple[bool, ...]:
     """Returns which parts two actions share, the first most important; `Up` is its only part."""
-    if isinstance(action, tuple) and isinstance(other, tuple):
-        return tuple(map(eq, cast(tuple[Any, ...], action), cast(tuple[Any, ...], other)))
-    return (action == other,)
+    parts = tuple(map(_parts, (action, other)))
+    return tuple(map(eq, *parts))
+
+
+def _parts(action: Any) -> tuple[Any, ...]:
+    if is_dataclass(action) and not isinstance(action, type):
+        return tuple(getattr(action, field.name) for field in fields(action))
+    return cast(tuple[Any, ...], action) if isinstance(action, tuple) else (action,)
 
 
 def _drawn(chance: Keyed, outcomes: tuple[Outcome[Any], ...]) -> Outcome[Any]:

@@ -40,20 +40,22 @@ class Inverse(ChoiceProbe):
         if len(found) == wanted:  # or else a constant answer would do better than chance
             for stratum in sorted(found):
                 others = shuffled(chance, environment.actions(found[stratum].state))
-                yield _item(view, stratum, found[stratum], others)
+                yield _item(view, board, stratum, found[stratum], others)
 
     def read(self, view: View, text: str) -> str | None:
         action = view.environment.parse_action(text.strip())
         return None if action is None else view.environment.format_action(action)
 
 
-def _item(view: View, stratum: str, transition: Transition, actions: Iterable[Any]) -> Item:
+def _item(
+    view: View, board: Board, stratum: str, transition: Transition, actions: Iterable[Any]
+) -> Item:
     environment = view.environment
     state, _, outcomes = transition
     after = outcomes[0].state
     right, wrong = list[str](), list[str]()
     for action in actions:
-        leads = environment.outcomes(state, action)
+        leads = board.outcomes(state, action)
         into = right if len(leads) == 1 and leads[0].state == after else wrong
         into.append(environment.format_action(action))
     return Item(

@@ -38,11 +38,11 @@ class Reachability(YesNoProbe):
         states = board.shown_alone(board.strolled(f"{self.name}/walk", _STEPS))
         within, dead = list[Any](), dict[Any, int]()
         for state in sampled(board.chance(self.name), states, _MOST_STATES):
-            reachable = board.dead_end(state, _MOST_TRANSITIONS)
-            if reachable is not None:
-                dead[state] = reachable
-            elif board.can_succeed(state, _MOST_TRANSITIONS):
+            outlook = board.outlook(state, _MOST_TRANSITIONS)
+            if outlook.success:
                 within.append(state)
+            elif outlook.success is False:
+                dead[state] = outlook.states
         if not within or not dead:
             return
         liveliest = max(dead, key=lambda state: dead[state])

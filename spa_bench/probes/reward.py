@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.probes.board import Board, Transition, shuffled
 from spa_bench.probes.choices import ChoiceProbe
 from spa_bench.probes.probe import Item, View
-from spa_bench.task import format_reward
 
-_ANSWER = re.compile(r"([-+]?\d{1,6}(?:\.\d{1,6})?)\s*[,;]?\s*(yes|no)\.?", re.IGNORECASE)
+_ANSWER = re.compile(r"([-+]?\d{1,15}(?:\.\d{1,6})?)\s*[,;]?\s*(yes|no)\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Reward(ChoiceProbe):
         match = _ANSWER.fullmatch(text.strip())
         if match is None:
             return None
-        return f"{format_reward(float(match[1]))}, {match[2].lower()}"
+        return f"{_written(float(match[1]))}, {match[2].lower()}"
 
 
 def _item(
@@ -64,15 +64,27 @@ def _item(
 
 
 def _answer(transition: Transition) -> str | None:
-    """Returns what an action brings; None where chance decides."""
+    """Returns what an action brings; None where chance decides, or no number can say it."""
     if len(transition.outcomes) != 1:
         return None
     (outcome,) = transition.outcomes
-    return f"{format_reward(outcome.reward)}, {'yes' if outcome.terminal else 'no'}"
+    if not (math.isfinite(outcome.reward) and abs(outcome.reward) < 1e15):
+        return None
+    return f"{_written(float(outcome.reward))}, {'yes' if outcome.terminal else 'no'}"
+
+
+def _written(reward: float) -> str:
+    """Returns a reward to the millionth, without an exponent; never `-0`."""
+    return f"{round(reward, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
 
 
 def _changed(environment: AnyEnvironment, transition: Transition) -> frozenset[str]:
     """Returns the kinds of objects of which some are elsewhere, or others, after a transition."""
     before = environment.facts(transition.state)
     after = environment.facts(transition.outcomes[0].state)
-    return frozenset(kind for kind in before if before[kind] != after.get(kind))
+    nothing = frozenset[Any]()
+    return frozenset(
+        kind
+        for kind in before.keys() | after.keys()
+        if before.get(kind, nothing) != after.get(kind, nothing)
+    )

@@ -28,6 +28,8 @@ class StateEstimation(StateProbe):
         return "grid" if view.observation == "coordinates" else "coordinates"
 
     def items(self, view: View, board: Board) -> Iterator[Item]:
+        if not board.states:  # solved or lost from the beginning
+            return
         chance = board.chance(self.name)
         later = chance.choice(board.states[1:] or board.states)
         for stratum, state in (("start", board.start), ("later", later)):

@@ -72,19 +72,26 @@ class RollOut(StateProbe):
 
     def items(self, view: View, board: Board) -> Iterator[Item]:
         chance = board.chance(self.name)
-        for k in range(1, self.horizon + 1):
+        for k in range(1, self.horizon + 1 if board.states else 1):
             start = chance.choice(board.states)
             actions = _going_on(view, chance, start, k)
+            if len(actions) < k:  # it led where there is nothing to do
+                continue
             named = SEPARATOR.join(map(view.environment.format_action, actions))
             fields = {"state": view.show(start), "actions": named}
             yield _after(self, view, board, str(k), start, actions, fields)
 
 
 def _going_on(view: View, chance: Keyed, state: Any, k: int) -> tuple[Any, ...]:
-    """Returns k actions along a likely way on which the episode goes on, where there is one."""
+    """Returns k actions along a likely way on which the episode goes on, where there is one.
+
+    Fewer where there is nothing to do any more.
+    """
     environment, chosen = view.environment, list[Any]()
     for _ in range(k):
         actions = environment.actions(state)
+        if not actions:
+            break
         effective = environment.effective_actions(state)
         order = chain(shuffled(chance, effective), shuffled(chance, range(len(actions))))
         after, action = state, actions[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
@@ -84,12 +85,13 @@ class ProbeWorld(Environment[Asked, Answer]):
         """
         start = self.base.initial_state(seed)
         key = self.base.board_key(start)
-        nothing = True
+        asked = Counter[str]()
         for item in self.probe.items(self._view, Board(self.base, start, seed)):
-            nothing = False
             name = re.sub(r"[^A-Za-z0-9.+-]+", "-", item.stratum)
-            yield f"{self.instance_id(seed)}/{name}", Asked(item, key)
-        if nothing:
+            asked[name] += 1
+            again = f"-{asked[name]}" if asked[name] > 1 else ""  # `a` and `A`, or two arrows
+            yield f"{self.instance_id(seed)}/{name}{again}", Asked(item, key)
+        if not asked:
             raise NoBoardError(f"nothing to ask about the board of seed {seed}")
 
     def actions(self, state: Asked) -> Sequence[Answer]:

@@ -139,7 +139,7 @@ def test_reachability_is_told_by_search() -> None:
     for seed in range(123, 143):
         for item in items(Reachability(), world, seed):
             state = world.from_grid(dict(item.fields)["state"])
-            reached = Board(world, state, 0).can_succeed(state, 100_000)
+            reached = Board(world, state, 0).outlook(state, 100_000).success
             assert reached == (item.right[0][0] == "yes")
             told[item.right[0][0]] += 1
     assert told["yes"] == told["no"] > 5
@@ -150,8 +150,10 @@ def test_of_dead_ends_the_one_least_stuck_is_asked_about() -> None:
         table=(sure(1, 5, 0), sure(2, 2, 1), sure(1, 3, 2), sure(3, 3, 3)), goals=frozenset({5})
     )
     board = Board(world, 0, 0)
-    assert [board.dead_end(state, 100) for state in range(4)] == [None, 3, 3, 1]
-    assert board.dead_end(1, 1) is None  # too long to tell
+    outlooks = [board.outlook(state, 100) for state in range(4)]
+    assert [outlook.success for outlook in outlooks] == [True, False, False, False]
+    assert [outlook.states for outlook in outlooks[1:]] == [3, 3, 1]
+    assert board.outlook(1, 1).success is None  # too long to tell
     pairs = [
         tuple(dict(item.fields)["state"] for item in items(Reachability(), world, seed))
         for seed in range(0, 40, 2)
