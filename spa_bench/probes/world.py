@@ -87,6 +87,8 @@ class ProbeWorld(Environment[Asked, Answer]):
         key = self.base.board_key(start)
         asked = Counter[str]()
         for item in self.probe.items(self._view, Board(self.base, start, seed)):
+            if len(item.candidates) < 2:  # nothing to choose from, so nothing is asked
+                continue
             name = re.sub(r"[^A-Za-z0-9.+-]+", "-", item.stratum)
             asked[name] += 1
             again = f"-{asked[name]}" if asked[name] > 1 else ""  # `a` and `A`, or two arrows

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import pytest
 from worlds import ACTIONS, TableWorld, sure
 
-from spa_bench.environments.environment import CERTAIN, Facts, Outcome
+from spa_bench.environments.environment import CERTAIN, Facts, NoBoardError, Outcome
 from spa_bench.probes.board import Board, Transition
 from spa_bench.probes.inverse import Inverse
 from spa_bench.probes.legality import Legality
@@ -137,6 +137,12 @@ def test_every_question_has_an_id_of_its_own() -> None:
 def test_a_board_that_is_over_at_its_start_has_no_questions(probe: Probe) -> None:
     solved = TableWorld(table=(sure(0, 0), *RING.table[1:]), goals=frozenset({0}))
     assert items(probe, solved) == []
+
+
+def test_what_has_one_plausible_answer_is_not_asked() -> None:
+    alone = ProbeWorld(TableWorld(table=(sure(0, 0),)), TransitionProbe(), "{state}", "grid")
+    with pytest.raises(NoBoardError, match="nothing to ask"):
+        list(alone.instances(0))
 
 
 @dataclass(frozen=True)
