@@ -3,7 +3,7 @@
 Chance is known on the very boards that a run played. So the two are paired: how far a run differs
 from it is told by the differences on the boards, and not by how much the boards differ. Whether it
 differs at all is asked of how many boards it solves at least once: the number that chance solves is
-a sum of known coins, one a board, whose distribution (Poisson's binomial) is exact.
+a sum of known coins, one a board, whose distribution (the Poisson binomial) is exact.
 """
 
 from __future__ import annotations
