@@ -53,13 +53,14 @@ def against_chance(runs: Sequence[Run]) -> str:
     """Returns what each run solves more than chance, in points, and how many differ clearly."""
     lines = list[list[str]]()
     found = list(map(beside_chance, runs))
-    corrected = holm([beside.p_value for beside in found])
+    exact = [beside.p_value for beside in found]
+    corrected = holm(exact)
     for run, beside, p_value in zip(runs, found, corrected, strict=True):
         says = [*map(_points, beside.differences), f"{beside.p_value:.4f}", f"{p_value:.4f}"]
         lines.append([run.world, run.method, str(run.seed), *says])
     clearly = map(_clearly, zip(*(beside.differences for beside in found), strict=True))
-    low = [sum(p < 0.05 for p in values) for values in ([b.p_value for b in found], corrected)]
-    lines.append([f"of {len(runs)}", "", "", *clearly, *(f"{number} below 0.05" for number in low)])
+    low = [f"{sum(p < 0.05 for p in values)} below 0.05" for values in (exact, corrected)]
+    lines.append([f"of {len(runs)}", "", "", *clearly, *low])
     heads = [*(f"Pass@{k} less chance" for k in KS), "p of the latter", "p, corrected"]
     return markdown(["world", "method", "seed", *heads], lines)
 

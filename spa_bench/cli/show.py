@@ -56,9 +56,8 @@ def pick_board(name: str, seed: int | None, include_path: Sequence[Path]) -> tup
     if len(found) != 1:
         raise InputError(f"{name!r} is {len(found)} tasks: {', '.join(t.name for t in found)}")
     task = found[0]
+    task.check_boards(None)
     boards = {board.seed: board for board in reversed(task.boards[0])}  # a seed may have several
-    if not boards:
-        task.check_boards(None)
     if seed is not None and seed not in boards:
         wanted, few = task.config.instances, ", ".join(map(str, list(boards)[-1:-4:-1]))
         split = "" if wanted.split in ("paper", "all") else f" of the split {wanted.split}"

@@ -45,12 +45,19 @@ class Outlook(NamedTuple):
     """What can be reached from a state.
 
     Attributes:
-        success: whether success can; None if that took too long to tell.
-        states: how many states were seen on the way; from a dead end, all that can be reached.
+        way: the states of a way to success; empty if none was found.
+        states: how many were seen in search of it; from a dead end, all that can be reached.
+        exhausted: whether there are no others to be seen.
     """
 
-    success: bool | None
+    way: tuple[Any, ...]
     states: int
+    exhausted: bool
+
+    @property
+    def success(self) -> bool | None:
+        """Whether success can be reached; None if that took too long to tell."""
+        return bool(self.way) if self.way or self.exhausted else None
 
 
 class Board:
@@ -99,10 +106,7 @@ class Board:
 
         Empty where none is found.
         """
-        return (
-            _planned(self.environment, self.start)
-            or _search(self.environment, self.start, _MOST_TRANSITIONS).way
-        )
+        return self.outlook(self.start, _MOST_TRANSITIONS).way
 
     def transitions(self, chance: Keyed) -> Iterator[Transition]:
         """Yields the transitions from `states` by all actions, in random order.
@@ -146,10 +150,11 @@ class Board:
         if not groups:
             return {}
         found = max(groups.values(), key=len)
-        rarest = min(found.values(), key=len)[0]
+        parts = _parts(min(found.values(), key=len)[0].action)  # of the rarest answer's
 
         def likeness(transition: Transition) -> tuple[bool, ...]:
-            return _likeness(transition.action, rarest.action)
+            """Says which parts an action shares, the first most important."""
+            return tuple(map(eq, _parts(transition.action), parts))
 
         return {given: max(found[given], key=likeness) for given in sorted(found)}
 
@@ -170,11 +175,11 @@ class Board:
         return tuple(outcome._replace(state=forget(outcome.state)) for outcome in outcomes)
 
     def outlook(self, state: Any, most_transitions: int) -> Outlook:
-        """Returns what can be reached from a state, by a search that gives up in time."""
-        if _planned(self.environment, state):
-            return Outlook(True, 0)
-        found = _search(self.environment, state, most_transitions)
-        return Outlook(bool(found.way) if found.way or found.exhausted else None, found.states)
+        """Returns what can be reached from a state, by a plan or a search that gives up in time."""
+        planned = _planned(self.environment, state)
+        if planned:
+            return Outlook(planned, len(planned), False)
+        return _search(self.environment, state, most_transitions)
 
     def over(self, state: Any) -> bool:
         """Returns whether the episode has ended in a state."""
@@ -195,13 +200,8 @@ def sampled(chance: Keyed, options: Sequence[Any], most: int) -> Iterator[Any]:
     return islice(shuffled(chance, options), most)
 
 
-def _likeness(action: Any, other: Any) -> tuple[bool, ...]:
-    """Returns which parts two actions share, the first most important; `Up` is its only part."""
-    parts = tuple(map(_parts, (action, other)))
-    return tuple(map(eq, *parts))
-
-
 def _parts(action: Any) -> tuple[Any, ...]:
+    """Returns what an action is made of; `Up` is its only part."""
     if is_dataclass(action) and not isinstance(action, type):
         return tuple(getattr(action, field.name) for field in fields(action))
     return cast(tuple[Any, ...], action) if isinstance(action, tuple) else (action,)
@@ -229,25 +229,12 @@ def _planned(environment: AnyEnvironment, start: Any) -> tuple[Any, ...]:
     return tuple(states) if environment.is_success(state) else ()
 
 
-class _Search(NamedTuple):
-    """What a search for success found.
-
-    Attributes:
-        way: the states of a shortest way; empty if none was found.
-        states: how many different ones were seen.
-        exhausted: whether these are all.
-    """
-
-    way: tuple[Any, ...]
-    states: int
-    exhausted: bool
-
-
-def _search(environment: AnyEnvironment, start: Any, most_transitions: int) -> _Search:
+def _search(environment: AnyEnvironment, start: Any, most_transitions: int) -> Outlook:
+    """Looks for a shortest way to success."""
     came_from: dict[Any, Any] = {start: None}
     queue, looked_at = deque([start]), 0
     if environment.is_success(start):
-        return _Search((start,), 1, False)
+        return Outlook((start,), 1, False)
     while queue:
         here = queue.popleft()
         actions = environment.actions(here)
@@ -259,12 +246,12 @@ def _search(environment: AnyEnvironment, start: Any, most_transitions: int) -> _
                     continue
                 came_from[there] = here
                 if environment.is_success(there):
-                    return _Search(_way(came_from, there), len(came_from), False)
+                    return Outlook(_way(came_from, there), len(came_from), False)
                 if not outcome.terminal:
                     queue.append(there)
         if looked_at > most_transitions:
-            return _Search((), len(came_from), False)
-    return _Search((), len(came_from), True)
+            return Outlook((), len(came_from), False)
+    return Outlook((), len(came_from), True)
 
 
 def _way(came_from: dict[Any, Any], state: Any) -> tuple[Any, ...]:

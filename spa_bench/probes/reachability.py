@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from spa_bench.metrics.belief import agreement
 from spa_bench.probes.board import Board, sampled
 from spa_bench.probes.choices import YesNoProbe, yes_no_item
 from spa_bench.probes.probe import Item, View
@@ -27,7 +28,7 @@ class Reachability(YesNoProbe):
     One item of each answer a board. Both come from a random walk, so that being off the solution
     does not tell the answer. Of the states from which success is out of reach, it is one from which
     the most others can be reached, since being stuck should not tell it either; of those from which
-    it is not, the one that has the most facts in common with the other.
+    it is not, the one whose facts agree most with the other's.
     """
 
     name: ClassVar[str] = "reachability"
@@ -45,12 +46,11 @@ class Reachability(YesNoProbe):
                 dead[state] = outlook.states
         if not within or not dead:
             return
-        liveliest = max(dead, key=lambda state: dead[state])
-        facts = view.environment.facts(liveliest)
+        liveliest = max(dead, key=dead.__getitem__)
+        facts = view.environment.facts
 
-        def shared(state: Any) -> int:
-            own = view.environment.facts(state)
-            return sum(len(facts[kind] & own.get(kind, frozenset())) for kind in facts)
+        def likeness(state: Any) -> float:
+            return agreement(facts(state), facts(liveliest)).object_f1
 
-        for right, state in (("yes", max(within, key=shared)), ("no", liveliest)):
+        for right, state in (("yes", max(within, key=likeness)), ("no", liveliest)):
             yield yes_no_item(right, {"state": view.show(state)})

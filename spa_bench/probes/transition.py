@@ -71,8 +71,10 @@ class RollOut(StateProbe):
             raise ValueError("horizon must lie between 1 and 50")
 
     def items(self, view: View, board: Board) -> Iterator[Item]:
+        if not board.states:  # solved or lost from the beginning
+            return
         chance = board.chance(self.name)
-        for k in range(1, self.horizon + 1 if board.states else 1):
+        for k in range(1, self.horizon + 1):
             start = chance.choice(board.states)
             actions = _going_on(view, chance, start, k)
             if len(actions) < k:  # it led where there is nothing to do
