@@ -395,8 +395,11 @@ def misspelt(text: str, known: Collection[str]) -> Iterator[str]:
 
 
 def format_reward(reward: float) -> str:
-    """Returns a reward without the noise of binary fractions, such as `-0.3`; never `-0`."""
-    return f"{round(reward, 6) + 0.0:g}"
+    """Returns a reward to the millionth, without the noise of binary fractions, as `-0.3`.
+
+    Never `-0`, and never with an exponent: a model is to be able to read it, and to write it.
+    """
+    return f"{round(reward, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
 
 
 def unknown_placeholders(

@@ -13,6 +13,7 @@ from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.probes.board import Board, Transition, shuffled
 from spa_bench.probes.choices import ChoiceProbe
 from spa_bench.probes.probe import Item, View
+from spa_bench.task import format_reward
 
 _ANSWER = re.compile(r"([-+]?\d{1,15}(?:\.\d{1,6})?)\s*[,;]?\s*(yes|no)\.?", re.IGNORECASE)
 
@@ -47,7 +48,7 @@ class Reward(ChoiceProbe):
         match = _ANSWER.fullmatch(text.strip())
         if match is None:
             return None
-        return f"{_written(float(match[1]))}, {match[2].lower()}"
+        return f"{format_reward(float(match[1]))}, {match[2].lower()}"
 
 
 def _item(
@@ -70,12 +71,7 @@ def _answer(transition: Transition) -> str | None:
     (outcome,) = transition.outcomes
     if not (math.isfinite(outcome.reward) and abs(outcome.reward) < 1e15):
         return None
-    return f"{_written(float(outcome.reward))}, {'yes' if outcome.terminal else 'no'}"
-
-
-def _written(reward: float) -> str:
-    """Returns a reward to the millionth, without an exponent; never `-0`."""
-    return f"{round(reward, 6) + 0.0:.6f}".rstrip("0").rstrip(".")
+    return f"{format_reward(float(outcome.reward))}, {'yes' if outcome.terminal else 'no'}"
 
 
 def _changed(environment: AnyEnvironment, transition: Transition) -> frozenset[str]:
