@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +98,11 @@ def box_in_no_corner(fields: Mapping[str, str]) -> str:
     return "no" if any(blocked) and any(beside) else "yes"
 
 
+@cache
+def items_of(task: str) -> list[Any]:
+    return [board.state.item for board in Registry().load(task).boards[0]]
+
+
 @pytest.mark.parametrize(
     ("task", "rule", "right", "items"),
     [
@@ -113,7 +120,7 @@ def box_in_no_corner(fields: Mapping[str, str]) -> str:
 def test_a_short_cut_is_right_as_often_as_the_page_says(
     task: str, rule: Callable[[Mapping[str, str]], str], right: int, items: int
 ) -> None:
-    asked = [board.state.item for board in Registry().load(task).boards[0]]
+    asked = items_of(task)
     answers = [rule(dict(item.fields)) for item in asked]
     hits = sum(answer == item.right[0][0] for answer, item in zip(answers, asked, strict=True))
     assert (hits, len(asked)) == (right, items)

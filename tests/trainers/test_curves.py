@@ -20,19 +20,22 @@ STEP = {
     "explained_variance": 0.1,
     "rollout_seconds": 3.0,
 }
+SOME = {"reward": 1.0, "format": 0.9}
 EVALUATION = {"w/pass@1": 0.2, "w/pass@8": 0.6, "w/observation": 0.9, "w/prediction": 0.7}
 
 
-def _run(folder, steps=60, more=EVALUATION):
+def _run(folder, step=SOME, more=None):
+    """Writes the log of 60 steps. All quantities take matplotlib seconds, so most tests have two."""
+    more = more or {"w/pass@1": 0.2}
     folder.mkdir(parents=True)
-    lines = [{"step": 0, **more}, *({"step": s, **STEP} for s in range(1, steps))]
-    lines.append({"step": steps, **STEP, **more})
+    lines = [{"step": 0, **more}, *({"step": s, **step} for s in range(1, 60))]
+    lines.append({"step": 60, **step, **more})
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
 
 def test_each_quantity_has_a_panel_with_its_unit(tmp_path):
-    svg, png = draw([_run(tmp_path / "a" / "rl")], tmp_path / "curves.svg")
+    svg, png = draw([_run(tmp_path / "a" / "rl", STEP, EVALUATION)], tmp_path / "curves.svg")
     assert png.read_bytes().startswith(b"\x89PNG")
     text = svg.read_text()
     panels = panels_of([read(tmp_path / "a")])
