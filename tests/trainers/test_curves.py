@@ -25,7 +25,7 @@ EVALUATION = {"w/pass@1": 0.2, "w/pass@8": 0.6, "w/observation": 0.9, "w/predict
 
 
 def _run(folder, step=SOME, more=None):
-    """Writes the log of 60 steps. All quantities take matplotlib seconds, so most tests have two."""
+    """Writes a log of 60 steps. A picture of all quantities takes seconds, so most have two."""
     more = more or {"w/pass@1": 0.2}
     folder.mkdir(parents=True)
     lines = [{"step": 0, **more}, *({"step": s, **step} for s in range(1, 60))]
