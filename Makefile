@@ -123,5 +123,5 @@ nano: $(VENV)/dev.stamp  ## train the nano checkpoints from scratch (about four 
 	  cp -r runs/train/$$recipe/$$recipe checkpoints/ || exit 1; \
 	done
 
-clean:  ## remove what the other targets created
-	rm -rf $(VENV) runs dist build .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what the other targets created, but for checkpoints
+	rm -rf $(VENV) $(VLLM) runs leaderboard/site dist build .pytest_cache .ruff_cache .hypothesis

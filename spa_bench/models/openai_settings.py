@@ -17,7 +17,8 @@
     timeout=600         seconds a complete answer may take.
     tries=8             how often a request that failed for the server's reasons is asked at all.
 
-The key stands in OPENAI_API_KEY and is read from nowhere else.
+Without --base-url the server is that of OPENAI_BASE_URL, or else OpenAI's own. The key stands in
+OPENAI_API_KEY, is read from nowhere else, and is sent to every server of the run.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Settings:
 
     Attributes:
         key: never shown; None where the user has none.
+        at_openai: all servers are OpenAI's own.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Settings:
     logprobs: bool = False
     prefill: PrefillMode = "false"
     omit: tuple[str, ...] = ()
+    at_openai: bool = False
     max_tokens_field: str = "max_tokens"
     reasoning_tokens: int = 0
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -94,6 +97,7 @@ def read_settings(options: ModelOptions, environ: Mapping[str, str] = os.environ
         raise InputError(f"--concurrency {concurrency}: at least 1")
     urls = options.base_urls or (environ.get("OPENAI_BASE_URL") or OPENAI_URL,)
     base_urls = tuple(dict.fromkeys(_base_url(url) for url in urls))
+    at_openai = all(map(is_openai, base_urls))
     args = dict(options.args)
     _refuse_unknown(args)
     api: Api = _read(args, "api", _api, "chat")
@@ -110,7 +114,8 @@ def read_settings(options: ModelOptions, environ: Mapping[str, str] = os.environ
         logprobs=_read(args, "logprobs", _truth, False),
         prefill=_read(args, "prefill", _prefill, "false"),
         omit=_read(args, "omit", _omit, ()),
-        max_tokens_field=_read(args, "max_tokens_field", _field, _default_field(api, base_urls)),
+        at_openai=at_openai,
+        max_tokens_field=_read(args, "max_tokens_field", _field, _default_field(api, at_openai)),
         reasoning_tokens=_read(args, "reasoning_tokens", _whole(0), 0),
         extra_body=_read(args, "extra_body", _extra_body, {}),
         timeout=_read(args, "timeout", _seconds, 600.0),
@@ -246,9 +251,8 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _default_field(api: Api, base_urls: tuple[str, ...]) -> str:
-    chats_at_openai = api == "chat" and all(map(is_openai, base_urls))
-    return "max_completion_tokens" if chats_at_openai else "max_tokens"
+def _default_field(api: Api, at_openai: bool) -> str:
+    return "max_completion_tokens" if api == "chat" and at_openai else "max_tokens"
 
 
 def _field(text: str) -> str:

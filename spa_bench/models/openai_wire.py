@@ -56,10 +56,14 @@ def sampling_fields(settings: Settings, sampling: Sampling, seed: int) -> dict[s
         "seed": fold_seed(seed),
         settings.max_tokens_field: sampling.new_tokens + settings.reasoning_tokens,
     }
+    if settings.at_openai:  # 1 is the default there, and some models refuse to be told any
+        for name in ("temperature", "top_p"):
+            if fields[name] == 1:
+                del fields[name]
     if sampling.stop:
         fields["stop"] = list(sampling.stop)
     for name in settings.omit:
-        del fields[name]
+        fields.pop(name, None)
     return fields
 
 

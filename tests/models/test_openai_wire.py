@@ -69,6 +69,33 @@ def test_arguments_shape_the_request():
     assert body["max_completion_tokens"] == 1400
 
 
+@pytest.mark.parametrize(
+    ("urls", "temperature", "sent"),
+    [
+        ((), 1.0, set()),
+        ((), 0.7, {"temperature"}),
+        (
+            ("https://eu.api.openai.com/v1", "http://127.0.0.1:8000/v1"),
+            1.0,
+            {"temperature", "top_p"},
+        ),
+    ],
+)
+def test_at_openai_the_servers_own_defaults_are_not_sent(
+    urls: tuple[str, ...], temperature: float, sent: set[str]
+):
+    options = ModelOptions(model="m", label="m", args={"omit": "seed"}, base_urls=urls)
+    request = Request(REQUEST.messages, "", Sampling(temperature, 1.0, 8), 1)
+    body = _body(read_settings(options, {"OPENAI_API_KEY": "key"}), request)
+    assert body.keys() & {"temperature", "top_p"} == sent
+
+
+def test_what_is_not_sent_to_openai_can_be_omitted_too():
+    options = ModelOptions(model="m", label="m", args={"omit": "seed+top_p"}, base_urls=())
+    body = _body(read_settings(options, {"OPENAI_API_KEY": "key"}), REQUEST)
+    assert body.keys() == {"model", "messages", "temperature", "max_completion_tokens"}
+
+
 def test_stop_strings_are_sent_only_where_there_are_some():
     request = Request(REQUEST.messages, "", Sampling(1.0, 1.0, 8, stop=("</answer>",)), 1)
     assert _body(_settings(), request)["stop"] == ["</answer>"]

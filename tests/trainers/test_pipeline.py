@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import re
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -174,6 +175,17 @@ def test_a_model_that_never_follows_the_format_is_explained(tmp_path, trained):
     assert "no turn can be learnt from" in said
     assert "do not follow the format" in said
     assert tasks[0].config.task in said
+
+
+def test_rows_that_are_too_long_are_counted(tmp_path):
+    pipeline, said = _pipeline(_recipe(sft={**TUNE, "max_length": 300}), tmp_path)
+    pipeline.run()
+    lines = "\n".join(said)
+    count = re.search(r"sft: (\d+) of (\d+) rows left out: longer than max_length", lines)
+    learnt = re.search(r"sft: (\d+) rows in", lines)
+    assert count
+    assert learnt
+    assert 0 < int(count[1]) == int(count[2]) - int(learnt[1])
 
 
 def test_a_play_of_which_episodes_broke_is_not_done(tmp_path, monkeypatch):

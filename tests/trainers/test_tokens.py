@@ -148,4 +148,7 @@ def test_rows_that_are_too_long_are_left_out(tokenizer, rows):
     kept = list(encoder.examples(rows, "turn", limit))
     assert 0 < len(kept) < len(rows)
     assert max(len(e.input_ids) for e in kept) <= limit
-    assert all(len(e.input_ids) <= limit for e in encoder.examples(rows, "episode", limit))
+    assert sum(e.rows for e in kept) == len(kept)
+    joined = list(encoder.examples(rows, "episode", limit))
+    assert all(len(e.input_ids) <= limit for e in joined)
+    assert len(joined) < sum(e.rows for e in joined) == len(kept)

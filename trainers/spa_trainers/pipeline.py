@@ -207,10 +207,16 @@ class Pipeline:
         examples = list(encoder.examples(rows, settings.rows, settings.max_length))
         if not examples:
             raise InputError(f"sft: all rows are longer than max_length {settings.max_length}")
+        learnt = sum(example.rows for example in examples)
         self.say(
-            f"sft: {len(rows)} rows in {len(examples)} sequences,"
+            f"sft: {learnt} rows in {len(examples)} sequences,"
             f" {sum(len(e.input_ids) for e in examples):,} tokens"
         )
+        if learnt < len(rows):
+            self.say(
+                f"sft: {len(rows) - learnt} of {len(rows)} rows left out: longer than max_length"
+                f" ({settings.max_length} tokens)"
+            )
         model, report = fine_tune(start.model, start.tokenizer, examples, settings, folder)
         self.say(
             f"sft: {report.steps} steps, {report.seconds:.0f} s,"

@@ -30,10 +30,14 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sequence: ids, and for each the label that it should be predicted as, or `IGNORED`."""
+    """One sequence: ids, and for each the label that it should be predicted as, or `IGNORED`.
+
+    `rows` is how many rows are learnt from in it.
+    """
 
     input_ids: list[int]
     labels: list[int]
+    rows: int = 1
 
     def only_from(self, start: int) -> Example:
         """Returns the same tokens with loss only from `start` on."""
@@ -100,7 +104,8 @@ class Encoder:
             trained.append(self.labels in ("paper", "masked"))
         labels = [token if train else IGNORED for token, train in zip(ids, trained, strict=True)]
         known = [] if earlier is None else earlier.labels
-        return Example(prompt + ids, known + [IGNORED] * (len(prompt) - len(known)) + labels)
+        labels = known + [IGNORED] * (len(prompt) - len(known)) + labels
+        return Example(prompt + ids, labels, 1 if earlier is None else earlier.rows + 1)
 
     def _trained(self, row: Row, start: int, end: int) -> bool:
         if self.labels == "paper":
