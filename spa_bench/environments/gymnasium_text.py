@@ -46,7 +46,8 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
     """A Gymnasium environment whose actions are numbered (`Discrete`) or text (`Text`).
 
     Attributes:
-        id: as `gymnasium.make` takes it; `module:Name-v0` imports the module first.
+        id: as `gymnasium.make` takes it, but for `module:Name-v0`, which would import the module:
+            tasks and runs of strangers name environments, and none of them may run code.
         settings: passed to `gymnasium.make`.
         render_mode: if given, the model sees the text of `render()` instead of the observation.
         action_names: names of a `Discrete` space's actions, in order; without them, actions are
@@ -63,6 +64,11 @@ class GymnasiumText(Environment[GymnasiumState, Hashable]):
     action_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if ":" in self.id or self.id.startswith("GymV"):  # the latter load what their settings name
+            raise ValueError(
+                f"{self.id} would import code that it names; register it from a package of"
+                " yours, or write an environment of your own (docs/adding-an-environment.md)"
+            )
         try:
             numbers = self._numbers
         except ImportError as error:

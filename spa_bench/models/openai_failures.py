@@ -55,7 +55,8 @@ class Failure:
 
         Nobody asks money for a refusal, nor for a call that never arrived.
         """
-        return self.status is None and self.kind != "unreachable"
+        lost = self.status is None or self.status in _LOST
+        return lost and self.kind != "unreachable"
 
 
 _WORDS = 300
@@ -63,6 +64,9 @@ _WORDS = 300
 
 _OVERLOADED = (429, 503, 529)
 _PASSING = (408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524)
+_LOST = (502, 504, 520, 524)
+"""A gateway did not get an answer, which may have been written all the same."""
+
 _FOR_EVERYBODY = (401, 402, 403, 404, 405, 410)
 
 _NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit balance")
@@ -77,6 +81,12 @@ _TOO_LONG = re.compile(
 _FILTERED = re.compile(
     r"content_filter|content management policy|content_policy|moderation|flagged", re.IGNORECASE
 )
+_FILTERED_PROMPT = re.compile(
+    r"content_filter|content management policy|content_policy"
+    r"|\b(input|prompt|messages?)\b.{0,80}(moderation|flagged)|(moderation|flagged).{0,80}\b(input|prompt|messages?)\b",
+    re.IGNORECASE,
+)
+"""Of a 403, which may as well be about an account."""
 _UNSUPPORTED = re.compile(
     r"unsupported|not (yet )?(supported|allowed|permitted)"
     r"|(does not|doesn't|cannot) (support|be|both)"
@@ -101,7 +111,8 @@ def from_status(status: int, body: object, headers: Mapping[str, str], key: str 
     if status in (400, 403, 413, 422):
         if status != 403 and _TOO_LONG.search(everything):
             return Failure("too_long", message, status)
-        if status != 413 and _FILTERED.search(everything):
+        filtered = _FILTERED_PROMPT if status == 403 else _FILTERED
+        if status != 413 and filtered.search(everything):
             return Failure("filtered", message, status)
     if status == 429 and _NO_QUOTA.search(everything):
         return Failure("gone", f"no quota left ({message})", status)
@@ -150,7 +161,9 @@ def from_exception(error: Exception, key: str | None) -> Failure:
     network = (openai.APIConnectionError, aiohttp.ClientError, httpx2.HTTPError, OSError)
     if isinstance(error, network):
         return Failure("transient", f"the connection broke ({_why(chain[-1], key)})")
-    if isinstance(error, openai.OpenAIError | ValueError | ArithmeticError | RecursionError):
+    # the last three come of a charset that is no encoding of text, such as base64
+    odd = (ValueError, ArithmeticError, RecursionError, AssertionError, TypeError, LookupError)
+    if isinstance(error, (openai.OpenAIError, *odd)):
         return Failure("malformed", f"the answer is not what it claims ({_why(error, key)})")
     raise error
 

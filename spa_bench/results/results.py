@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import metric_of, normalised
@@ -108,7 +108,7 @@ class Results(ResultModel):
     salt: str
     partial: bool
     foreign_lines: int
-    tasks: list[TaskResult]
+    tasks: Annotated[list[TaskResult], FailFast()]
     efficiency: Efficiency | None = None
 
     @property

@@ -45,3 +45,8 @@ def with_interval(share: Share | None, sign: bool = False) -> str:
         return "-"
     value = percent(share.value, sign)
     return value if missing(share.low) else f"{value} [{percent(share.low)}, {percent(share.high)}]"
+
+
+def no_formula(text: str) -> str:
+    """Returns a text that a spreadsheet will not compute."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

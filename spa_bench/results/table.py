@@ -12,7 +12,14 @@ from tabulate import tabulate
 
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
-from spa_bench.results.shown import counted, missing, percent, whole_percent, with_interval
+from spa_bench.results.shown import (
+    counted,
+    missing,
+    no_formula,
+    percent,
+    whole_percent,
+    with_interval,
+)
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
@@ -168,6 +175,6 @@ def _csv(results: Sequence[Results]) -> str:
         for task in result.tasks:
             own: dict[str, Any] = task.model_dump(include=set(fields), mode="json")
             for metric, score in task.metrics.items():
-                row = {**own, "model": result.model, "metric": metric}
+                row = {**own, "model": no_formula(result.model), "metric": metric}
                 writer.writerow(row | score.model_dump(mode="json"))
     return out.getvalue().rstrip("\n")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field, FiniteFloat, TypeAdapter
+from pydantic import FailFast, Field, FiniteFloat, TypeAdapter
 
 from spa_bench.environments.environment import Facts
 from spa_bench.task import MOST_REPEATS
@@ -41,7 +41,12 @@ ParseStatus: TypeAlias = Literal["ok", "partial", "invalid", "format"]
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 """A number of things; small enough that sums and shares of it are exact in a float."""
 
-LoggedFacts: TypeAlias = dict[str, list[list[int | str]]]
+_Ids: TypeAlias = Annotated[tuple[int, ...], FailFast()]
+# FailFast, here and below: pydantic else keeps an error of a kilobyte for every wrong element
+
+LoggedFacts: TypeAlias = dict[
+    str, Annotated[list[Annotated[list[int | str], FailFast()]], FailFast()]
+]
 """Facts as JSON: object kind -> sorted [row, column] or [row, column, value]."""
 
 
@@ -62,9 +67,9 @@ class TurnTokens:
     A log-probability that is no finite number stands as null: JSON has no infinities.
     """
 
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    logprobs: tuple[float | None, ...] | None = None
+    prompt_ids: _Ids
+    completion_ids: _Ids
+    logprobs: Annotated[tuple[float | None, ...] | None, FailFast()] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +98,16 @@ class Turn:
     reasoning: str | None = None
     stop_reason: str
     parse: ParseStatus
-    actions: tuple[str, ...]
+    actions: Annotated[tuple[str, ...], FailFast()]
     executed: Count
-    outcomes: tuple[int, ...]
+    outcomes: _Ids
     reward: Annotated[float, Field(allow_inf_nan=False)]
     facts_observed: LoggedFacts | None = None
     facts_predicted: LoggedFacts | None = None
     usage: TurnUsage = field(default_factory=TurnUsage)
     seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     tokens: TurnTokens | None = None
-    choice_logprobs: tuple[FiniteFloat, ...] | None = None
+    choice_logprobs: Annotated[tuple[FiniteFloat, ...] | None, FailFast()] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +135,7 @@ class Episode:
     status: Status
     success: bool
     failure: Failure | None = None
-    turns: tuple[Turn, ...]
+    turns: Annotated[tuple[Turn, ...], FailFast()]
     error: str | None = None
     started: Annotated[float, Field(ge=0, le=1e12)] | None = field(default=None, compare=False)
     seconds: Annotated[float, Field(ge=0, le=1e9)] | None = field(default=None, compare=False)

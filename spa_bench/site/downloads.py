@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from spa_bench.results.results import Results
+from spa_bench.results.shown import no_formula
 from spa_bench.site.entries import Counts, Entry
 from spa_bench.site.rows import NOTHING, OVERALL, Cell, Table, told
 from spa_bench.submission.folder import EPISODES, TRAINING_LOG
@@ -66,8 +67,8 @@ def as_lines(table: Table) -> Iterator[list[Any]]:
         yield [
             row.kind,
             row.slug or "",
-            _no_formula(row.model),
-            _no_formula(row.method),
+            no_formula(row.model),
+            no_formula(row.method),
             row.badge,
             "" if rank is None else rank.best,
             "" if rank is None else rank.worst,
@@ -83,11 +84,6 @@ def _parts(cell: Cell, wide: bool) -> Iterator[Any]:
     yield "" if cell.value is None else cell.text or cell.value
     if wide:
         yield from ("" if end is None else end for end in (cell.low, cell.high))
-
-
-def _no_formula(text: str) -> str:
-    """Returns a text that a spreadsheet will not compute."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 # -- a submission ----------------------------------------------------------------------------------
@@ -117,7 +113,7 @@ def write_downloads(entry: Entry, folder: Path, counts: Counts) -> list[str]:
             writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
             writer.writeheader()
             writer.writerows(
-                {key: _no_formula(v) if isinstance(v, str) else v for key, v in row.items()}
+                {key: no_formula(v) if isinstance(v, str) else v for key, v in row.items()}
                 for row in rows
             )
         names.append(f"{name}.csv")

@@ -18,7 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, cast
 
-from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, FailFast, StringConstraints, TypeAdapter, ValidationError
 
 from spa_bench.errors import InputError, first_complaint
 from spa_bench.paths import typed
@@ -63,7 +63,8 @@ _MOST_TRAINING_BYTES = 40 * MB
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S{1,80})")
 
 _ShortKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-_TRAINING = TypeAdapter(dict[str, frozenset[_ShortKey]])
+TRAINING = TypeAdapter(dict[str, Annotated[frozenset[_ShortKey], FailFast()]])
+"""Which boards a model was trained on, by world."""
 
 
 def folders_in(parent: Path) -> list[Path]:
@@ -176,7 +177,7 @@ class SubmissionFolder:
         with self._open(TRAINING_BOARDS) as file:
             content = _bounded(f"{self.path}/{TRAINING_BOARDS}", file, _MOST_TRAINING_BYTES)
         try:
-            return _TRAINING.validate_json(content)
+            return TRAINING.validate_json(content)
         except ValidationError as error:
             raise InputError(f"{self.path}/{TRAINING_BOARDS}: {briefly(error)}") from None
 

@@ -95,15 +95,14 @@ def pack(
         raise InputError(f"{output}: cannot be made: {error.strerror}") from None
     try:
         _write(draft, submission, plan, places.episodes(run, scrubber), training, training_log)
+        SubmissionFolder(draft).check()
         draft.chmod(0o755)
         draft.rename(output)
     except OSError as error:
         raise SpaBenchError(f"{output}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    folder = SubmissionFolder(output)
-    folder.check()
-    return folder
+    return SubmissionFolder(output)
 
 
 def check_whole(run: RunFolder, info: RunInfo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ prompt: {{instruction: "Reach G. Actions: {{action_names}}."}}
 def _play(task: Task, answer: str, repeat: int = 0):
     model = Scripted([f"<think></think><answer>{answer}</answer>"] * 5)
     return asyncio.run(play(EpisodeSpec(task, task.boards[0][0], repeat, "0"), model))
+
+
+@pytest.mark.parametrize("name", ["this:Foo-v0", "GymV26Environment-v0"])
+def test_a_task_cannot_have_code_imported(name: str, tmp_path: Path) -> None:
+    sys.modules.pop("this", None)
+    with pytest.raises(InputError, match=r"lake.yaml:4: environment: .*would import code"):
+        _task(tmp_path, "action_names: []", f'"{name}"')
+    assert "this" not in sys.modules
 
 
 def test_a_walk_to_the_goal_succeeds(lake: Task) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spa_bench.models.openai_failures import clean, from_status, retry_after
+from spa_bench.models.openai_failures import clean, from_exception, from_status, retry_after
 
 KEY = "sk-proj-0123456789abcdef"
 
@@ -53,6 +53,30 @@ def test_a_conversation_longer_than_the_context_is_the_models_own_limit(body: di
 )
 def test_a_prompt_that_a_filter_refuses_is_the_models_own_doing(status: int, message: str):
     assert _failure(status, message).kind == "filtered"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your account has been flagged for suspicious activity.",
+        "your organization is under moderation review",
+    ],
+)
+def test_an_account_that_is_blocked_is_no_lost_game(message: str):
+    assert _failure(403, message).kind == "gone"
+
+
+@pytest.mark.parametrize(
+    ("status", "paid"),
+    [(502, True), (504, True), (524, True), (429, False), (500, False), (521, False)],
+)
+def test_a_reply_that_a_gateway_lost_may_be_paid(status: int, paid: bool):
+    assert _failure(status, "no").may_be_paid is paid
+
+
+@pytest.mark.parametrize("error", [AssertionError(), TypeError("codec"), LookupError("charset")])
+def test_a_charset_that_is_no_encoding_of_text_is_an_odd_answer(error: Exception):
+    assert from_exception(error, None).kind == "malformed"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,12 @@ def test_a_row_says_all_of_it() -> None:
     }
 
 
+def test_no_spreadsheet_computes_what_a_model_is_called() -> None:
+    text = format_results([a_result(model='=HYPERLINK("http://evil","x")')], "csv")
+    line = next(csv.DictReader(text.splitlines()))
+    assert line["model"].startswith("'=HYPERLINK")
+
+
 def test_the_plain_table_has_the_same_cells() -> None:
     text = format_results([a_result()], "table")
     assert all(cell in text for cell in row().values())

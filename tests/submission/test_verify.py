@@ -5,14 +5,18 @@ from __future__ import annotations
 import resource
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from submissions import FewBoards
 
 from benchmarks.tampering import TAMPERINGS, Copy, Tampering, said
 from spa_bench.errors import InputError
+from spa_bench.results.results import Results
+from spa_bench.runner.record import episode_adapter
 from spa_bench.submission.differences import MOST_DIFFERENCES
-from spa_bench.submission.folder import SubmissionFolder
+from spa_bench.submission.folder import TRAINING, SubmissionFolder
 from spa_bench.submission.schema import Authorship, Flag, Verification
 from spa_bench.submission.verify import (
     Report,
@@ -86,6 +90,23 @@ def test_what_was_written_by_others_reaches_a_terminal_as_plain_text(copy: Copy)
     differences = verified(copy).differences
     assert differences
     assert all(line.isprintable() for line in differences)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "start", "end"),
+    [
+        (TRAINING, b'{"a": [', b"]}"),
+        (episode_adapter(), b'{"turns": [', b"]}"),
+        (TypeAdapter(Results), b'{"tasks": [', b"]}"),
+    ],
+)
+def test_of_many_wrong_elements_the_first_is_told(
+    adapter: TypeAdapter[Any], start: bytes, end: bytes
+) -> None:
+    """An error for each would take a kilobyte for two bytes."""
+    with pytest.raises(ValidationError) as raised:
+        adapter.validate_json(start + b",".join([b"0"] * 10_000) + end)
+    assert raised.value.error_count() < 20
 
 
 def test_a_bomb_is_refused_in_little_memory(copy: Copy) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import trl
 from datasets import load_dataset
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM
 
 import spa_bench
@@ -368,6 +370,60 @@ def test_play_that_could_not_be_trained_on_is_refused_before_it_is_played(tmp_pa
     with pytest.raises(InputError, match=says):
         pipeline.run()
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("nano", "says"),
+    [
+        ({"tasks": ["nope"]}, "unknown task 'nope'"),
+        ({"heads": 3}, "hidden 16 must be an even multiple of heads 3"),
+        ({"hidden": 0}, "greater than or equal to 2"),
+    ],
+)
+def test_a_model_that_cannot_be_made_is_refused_before_any_play(tmp_path, nano, says):
+    with pytest.raises((InputError, ValidationError), match=says):
+        _pipeline(_recipe(nano={**NANO, **nano}), tmp_path / "out")[0].run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_world_whose_states_cannot_be_told_is_refused_before_any_play(tmp_path):
+    (tmp_path / "gym.yaml").write_text(
+        f"task: gym\ninclude: {builtin_tasks_folder()}/_episode.yaml\nobservation: grid\n"
+        "environment: {name: gymnasium, id: FrozenLake-v1, render_mode: ansi}\n"
+        "limits: {turns: 5, actions_per_turn: 5, actions: 20, new_tokens: 200}\n"
+        "instances: {split: all, seeds: 0-3}\nprompt: {instruction: Reach G.}\n"
+    )
+    recipe = _recipe(selfplay={**PLAY, "tasks": ["gym"]})
+    registry = Registry.with_paths([tmp_path])
+    with pytest.raises(InputError, match="the world of gym cannot list what its actions lead to"):
+        Pipeline(recipe, tmp_path / "out", registry, Silent(), lambda _: None).run()
+
+
+def test_reinforcement_before_fine_tuning_says_what_is_missing(tmp_path):
+    rl = {"tasks": ["frozenlake"], "steps": 1}
+    with pytest.raises(InputError, match="tiny-sft: not made yet; `spa-bench train sft"):
+        _pipeline(_recipe(rl=rl), tmp_path / "out")[0].run("rl")
+
+
+def test_running_out_of_memory_is_one_line(trained, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trl.SFTTrainer, "train", full)
+    with pytest.raises(sft.TrainingError, match="out of memory with 4 sequences at a time"):
+        _pipeline(_recipe(), tmp_path)[0].run()
+
+
+def test_an_adapter_of_layers_that_are_not_there_is_said(trained, tmp_path):
+    recipe = _recipe(sft={**TUNE, "lora": {"targets": ["nope"]}})
+    with pytest.raises(InputError, match=r"sft\.lora\.targets: .*nope"):
+        _pipeline(recipe, tmp_path)[0].run()
+
+
+def test_the_models_own_window_bounds_rows_as_well(tmp_path):
+    pipeline, said = _pipeline(_recipe(nano={**NANO, "context": 300}), tmp_path)
+    pipeline.run()
+    assert any("longer than the model's own window, 300 tokens" in line for line in said)
 
 
 def test_a_task_that_samples_colder_than_it_would_be_trained_is_refused(tmp_path, capsys):

@@ -221,6 +221,47 @@ def test_the_divergence_is_taken_over_all_that_was_sampled(trajectories, tokeniz
     assert part == pytest.approx(whole, rel=1e-5)
 
 
+def test_divergence_and_entropy_are_of_what_was_sampled_whatever_is_learnt_from(
+    trajectories, tokenizer
+):
+    settings = _settings(kl=0.1, actor_lr=0.0, critic_lr=0.0)
+    reference = ActorCritic(_model(tokenizer, seed=1), None)
+    replies = collate(trajectories)
+    both = collate(trajectories, torch.device("cpu"), everything, everything)
+    assert int(both.mask.sum()) > int(replies.mask.sum())
+    one, other = (
+        _learner(tokenizer, settings, reference=reference).update(batch, 0)
+        for batch in (replies, both)
+    )
+    assert one["kl"] > 0
+    for key in ("kl", "entropy"):
+        assert other[key] == pytest.approx(one[key], rel=1e-4)
+
+
+def test_the_gradient_of_the_divergence_is_that_of_what_was_sampled(trajectories, tokenizer):
+    """With nothing to learn from rewards, and a critic of its own, it is all that moves."""
+    reference = ActorCritic(_model(tokenizer, seed=1), None)
+    still = [replace(t, rewards=(0.0,) * len(t.turns)) for t in trajectories]
+
+    def weights(batch):
+        settings = _settings(kl=0.1, entropy=0.0, critic_lr=0.0, minibatches=1)
+        learner = _learner(tokenizer, settings, reference=reference)
+        batch.learnt[:] = False
+        learner.update(batch, 0)
+        return torch.cat([p.detach().flatten() for p in learner.model.actor.parameters()])
+
+    replies = weights(collate(still))
+    both = weights(collate(still, torch.device("cpu"), everything, everything))
+    assert (replies - both).abs().mean() < 1e-6
+
+
+def test_an_adapter_of_layers_that_are_not_there_is_said(tokenizer):
+    from spa_trainers.sft import Lora, known_targets, lora_layers
+
+    with pytest.raises(InputError, match=r"rl\.lora\.targets: .*nope"), known_targets("rl"):
+        lora_layers(_model(tokenizer), Lora(targets=["nope"]))
+
+
 def test_microbatches_give_the_gradients_of_the_whole(trajectories, tokenizer):
     def weights(**changes):
         learner = _learner(tokenizer, _settings(**changes))

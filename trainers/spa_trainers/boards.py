@@ -50,13 +50,19 @@ def held_out_task(task: Task, boards: int) -> Task:
     return dataclasses.replace(task, name=f"{task.config.task}*", config=config)
 
 
-def evaluated_boards(names: Sequence[str], registry: Registry) -> frozenset[str]:
-    """Returns the keys of all boards of the given tasks."""
-    if not names:
-        return frozenset()
-    return frozenset(
-        board.board_key for task in registry.resolve(names) for board in task.boards[0]
-    )
+def evaluated_boards(
+    names: Sequence[str], trained: Sequence[str], registry: Registry
+) -> frozenset[str]:
+    """Returns the keys of all boards that must not be trained on.
+
+    Args:
+        names: tasks whose boards they are.
+        trained: tasks that are trained on; what they are evaluated on is left out as well, unless
+            that is training boards.
+    """
+    tasks = registry.resolve(names) if names else []
+    own = [t for t in registry.resolve(trained) if t.config.instances.split != "train"]
+    return frozenset(board.board_key for task in [*tasks, *own] for board in task.boards[0])
 
 
 def boards_left(task: Task, left_out: frozenset[str]) -> list[Instance]:

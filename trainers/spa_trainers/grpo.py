@@ -36,12 +36,14 @@ from spa_bench.models.hf_load import merged
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
 from spa_trainers.grpo_settings import GrpoSettings
+from spa_trainers.memory import explained
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.sft import (
     MOST_SKIPPED,
     TrainingError,
     checkpointing,
     gradient_guard,
+    known_targets,
     last_checkpoint,
     last_good,
     lora_config,
@@ -107,7 +109,8 @@ class Grpo:
         for callback in (self._guard, _OnLog(tell)):
             self.trainer.add_callback(callback)
         if s.steps:
-            self.trainer.train(resume_from_checkpoint=last)
+            with explained(s):
+                self.trainer.train(resume_from_checkpoint=last)
         log.close()
         if self._guard.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
@@ -212,7 +215,7 @@ class Grpo:
         episodes = s.boards * s.repeats
         accumulate = episodes // s.minibatches // s.trajectories
         limits = [task.config.limits for task in self.player.tasks]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), known_targets("rl"):
             warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
             no_telemetry()  # a trainer of TRL's reports home when it is made
             trainer = GRPOTrainer(

@@ -150,7 +150,7 @@ class Learner:
         seconds = time.monotonic() - started
         gap = (old.logprobs - batch.sampled_logprobs).abs()[batch.sampled]
         told: dict[str, float] = {
-            "entropy": float(old.entropy[batch.mask].mean()),
+            "entropy": float(old.entropy[batch.sampled].mean()),
             "value": float(old.values[batch.mask].mean()),
             "return": float(returns[batch.mask].mean()),
             "logprob_gap": float(gap.max()),
@@ -183,11 +183,11 @@ class Learner:
     ) -> tuple[float, float]:
         """Leaves the clipped gradients of the mean loss of some rows; returns their norms."""
         tokens = int(batch.mask[rows].sum())
-        weight = tokens / max(1, int(batch.learnt[rows].sum()))
+        weights = [tokens / max(1, int(of[rows].sum())) for of in (batch.learnt, batch.sampled)]
         for index, counts in self._microbatches(batch, rows):
             part = batch.rows(index)
             aims = targets.rows(index, part.mask.shape[1])
-            loss = self._loss(part, aims, sums if counts else dict(sums), weight, actor=actor)
+            loss = self._loss(part, aims, sums if counts else dict(sums), *weights, actor=actor)
             (loss * counts / tokens).backward()
         self.processes.sum_gradients(self.model.parameters())
         if not actor:  # the critic's loss may have reached a shared body
@@ -197,12 +197,12 @@ class Learner:
 
     def _averaged(self, sums: dict[str, float], batch: Batch) -> dict[str, float]:
         """Returns sums over all processes and gradient steps, divided by the tokens they are of."""
-        learnt, sampled = (max(1, int(which.sum())) for which in (batch.learnt, batch.mask))
-        tokens = {"policy_loss": learnt, "clipped": learnt, "value_loss": sampled, "kl": sampled}
+        of = {"policy_loss": batch.learnt, "clipped": batch.learnt}
+        of |= {"value_loss": batch.mask, "kl": batch.sampled}
         totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=batch.ids.device)
         totals = self.processes.sum(totals).tolist()
         return {
-            name: total / (tokens[name] * self.settings.epochs)
+            name: total / (max(1, int(of[name].sum())) * self.settings.epochs)
             for name, total in zip(sums, totals, strict=True)
         }
 
@@ -244,11 +244,16 @@ class Learner:
         aims: Targets,
         sums: dict[str, float],
         weight: float,
+        kl_weight: float,
         *,
         actor: bool,
     ) -> Tensor:
-        """Returns the loss summed over the sampled tokens of a part; `weight` is that of a token
-        that the policy learns from, so that these count as much as if they were all."""
+        """Returns the loss summed over the tokens of a part.
+
+        `weight` is that of a token that the policy learns from, `kl_weight` that of one that was
+        sampled, so that either count as much as if they were all. The divergence is estimated on
+        sampled tokens, and on others it would be none.
+        """
         s, mask, learnt = self.settings, part.mask, part.learnt
         now = self._forward(part)
         assert now.values is not None
@@ -267,9 +272,9 @@ class Learner:
         )[learnt].sum()
         loss = weight * (policy - s.entropy * now.entropy[learnt].sum()) + value
         if aims.reference is not None:
-            divergence = kl_to(now.logprobs, aims.reference)[mask].sum()
+            divergence = kl_to(now.logprobs, aims.reference)[part.sampled].sum()
             sums["kl"] += float(divergence.detach())
-            loss = loss + s.kl * divergence
+            loss = loss + s.kl * kl_weight * divergence
         ratio = (now.logprobs - aims.logprobs).detach().exp()[learnt]
         sums["clipped"] += float(((ratio < 1 - s.clip_low) | (ratio > 1 + s.clip_high)).sum())
         sums["policy_loss"] += float(policy.detach())

@@ -142,6 +142,8 @@ class MuonAndAdamW(Optimizer):
 
 def inner_matrices(model: Any) -> list[Tensor]:
     """Returns the matrices of a model of transformers that learn, but for its embeddings."""
-    layers = (model.get_input_embeddings(), model.get_output_embeddings())
-    outer = {id(layer.weight) for layer in layers if layer is not None}
+    ends = [one for one in model.modules() if isinstance(one, torch.nn.Embedding)]
+    if (last := model.get_output_embeddings()) is not None:
+        ends.append(last)
+    outer = {id(layer.weight) for layer in ends}
     return [p for p in model.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in outer]

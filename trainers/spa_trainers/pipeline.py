@@ -27,7 +27,7 @@ from spa_bench.canonical import sha256_hex
 from spa_bench.checkpoint import CheckpointCard
 from spa_bench.errors import InputError
 from spa_bench.lock import NO_LOCKS
-from spa_bench.models.hf_load import without_bars
+from spa_bench.models.hf_load import window, without_bars
 from spa_bench.models.vllm_start import needs_vllm
 from spa_bench.registry import Registry
 from spa_bench.run import Progress
@@ -39,7 +39,7 @@ from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.recipe import Recipe
 from spa_trainers.rl_settings import RlSettings
-from spa_trainers.sft import fine_tune, lora_layers, merged, peak_bytes
+from spa_trainers.sft import fine_tune, known_targets, lora_layers, merged, peak_bytes
 from spa_trainers.tokens import Encoder
 
 
@@ -141,11 +141,16 @@ class Pipeline:
                 )
             for task in tasks:
                 _check_history("selfplay", task)
+                _check_enumerable("selfplay", task)
+        if recipe.nano is not None:
+            self.registry.resolve(recipe.nano.tasks)
         if recipe.rl is not None:
             self.registry.resolve(recipe.rl.leave_out)
             for task in self.registry.resolve(recipe.rl.tasks):
                 _check_sampling(task)
                 _check_history("rl", task)
+                if recipe.rl.reward.beliefs:
+                    _check_enumerable("rl.reward.beliefs", task)
             trackers.check(recipe.rl.tracker)
             if recipe.rl.engine == "vllm":
                 needs_vllm(least=(0, 32))
@@ -204,9 +209,11 @@ class Pipeline:
         prefill = tasks[0].format.prefill  # that of all
         encoder = Encoder(start.tokenizer, Template(start.tokenizer), prefill, settings.labels)
         rows = list(selfplay.read_dataset(dataset))
-        examples = list(encoder.examples(rows, settings.rows, settings.max_length))
+        longest = min(settings.max_length, window(start.model.config) or settings.max_length)
+        limit = "max_length" if longest == settings.max_length else "the model's own window"
+        examples = list(encoder.examples(rows, settings.rows, longest))
         if not examples:
-            raise InputError(f"sft: all rows are longer than max_length {settings.max_length}")
+            raise InputError(f"sft: all rows are longer than {limit}, {longest} tokens")
         learnt = sum(example.rows for example in examples)
         self.say(
             f"sft: {learnt} rows in {len(examples)} sequences,"
@@ -214,13 +221,15 @@ class Pipeline:
         )
         if learnt < len(rows):
             self.say(
-                f"sft: {len(rows) - learnt} of {len(rows)} rows left out: longer than max_length"
-                f" ({settings.max_length} tokens)"
+                f"sft: {len(rows) - learnt} of {len(rows)} rows left out: longer than {limit},"
+                f" {longest} tokens"
             )
         model, report = fine_tune(start.model, start.tokenizer, examples, settings, folder)
         self.say(
-            f"sft: {report.steps} steps, {report.seconds:.0f} s,"
-            f" {report.tokens / report.seconds:,.0f} tokens/s, loss {report.loss:.4f}"
+            f"sft: {report.steps} steps"
+            + ("" if report.ran == report.steps else f", {report.ran} of them now")
+            + f", {report.seconds:.0f} s, {report.speed:,.0f} tokens/s"
+            + ("" if report.loss is None else f", loss {report.loss:.4f}")
         )
         stages = {"selfplay": played["report"], "sft": asdict(report)}
         self._save(made, start, model, selfplay.board_keys(rows), tasks, stages)
@@ -234,6 +243,8 @@ class Pipeline:
         assert settings is not None
         folder, made = self.output / "rl", self.output / recipe.recipe
         begin = str(self._sft_checkpoint()) if recipe.sft is not None else self._start_path()
+        if recipe.sft is not None and not os.path.isdir(begin):
+            raise InputError(f"{begin}: not made yet; `spa-bench train sft ..` makes it")
         tasks = self.registry.resolve(settings.tasks)
         inputs = [settings.model_dump(), checkpoint.fingerprint(begin), [t.hash for t in tasks]]
         if not done.begin(folder, inputs) and made.is_dir():
@@ -274,7 +285,8 @@ class Pipeline:
         torch.manual_seed(settings.seed)
         actor = start.model
         if settings.lora is not None:
-            actor = lora_layers(actor, settings.lora)
+            with known_targets("rl"):
+                actor = lora_layers(actor, settings.lora)
         spread = processes.count if processes.sharded else 1
         memory.check_critic(actor, settings, memory.free_bytes(actor.device), spread)
         critic = None
@@ -312,7 +324,7 @@ class Pipeline:
         return (
             [training_task(t, seeds=settings.seeds, boards=settings.pool) for t in tasks],
             [held_out_task(t, boards=settings.evaluate_boards) for t in tasks],
-            evaluated_boards(settings.leave_out, self.registry),
+            evaluated_boards(settings.leave_out, settings.tasks, self.registry),
         )
 
     # -- what stages share -----------------------------------------------------------------------
@@ -418,6 +430,15 @@ def _check_history(stage: str, task: Task) -> None:
         raise InputError(
             f"{stage}: {task.config.task} sends {task.config.history} turns of its history;"
             " what a model learns from is all of it, so train on a task with history: full"
+        )
+
+
+def _check_enumerable(stage: str, task: Task) -> None:
+    """Refuses a world whose states after logged actions cannot be told."""
+    if not task.environment.enumerable:
+        raise InputError(
+            f"{stage}: the world of {task.config.task} cannot list what its actions lead to, so the"
+            " true states of an episode are not known"
         )
 
 

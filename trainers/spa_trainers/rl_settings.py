@@ -47,7 +47,8 @@ class RlSettings(Settings):
             this probability, exactly; 0 takes all. On others a whole group may never succeed.
         new_tokens: of a reply while training plays, in place of the task's limit: one that rambles
             is then cut off soon. What the prompt says stays the task's.
-        leave_out: tasks whose boards are not trained on, although their split may be `train`.
+        leave_out: tasks whose boards are not trained on, although their split may be `train`; nor
+            are those of `tasks` themselves, unless they are all of split `train`.
         decay: share of the steps, the last ones, over which all learning rates fall in a line to
             none: the end is then less of a draw.
         muon_lr: if given, matrices between layers learn by Muon at this rate, a critic's too; the

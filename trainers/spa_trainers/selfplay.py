@@ -45,7 +45,8 @@ class SelfPlaySettings(Settings):
         coordinates: `true`, or `random` ones (an ablation).
         observation: in place of the tasks' own; `grid` leaves coordinates out (an ablation).
         filtered: keeps only turns in the format, once each.
-        leave_out: tasks whose boards are not trained on, although their split may be `train`.
+        leave_out: tasks whose boards are not trained on, although their split may be `train`; nor
+            are those of `tasks` themselves, unless they are all of split `train`.
         salt: keys the luck of the episodes.
     """
 
@@ -121,7 +122,7 @@ def make_rows(
     Raises:
         InputError: if no row is left.
     """
-    left_out = evaluated_boards(settings.leave_out, registry)
+    left_out = evaluated_boards(settings.leave_out, settings.tasks, registry)
     makers: dict[str, RowMaker] = {}
     for task in tasks:
         boards = {instance.id: instance.state for instance in task.boards[0]}
@@ -161,7 +162,8 @@ def expected_states(
     """
     if settings.expects == "shown":
         return None
-    left_out, found = evaluated_boards(settings.leave_out, registry), dict[Any, list[Any]]()
+    left_out = evaluated_boards(settings.leave_out, settings.tasks, registry)
+    found = dict[Any, list[Any]]()
     for task in tasks:
         states = [board.state for board in boards_left(task, left_out)]
         if not states:

@@ -7,7 +7,8 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -85,19 +86,28 @@ class SftReport:
 
     Attributes:
         tokens: trained, padding not counted, over all epochs. trained: of these, with loss.
-        seconds: of wall time, this process's share where it resumed.
+        ran: the steps of this process, fewer than `steps` where it resumed. The following are of
+            these alone.
+        seconds: of wall time.
         peak_bytes: of resident memory (of the device's memory on CUDA).
         skipped: steps without finite gradients.
+        loss: mean over the steps; None if none was left to do.
     """
 
     examples: int
     steps: int
     tokens: int
     trained: int
+    ran: int
     seconds: float
     peak_bytes: int
     skipped: int
-    loss: float
+    loss: float | None
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second."""
+        return self.tokens * self.ran / self.steps / self.seconds
 
 
 def fine_tune(
@@ -131,49 +141,51 @@ def fine_tune(
     data = Dataset.from_dict(
         {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
     )
-    trainer = KeyedOrderTrainer(
-        model=model,
-        processing_class=tokenizer,
-        train_dataset=data,
-        peft_config=lora,
-        optimizer_cls_and_kwargs=optimizer(settings, settings.weight_decay),
-        args=SFTConfig(
-            output_dir=str(folder / "checkpoints"),
-            num_train_epochs=settings.epochs,
-            per_device_train_batch_size=settings.batch_size,
-            gradient_accumulation_steps=settings.accumulate,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type=settings.schedule,
-            warmup_steps=settings.warmup,
-            adam_beta1=settings.betas[0],
-            adam_beta2=settings.betas[1],
-            weight_decay=settings.weight_decay,
-            max_grad_norm=settings.clip,
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            **checkpointing(settings.gradient_checkpointing),
-            bf16=settings.dtype == "bfloat16",
-            use_cpu=not cuda,
-            dataloader_pin_memory=cuda,
-            save_strategy="steps",
-            save_steps=settings.save_every,
-            save_total_limit=1,
-            logging_steps=settings.log_every,
-            report_to="none",
-            disable_tqdm=True,
-            seed=settings.seed,
-            data_seed=settings.seed,
-        ),
-    )
+    with known_targets("sft"):
+        trainer = KeyedOrderTrainer(
+            model=model,
+            processing_class=tokenizer,
+            train_dataset=data,
+            peft_config=lora,
+            optimizer_cls_and_kwargs=optimizer(settings, settings.weight_decay),
+            args=SFTConfig(
+                output_dir=str(folder / "checkpoints"),
+                num_train_epochs=settings.epochs,
+                per_device_train_batch_size=settings.batch_size,
+                gradient_accumulation_steps=settings.accumulate,
+                learning_rate=settings.learning_rate,
+                lr_scheduler_type=settings.schedule,
+                warmup_steps=settings.warmup,
+                adam_beta1=settings.betas[0],
+                adam_beta2=settings.betas[1],
+                weight_decay=settings.weight_decay,
+                max_grad_norm=settings.clip,
+                max_length=None,
+                dataset_kwargs={"skip_prepare_dataset": True},
+                **checkpointing(settings.gradient_checkpointing),
+                bf16=settings.dtype == "bfloat16",
+                use_cpu=not cuda,
+                dataloader_pin_memory=cuda,
+                save_strategy="steps",
+                save_steps=settings.save_every,
+                save_total_limit=1,
+                logging_steps=settings.log_every,
+                report_to="none",
+                disable_tqdm=True,
+                seed=settings.seed,
+                data_seed=settings.seed,
+            ),
+        )
     guard = gradient_guard(folder / "log.jsonl")
     trainer.add_callback(guard)
     if settings.snapshots:
         trainer.add_callback(_snapshots(folder / "snapshots", settings.snapshots, tokenizer))
     trainer.remove_callback(PrinterCallback)
     started = time.monotonic()
-    last, steps = last_checkpoint(folder / "checkpoints")
-    step_log.cut(folder / "log.jsonl", steps)
-    done = trainer.train(resume_from_checkpoint=last)
+    last, begun = last_checkpoint(folder / "checkpoints")
+    step_log.cut(folder / "log.jsonl", begun)
+    with explained(settings):
+        done = trainer.train(resume_from_checkpoint=last)
     seconds = time.monotonic() - started
     if guard.in_a_row >= MOST_SKIPPED:
         raise TrainingError(
@@ -185,17 +197,56 @@ def fine_tune(
     if lora is not None:
         trained = hf_load.merged(trained)
     tokens = sum(len(e.input_ids) for e in examples)
+    ran = done.global_step - begun
     with_loss = sum(label != IGNORED for e in examples for label in e.labels)
     return trained, SftReport(
         examples=len(examples),
         steps=done.global_step,
         tokens=round(tokens * settings.epochs),
         trained=round(with_loss * settings.epochs),
+        ran=ran,
         seconds=seconds,
         peak_bytes=peak_bytes(),
         skipped=guard.skipped,
-        loss=done.training_loss,
+        # the trainer divides the losses of this process by the steps of all
+        loss=done.training_loss * done.global_step / ran if ran else None,
     )
+
+
+@contextmanager
+def known_targets(stage: str) -> Generator[None]:
+    """Turns a layer of `lora.targets` that the model does not have into one line.
+
+    Raises:
+        InputError: in place of what peft says.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Target modules"):
+            raise
+        raise InputError(f"{stage}.lora.targets: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def explained(settings: SftSettings) -> Generator[None]:
+    """Turns running out of memory into one line that says what to do.
+
+    Raises:
+        TrainingError: in its place.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from spa_bench.models.hf_engine import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"sft: out of memory with {settings.batch_size} sequences at a time; try a smaller"
+            " `batch_size` with more `accumulate` (the gradients stay the same),"
+            " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
+        ) from None
 
 
 def _check_lora(model: Any, lora: Lora | None) -> None:

@@ -27,6 +27,7 @@ spa.html = (name, attributes = {}, ...children) => {
 
   // each piece is drawn in the unit cell 0..40
   const pieces = {
+    __proto__: null,
     target: () => [
       svg("path", { class: "target", d: "M20 5 35 20 20 35 5 20Z" }),
       svg("circle", { class: "target-dot", cx: 20, cy: 20, r: 2.6 }),

@@ -8,8 +8,8 @@
   const { html } = spa;
   const index = JSON.parse(document.getElementById("viewer-index").textContent);
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
-  const OUTCOMES = { success: "solved", infrastructure: "broke: to be played again" };
-  const MARKS = { success: "✓", infrastructure: "!", dead_end: "d" };
+  const OUTCOMES = { __proto__: null, success: "solved", infrastructure: "broke: to be played again" };
+  const MARKS = { __proto__: null, success: "✓", infrastructure: "!", dead_end: "d" };
   const MOST_TABS = 8; // more are chosen from a list
   const markOf = (outcome) => MARKS[outcome] || outcome[0];
   const sayOutcome = (outcome) => OUTCOMES[outcome] || `failed: ${outcome.replaceAll("_", " ")}`;

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spa_trainers.settings import Settings
 
@@ -25,14 +25,20 @@ class NanoConfig(Settings):
     tasks: list[str]
     boards: int = Field(4000, ge=1)
     rows: bool = False
-    hidden: int = 128
-    layers: int = 6
-    heads: int = 4
-    feed_forward: int = 384
-    context: int = 2048
-    rope_theta: float = 100.0
-    initial_std: float = 0.06
+    hidden: int = Field(128, ge=2)
+    layers: int = Field(6, ge=1)
+    heads: int = Field(4, ge=1)
+    feed_forward: int = Field(384, ge=1)
+    context: int = Field(2048, ge=8)
+    rope_theta: float = Field(100.0, gt=0)
+    initial_std: float = Field(0.06, ge=0)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _heads_of_even_size(self) -> Self:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"hidden {self.hidden} must be an even multiple of heads {self.heads}")
+        return self
 
 
 def make_model(config: NanoConfig, tokenizer: Any) -> Any:
