@@ -63,7 +63,7 @@ def paired(
     if n < 2 or any(map(math.isnan, (*first, *second))):
         return Paired(NOTHING, math.nan, n)
     one, other = weights or (None, None)
-    parts = zip(_linearised(first, one), _linearised(second, other), strict=True)
+    parts = zip(linearised(first, one), linearised(second, other), strict=True)
     differences = [a - b for a, b in parts]
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n
@@ -77,7 +77,7 @@ def paired(
     return Paired(interval, _sign_flip_test(differences), n)
 
 
-def _linearised(values: Sequence[float], weights: Sequence[float] | None) -> Sequence[float]:
+def linearised(values: Sequence[float], weights: Sequence[float] | None) -> Sequence[float]:
     """Returns, for each board, what has the weighted mean of all as its mean."""
     if weights is None:
         return values

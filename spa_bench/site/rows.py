@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from spa_bench.metrics.paired import linearised
 from spa_bench.metrics.success import normalised
 from spa_bench.results.results import TaskResult
 from spa_bench.site.entries import Counts, Entry, MeasuredTask, Reported, same_board
@@ -316,7 +317,7 @@ def _rankings(
             places = ranks(
                 [
                     Discipline(
-                        np.array([_shares(counts[slug][task.name], groups) for slug in entrants]),
+                        np.array([parts_of(counts[slug][task.name], groups) for slug in entrants]),
                         weight,
                     )
                     for (task, weight), groups in zip(disciplines, boards, strict=True)
@@ -338,8 +339,13 @@ def together(
     return sums
 
 
-def _shares(counts: Mapping[str, tuple[int, int]], groups: Sequence[Sequence[str]]) -> list[float]:
-    return [c / n if n else 0.0 for n, c in together(counts, groups).values()]
+def parts_of(
+    counts: Mapping[str, tuple[int, int]], groups: Sequence[Sequence[str]]
+) -> Sequence[float]:
+    """Returns each board's part in the score: their mean is the score of the table, to which a
+    board contributes by its items."""
+    played = [(n or 1, c) for n, c in together(counts, groups).values()]
+    return linearised([c / n for n, c in played], [n for n, _ in played])
 
 
 # -- small things ----------------------------------------------------------------------------------

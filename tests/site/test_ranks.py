@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spa_bench.metrics.paired import paired
 from spa_bench.site.ranks import Discipline, Rank, ranks, surely_better
+from spa_bench.site.rows import parts_of
 
 _RNG = np.random.default_rng(0)
 
@@ -16,6 +18,13 @@ _RNG = np.random.default_rng(0)
 def test_equal_entrants_share_the_first_rank() -> None:
     values = np.tile(_RNG.random(50), (3, 1))
     assert ranks([Discipline(values)]) == [Rank(1, 3)] * 3
+
+
+def test_a_board_counts_by_its_items_in_ranks_as_in_the_table() -> None:
+    counts = {"a": (4, 4), "b": (20, 5), "b2": (20, 5)}
+    parts = parts_of(counts, [["a"], ["b", "b2"]])
+    assert np.mean(parts) == pytest.approx(14 / 44)
+    assert parts_of({"a": (8, 2), "b": (8, 6)}, [["a"], ["b"]]) == pytest.approx([0.25, 0.75])
 
 
 def test_a_sure_difference_separates_and_an_unsure_one_does_not() -> None:
