@@ -24,7 +24,7 @@ class Discipline:
     """One of the things that are compared.
 
     Attributes:
-        values: (entrants, boards), such as each board's share of successes; their mean is the score.
+        values: (entrants, boards), each board's part in the score, which is their mean.
         weight: of the mean over boards in the score that is ranked.
     """
 
