@@ -78,13 +78,11 @@ _TOO_LONG = re.compile(
     r"|longer than the (model|maximum)|max_tokens or model output limit was reached",
     re.IGNORECASE,
 )
-_FILTERED = re.compile(
-    r"content_filter|content management policy|content_policy|moderation|flagged", re.IGNORECASE
-)
+_BY_NAME = r"content_filter|content management policy|content_policy"
+_WORD, _PROMPT = r"(moderation|flagged)", r"\b(input|prompt|messages?)\b"
+_FILTERED = re.compile(rf"{_BY_NAME}|{_WORD}", re.IGNORECASE)
 _FILTERED_PROMPT = re.compile(
-    r"content_filter|content management policy|content_policy"
-    r"|\b(input|prompt|messages?)\b.{0,80}(moderation|flagged)|(moderation|flagged).{0,80}\b(input|prompt|messages?)\b",
-    re.IGNORECASE,
+    rf"{_BY_NAME}|{_PROMPT}.{{0,80}}{_WORD}|{_WORD}.{{0,80}}{_PROMPT}", re.IGNORECASE
 )
 """Of a 403, which may as well be about an account."""
 _UNSUPPORTED = re.compile(

@@ -56,14 +56,13 @@ def sampling_fields(settings: Settings, sampling: Sampling, seed: int) -> dict[s
         "seed": fold_seed(seed),
         settings.max_tokens_field: sampling.new_tokens + settings.reasoning_tokens,
     }
+    left_out = set(settings.omit)
     if settings.at_openai:  # 1 is the default there, and some models refuse to be told any
-        for name in ("temperature", "top_p"):
-            if fields[name] == 1:
-                del fields[name]
+        left_out |= {name for name in ("temperature", "top_p") if fields[name] == 1}
+    for name in left_out:
+        del fields[name]
     if sampling.stop:
         fields["stop"] = list(sampling.stop)
-    for name in settings.omit:
-        fields.pop(name, None)
     return fields
 
 

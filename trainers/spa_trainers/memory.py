@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from spa_bench.errors import InputError
-from spa_bench.models.hf_engine import is_out_of_memory
+from spa_trainers import sft
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.rl_settings import RlSettings
-from spa_trainers.sft import TrainingError
 
 _WEIGHT = 4
 """Bytes of a float32 number."""
@@ -67,25 +65,19 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-@contextmanager
-def explained(settings: RlSettings) -> Generator[None]:
+def explained(settings: RlSettings) -> AbstractContextManager[None]:
     """Turns running out of memory in an update into one line that says what to do.
 
     Raises:
         TrainingError: in its place.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        beside = ", less for the engine (`engine_args.gpu_memory_utilization`)"
-        raise TrainingError(
-            f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
-            " a smaller `microbatch` (the gradients stay the same; so they do with PPO's"
-            " `microbatch_tokens`), `gradient_checkpointing: true`, `dtype: bfloat16`, `lora`, or"
-            f" several GPUs (docs/training-rl.md){beside if settings.engine == 'vllm' else ''}"
-        ) from None
+    beside = ", less for the engine (`engine_args.gpu_memory_utilization`)"
+    return sft.explained(
+        f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
+        " a smaller `microbatch` (the gradients stay the same; so they do with PPO's"
+        " `microbatch_tokens`), `gradient_checkpointing: true`, `dtype: bfloat16`, `lora`, or"
+        f" several GPUs (docs/training-rl.md){beside if settings.engine == 'vllm' else ''}"
+    )
 
 
 def _gb(count: int) -> str:

@@ -87,8 +87,8 @@ class RowMaker:
         task: the task they were played on.
         board: returns the first state of an instance, by its id.
         beliefs: `truth` replaces what the model wrote; `own` keeps it (an ablation).
-        coordinates: `random` writes coordinates that are not those of the board wherever the
-            state is shown (an ablation).
+        coordinates: `random` draws those that are written wherever the state is shown (an
+            ablation).
         filtered: drops turns that do not follow the format, and repetitions.
         leave_out: board keys that must not be trained on, such as those of the evaluation.
     """

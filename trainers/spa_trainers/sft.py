@@ -184,7 +184,12 @@ def fine_tune(
     started = time.monotonic()
     last, begun = last_checkpoint(folder / "checkpoints")
     step_log.cut(folder / "log.jsonl", begun)
-    with explained(settings):
+    advice = (
+        f"sft: out of memory with {settings.batch_size} sequences at a time; try a smaller"
+        " `batch_size` with more `accumulate` (the gradients stay the same),"
+        " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
+    )
+    with explained(advice):
         done = trainer.train(resume_from_checkpoint=last)
     seconds = time.monotonic() - started
     if guard.in_a_row >= MOST_SKIPPED:
@@ -229,8 +234,8 @@ def known_targets(stage: str) -> Generator[None]:
 
 
 @contextmanager
-def explained(settings: SftSettings) -> Generator[None]:
-    """Turns running out of memory into one line that says what to do.
+def explained(advice: str) -> Generator[None]:
+    """Turns running out of memory into one line: where, and what to do.
 
     Raises:
         TrainingError: in its place.
@@ -242,11 +247,7 @@ def explained(settings: SftSettings) -> Generator[None]:
 
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"sft: out of memory with {settings.batch_size} sequences at a time; try a smaller"
-            " `batch_size` with more `accumulate` (the gradients stay the same),"
-            " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
-        ) from None
+        raise TrainingError(advice) from None
 
 
 def _check_lora(model: Any, lora: Lora | None) -> None:
