@@ -47,7 +47,6 @@ demo: $(VENV)/hf.stamp  ## play FrozenLake at random, perfectly and with nano, a
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 test: $(VENV)/dev.stamp  ## run the tests
-	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
 	@$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/dev.stamp  ## run the tests that `make test` leaves out: more on two-process training and on resuming it
@@ -55,7 +54,6 @@ test-slow: $(VENV)/dev.stamp  ## run the tests that `make test` leaves out: more
 
 # One test is left out: its process has a full disk, so coverage could not write its own file either.
 coverage: $(VENV)/dev.stamp  ## run the tests; list the branches of spa_bench and spa_trainers that no test takes
-	@$(BIN)/python -m benchmarks.smollm2 > /dev/null
 	@$(PYTEST) --cov --cov-report term-missing:skip-covered \
 	  --deselect tests/e2e/test_kill_resume.py::test_a_full_disk_is_one_line_and_the_run_can_be_resumed
 

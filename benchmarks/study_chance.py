@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.tables import markdown
-from spa_bench.metrics.paired import Paired, paired
+from spa_bench.metrics.interval import Estimate
+from spa_bench.metrics.paired import paired_difference
 from spa_bench.metrics.success import pass_at_k
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
@@ -45,7 +46,7 @@ class Beside(NamedTuple):
         p_value: of the number of boards solved at least once, if chance had solved them.
     """
 
-    differences: list[Paired]
+    differences: list[Estimate]
     p_value: float
 
 
@@ -75,7 +76,7 @@ def beside_chance(run: Run) -> Beside:
             solved[episode.instance] += episode.success
     boards = sorted(played)
     differences = [
-        paired(
+        paired_difference(
             [pass_at_k(played[board], solved[board], k) for board in boards],
             [1 - (1 - floors[board]) ** k for board in boards],
         )
@@ -110,12 +111,11 @@ def _task(name: str) -> tuple[Task, dict[str, float]]:
     return task, {board: bound.floor for board, bound in bounds.items()}
 
 
-def _clearly(found: Sequence[Paired]) -> str:
-    above = sum(each.difference.low > 0 for each in found)
-    below = sum(each.difference.high < 0 for each in found)
+def _clearly(found: Sequence[Estimate]) -> str:
+    above = sum(each.low > 0 for each in found)
+    below = sum(each.high < 0 for each in found)
     return f"{above} above, {below} below"
 
 
-def _points(found: Paired) -> str:
-    told = found.difference
-    return f"{percent(told.value)} [{percent(told.low)}, {percent(told.high)}]"
+def _points(found: Estimate) -> str:
+    return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"

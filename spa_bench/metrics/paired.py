@@ -41,12 +41,35 @@ def paired(
 ) -> Paired:
     """Compares two equally long sequences, one value a board, in the same order of boards.
 
+    The difference is `paired_difference`. The test flips the sign of each board's difference (exact
+    up to 13 boards, else 9,999 draws from a fixed seed, so that the same logs give the same
+    answer).
+
+    Args:
+        weights: as in `paired_difference`.
+
+    Raises:
+        ValueError: if the sequences differ in length.
+    """
+    found = paired_difference(first, second, weights)
+    if math.isnan(found.value):
+        return Paired(found, math.nan, len(first))
+    differences = _differences(first, second, weights)
+    p_value = _sign_flip_test(differences) if any(differences) else 1.0
+    return Paired(found, p_value, len(first))
+
+
+def paired_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    weights: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Estimate:
+    """Returns by how much the mean of the first differs from that of the second, over boards.
+
     The interval is Student's on the differences. Where all boards differ by the same, which would
     make it nothing wide, it is that of two independent means: never 1 +- 0; where no board differs
-    at all, there is none. The test flips the
-    sign of each board's difference (exact up to 13 boards, else 9,999 draws from a fixed seed, so
-    that the same logs give the same answer). With a value that is not known, such as Pass@8 of four
-    episodes, nothing is: all is NaN.
+    at all, there is none. With a value that is not known, such as Pass@8 of four episodes, nothing
+    is: all is NaN.
 
     Args:
         weights: how much each board counts in the first mean and in the second, above 0, such as
@@ -61,20 +84,28 @@ def paired(
         raise ValueError("paired values need the same boards")
     n = len(first)
     if n < 2 or any(map(math.isnan, (*first, *second))):
-        return Paired(NOTHING, math.nan, n)
-    one, other = weights or (None, None)
-    parts = zip(linearised(first, one), linearised(second, other), strict=True)
-    differences = [a - b for a, b in parts]
+        return NOTHING
+    differences = _differences(first, second, weights)
     mean = math.fsum(differences) / n
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n
     if not any(differences):
-        return Paired(Estimate(0.0, math.nan, math.nan), 1.0, n)
+        return Estimate(0.0, math.nan, math.nan)
     half = student_t(n - 1) * math.sqrt(variance)
     found = Estimate(mean, mean - half, mean + half)
     if half < _NONE:
+        one, other = weights or (None, None)
         found = difference(clustered(first, n, one), clustered(second, n, other))
-    interval = Estimate(mean, max(-1.0, found.low), min(1.0, found.high))
-    return Paired(interval, _sign_flip_test(differences), n)
+    return Estimate(mean, max(-1.0, found.low), min(1.0, found.high))
+
+
+def _differences(
+    first: Sequence[float],
+    second: Sequence[float],
+    weights: tuple[Sequence[float], Sequence[float]] | None,
+) -> list[float]:
+    one, other = weights or (None, None)
+    parts = zip(linearised(first, one), linearised(second, other), strict=True)
+    return [a - b for a, b in parts]
 
 
 def linearised(values: Sequence[float], weights: Sequence[float] | None) -> Sequence[float]:

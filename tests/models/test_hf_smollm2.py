@@ -2,41 +2,29 @@
 
 import asyncio
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import hf_tiny
 import pytest
 import torch
+from real_model import smollm2
 
 from spa_bench.models import hf
 from spa_bench.models.model import Message, ModelOptions, Reply, Request, Sampling
 
-ROOT = Path(__file__).parents[2]
 CAPITALS = ["France", "Italy", "Spain", "Japan", "Egypt", "Peru", "Norway", "Greece"]
 
 
-def command() -> tuple[Path, Path]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.smollm2"], cwd=ROOT, capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"SmolLM2 cannot be fetched: {done.stderr.splitlines()[-1:]}")
-    gguf, folder = map(Path, done.stdout.split())
-    return gguf, folder
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    return command()[1]
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return smollm2()[1]
 
 
 @pytest.fixture(scope="module")
-def said(smollm2: Path) -> dict[str, Any]:
+def said(folder: Path) -> dict[str, Any]:
     """One visit to the model in float32, so that its weights are read once."""
-    return asyncio.run(asyncio.wait_for(visit(smollm2), 300))
+    return asyncio.run(asyncio.wait_for(visit(folder), 300))
 
 
 async def visit(folder: Path) -> dict[str, Any]:
@@ -86,7 +74,7 @@ async def scores(one: hf.HFModel) -> tuple[Any, Any]:
 
 
 def test_the_command_prints_the_model_file_and_the_folder() -> None:
-    gguf, folder = command()
+    gguf, folder = smollm2()
     assert gguf.suffix == ".gguf"
     assert gguf.is_file()
     assert (folder / "chat_template.jinja").is_file()
@@ -113,10 +101,10 @@ def test_given_tokens_score_the_same_alone_and_among_32(said: dict[str, Any]) ->
         assert one == pytest.approx(other, abs=1e-4)
 
 
-def test_logprobs_are_those_of_one_plain_call(said: dict[str, Any], smollm2: Path) -> None:
+def test_logprobs_are_those_of_one_plain_call(said: dict[str, Any], folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    net = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32).eval()
+    net = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     for reply in (*said["turns"], *said["capitals"][:2]):
         expected = hf_tiny.forced_logprobs(net, reply.prompt_ids, reply.completion_ids)
         assert reply.logprobs == pytest.approx(expected, abs=1e-4)

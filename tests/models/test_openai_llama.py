@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from real_model import smollm2
 
 from benchmarks.llama_server import LlamaServer, serving
-from benchmarks.smollm2 import GGUF, cache_folder
 from spa_bench.errors import InputError, ModelGoneError
 from spa_bench.models.model import Message, ModelOptions, Request, Sampling, Scorer
 from spa_bench.models.openai import OpenAIModel, Patience, load
@@ -17,9 +17,7 @@ pytest.importorskip("xllamacpp")
 
 @pytest.fixture(scope="module")
 def llama() -> Iterator[LlamaServer]:
-    gguf = cache_folder() / GGUF
-    if not gguf.is_file():
-        pytest.skip("no model here: python -m benchmarks.smollm2 fetches it")
+    gguf, _ = smollm2()
     with serving(gguf, parallel=4, context=1024) as server:
         yield server
 
@@ -181,5 +179,5 @@ def test_a_server_killed_in_the_middle_stops_the_run(llama: LlamaServer):
         assert [type(result) for result in results] == [ModelGoneError] * 8
         assert "start the server again" in str(results[0])
 
-    with serving(cache_folder() / GGUF, parallel=9, context=1024) as own:
+    with serving(smollm2()[0], parallel=9, context=1024) as own:
         asyncio.run(scenario(own))

@@ -542,7 +542,7 @@ def test_a_recipe_with_rl_ends_in_a_checkpoint(tmp_path):
             "nano": {**nano, "feed_forward": 32},
             "selfplay": {"tasks": ["frozenlake"], "player": "random", "boards": 4, "repeats": 1},
             "sft": {"rows": "episode", "epochs": 1, "batch_size": 4},
-            "rl": {**SMALL, "steps": 1},
+            "rl": {**SMALL, "steps": 1, "new_tokens": 20},
         }
     )
     said = []

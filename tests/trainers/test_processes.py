@@ -13,7 +13,13 @@ from spa_trainers.processes import Processes
 
 HERE = Path(__file__).parent
 FSDP2 = HERE.parents[1] / "trainers" / "launch" / "fsdp2.yaml"
-LAUNCH = {"replicated": ["--multi_gpu"], "sharded": ["--config_file", str(FSDP2)]}
+ACCELERATE = ["accelerate.commands.launch", "--config_file", str(FSDP2), "--num_processes", "2"]
+LAUNCH = {
+    "replicated": ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+    "sharded": [*ACCELERATE, "--main_process_port", "0"],
+}
+SMALL_RL = ["rl.steps=1", "rl.boards=2", "rl.repeats=2", "rl.new_tokens=20"]
+SMALL_RL += ["rl.evaluate_boards=2", "rl.evaluate_repeats=1"]
 slow = pytest.mark.slow
 
 
@@ -27,18 +33,22 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["sharded", pytest.param("replicated", marks=slow)])
 def together(request, tmp_path_factory):
-    """The same in two, as `accelerate launch` starts them."""
+    """The same in two, as `torchrun` or `accelerate launch` starts them."""
     folder = tmp_path_factory.mktemp(request.param)
     _launch(request.param, folder, 1)
     return folder
 
 
 def _launch(how, folder, steps):
-    command = [sys.executable, "-m", "accelerate.commands.launch", *LAUNCH[how]]
-    command += ["--num_processes", "2", "--main_process_port", "0"]
-    script = [str(HERE.parent / "small_ppo.py"), str(folder), str(steps)]
-    done = subprocess.run([*command, *script], capture_output=True, text=True, timeout=900)
+    _run(*LAUNCH[how], str(HERE.parent / "small_ppo.py"), str(folder), str(steps))
+
+
+def _run(*command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 def _state(folder):
@@ -100,6 +110,19 @@ def test_two_processes_go_on_with_what_one_began(alone, together, tmp_path):
     one, two = (_state(tmp_path / folder)["model"] for folder in ("one", "two"))
     for name in one:
         assert float((one[name] - two[name]).abs().mean()) < 1e-6, name
+
+
+@slow
+def test_the_documented_command_starts_two_processes(tmp_path):
+    said = _run(
+        *LAUNCH["replicated"],
+        *("-m", "spa_trainers", "rl", "nano-state-estimation-frozenlake"),
+        *("--output", str(tmp_path)),
+        *(f"--set={setting}" for setting in SMALL_RL),
+    )
+    assert "rl: 2 processes share the boards" in said
+    assert said.count("step    1") == said.count("checkpoint:") == 1
+    assert (tmp_path / "nano-state-estimation-frozenlake" / "config.json").is_file()
 
 
 def test_shares_are_all_and_each_once():

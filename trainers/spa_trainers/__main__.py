@@ -1,4 +1,4 @@
-"""`python -m spa_trainers` is `spa-bench train`, so that `accelerate launch -m` can start it."""
+"""`python -m spa_trainers` is `spa-bench train`, so that `torchrun -m` can start it."""
 
 from __future__ import annotations
 

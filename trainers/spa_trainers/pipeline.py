@@ -69,7 +69,10 @@ class Pipeline:
     _processes: Any = field(default=None, init=False)
 
     def run(self, only: str | None = None) -> Path | None:
-        """Runs all stages, or `only` one whose inputs are there; returns the checkpoint, if made.
+        """Runs all stages, or `only` one whose inputs are there.
+
+        Returns:
+            The checkpoint, from the process that saved it; None if none was made.
 
         Raises:
             InputError: for whatever can be refused before work begins.
@@ -124,10 +127,11 @@ class Pipeline:
             else:
                 done.check_same_recipe(self.output, self.recipe)
                 self._start_path()
+                self.say(f"rl: {processes.count} processes share the boards")
             processes.wait()
             made = self._rl()
             processes.end()
-        return made
+        return made if processes.is_main else None
 
     def _check_names(self) -> None:
         """Refuses tasks and models that are nowhere, before any work."""

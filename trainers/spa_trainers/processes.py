@@ -1,4 +1,4 @@
-"""Several processes that train one model, as `accelerate launch` starts them. Usually there is one.
+"""Processes that train one model, as `torchrun` or `accelerate launch` starts them; usually one.
 
 Every process knows all trajectories of a step, and takes its share of the rows through the model.
 What each finds is added up, so that gradients are those of one process with all rows; nothing else
