@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spa_bench import yaml_file
-from spa_bench.errors import InputError, PluginError
+from spa_bench.environments.contract import breach, is_over
+from spa_bench.errors import InputError, PluginError, plugin_code
 from spa_bench.metrics.success import metric_of
 from spa_bench.registry import Registry
 from spa_bench.results.belief import BELIEF
@@ -108,6 +109,15 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
     if not boards:
         report.problems.append(f"{where}: no board: {why_none(skipped)}")
     report.boards += len(boards)
+    with plugin_code(f"task {task.name!r}: its environment"):
+        if boards and (wrong := breach(task.environment, boards[0].state)):
+            report.problems.append(f"{document.locate(('environment',))}: environment: {wrong}")
+        for board in boards:
+            if is_over(task.environment, board.state):
+                report.problems.append(
+                    f"{where}: the board of seed {board.seed} is over before the first action;"
+                    " leave the seed out"
+                )
     if task.config.instances.split == "paper":
         if task.config.environment.get("generator", "ragen") == "ragen":
             return  # boards as they were published, also those out of reach: the ceiling says so

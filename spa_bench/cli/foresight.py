@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def _table(measured: Sequence[Foresight]) -> str:
-    from tabulate import tabulate
+    from spa_bench.results.tabulated import tabulated
 
     headers = ["task", "action is", "items", "chance", "accuracy", "mass"]
-    return tabulate(_rows(measured), headers=headers, disable_numparse=True)
+    return tabulated(headers, _rows(measured))
 
 
 def _rows(measured: Sequence[Foresight]) -> Iterator[list[str]]:

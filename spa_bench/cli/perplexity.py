@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 
 def _table(measured: Sequence[Perplexity]) -> str:
-    from tabulate import tabulate
-
     from spa_bench.probes.perplexity import STYLES
+    from spa_bench.results.tabulated import tabulated
 
     headers = ["task", "boards", "symbols"]
     headers += [f"{style}, {unit}" for style in STYLES for unit in ("per token", "per character")]
@@ -26,7 +25,7 @@ def _table(measured: Sequence[Perplexity]) -> str:
         + [f"{x:.2f}" for s in STYLES for x in (p.styles[s].per_token, p.styles[s].per_character)]
         for p in measured
     ]
-    return tabulate(rows, headers=headers, disable_numparse=True)
+    return tabulated(headers, rows)
 
 
 def _measure() -> Measure[Perplexity]:

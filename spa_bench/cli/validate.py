@@ -13,7 +13,7 @@ def validate(
     tasks: Annotated[list[str], typer.Argument(help="Task files, folders of them, or task names.")],
     include_path: IncludePath = None,
 ) -> None:
-    """Check task files: keys, includes, placeholders, seeds, names, solvable boards."""
+    """Check task files: keys, includes, placeholders, names, solvable boards, a world's rules."""
     from spa_bench.results.shown import counted
     from spa_bench.validate import validate_all
 

@@ -18,6 +18,7 @@ from spa_bench.paths import typed
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally, Statement, belief_tally
 from spa_bench.results.probe import ACCURACY
 from spa_bench.results.shown import counted, percent, with_interval
+from spa_bench.results.tabulated import tabulated
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
 from spa_bench.runner.run_log import RunLog
 from spa_bench.task import UNMEASURED
@@ -299,8 +300,6 @@ def _short(value: object) -> str:
 
 def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple") -> str:
     """Returns comparisons as a table, followed by what differs between the tasks compared."""
-    from tabulate import tabulate
-
     headers = ["task", "metric", "boards", "first", "second", "difference", "p"]
     rows = [
         [
@@ -314,7 +313,7 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple")
         ]
         for c in comparisons
     ]
-    lines = [tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)]
+    lines = [tabulated(headers, rows, style)]
     for task in dict.fromkeys(c.task for c in comparisons):
         differences = next(c.differences for c in comparisons if c.task == task)
         if differences:
@@ -335,8 +334,6 @@ difference."""
 
 
 def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
-    from tabulate import tabulate
-
     beliefs = [
         (comparison.task, model, belief)
         for comparison in comparisons
@@ -344,7 +341,11 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
             (comparison.first, comparison.second), comparison.beliefs or (), strict=False
         )
     ]
-    stated = tabulate(
+    stated = tabulated(
+        [
+            *("task", "model", "statement", "stated", "exact", "cells", "F1"),
+            *("of changed", "copied", "best", "possible", "probable"),
+        ],
         [
             [task, model, *cells]
             for task, model, belief in beliefs
@@ -361,14 +362,10 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
                 ],
             )
         ],
-        headers=[
-            *("task", "model", "statement", "stated", "exact", "cells", "F1"),
-            *("of changed", "copied", "best", "possible", "probable"),
-        ],
-        tablefmt=style,
-        disable_numparse=True,
+        style,
     )
-    pays = tabulate(
+    pays = tabulated(
+        ["task", "model", "turns", "if right", "if wrong", "gain"],
         [
             [
                 task,
@@ -380,9 +377,7 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
             ]
             for task, model, belief in beliefs
         ],
-        headers=["task", "model", "turns", "if right", "if wrong", "gain"],
-        tablefmt=style,
-        disable_numparse=True,
+        style,
     )
     return f"{stated}\n\n{pays}"
 

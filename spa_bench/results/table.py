@@ -8,8 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
-from tabulate import tabulate
-
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.results import Results, Score, TaskResult
 from spa_bench.results.shown import (
@@ -20,6 +18,7 @@ from spa_bench.results.shown import (
     whole_percent,
     with_interval,
 )
+from spa_bench.results.tabulated import tabulated
 
 OutputFormat: TypeAlias = Literal["table", "markdown", "json", "csv"]
 OUTPUT_FORMATS: tuple[str, ...] = get_args(OutputFormat)
@@ -66,12 +65,7 @@ def format_results(results: Sequence[Results], output_format: OutputFormat) -> s
         if header not in _OPTIONAL or any(row[i] != "-" for row in rows)
     ]
     style = "github" if output_format == "markdown" else "simple"
-    return tabulate(
-        [[row[i] for i in told] for row in rows],
-        headers=[headers[i] for i in told],
-        tablefmt=style,
-        disable_numparse=True,
-    )
+    return tabulated([headers[i] for i in told], [[row[i] for i in told] for row in rows], style)
 
 
 def efficiency_line(efficiency: Efficiency) -> str:

@@ -94,6 +94,13 @@ def test_no_spreadsheet_computes_what_a_model_is_called() -> None:
     assert line["model"].startswith("'=HYPERLINK")
 
 
+def test_a_models_name_adds_no_column_in_markdown() -> None:
+    several = [a_result(model="a | 100.0 | b"), a_result(model="c")]
+    line = format_results(several, "markdown").splitlines()[2]
+    assert "a \\| 100.0 \\| b" in line
+    assert "a | 100.0 | b" in format_results(several, "table")
+
+
 def test_the_plain_table_has_the_same_cells() -> None:
     text = format_results([a_result()], "table")
     assert all(cell in text for cell in row().values())

@@ -1,0 +1,90 @@
+"""What every world must hold to, tried on the states around a board's start.
+
+For authors of worlds: a kernel that breaks one of these rules can be played, but its bounds, its
+questions and its belief scores mean nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from spa_bench.environments.environment import AnyEnvironment, Outcome
+
+_NOWHERE = frozenset[Any]()
+_STATES = 32
+"""So many states are looked at: mistakes of a kernel show early, and every task is checked."""
+
+
+def is_over(environment: AnyEnvironment, state: Any) -> bool:
+    """Returns whether a board is solved or lost in this state."""
+    return environment.is_success(state) or environment.loss(state) is not None
+
+
+def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str | None:
+    """Returns the first rule that is broken, and where; None if none is.
+
+    Args:
+        start: the state of a board.
+        most: states to look at, those nearest to the start first. In a world that does not
+            enumerate its outcomes only the start is looked at.
+    """
+    seen, waiting = {start}, deque([start])
+    while waiting:
+        state = waiting.popleft()
+        for wrong in _wrong(environment, state):
+            return f"{wrong}, in the state {environment.render(state)!r}"
+        if not environment.enumerable:
+            break
+        for action in environment.actions(state):
+            for outcome in environment.outcomes(state, action):
+                if not outcome.terminal and outcome.state not in seen and len(seen) < most:
+                    seen.add(outcome.state)
+                    waiting.append(outcome.state)
+    return None
+
+
+def _wrong(environment: AnyEnvironment, state: Any) -> Iterator[str]:
+    facts = environment.facts(state)
+    for writes, reads in (("render", "parse_render"), ("describe", "parse_describe")):
+        read = getattr(environment, reads)(getattr(environment, writes)(state))
+        if read is None and not environment.whole_answer:  # questions are not read
+            yield f"{reads} does not read what {writes} writes"
+        if read is not None and any(facts.get(kind, _NOWHERE) != read[kind] for kind in read):
+            yield f"{reads} reads other facts than those of the state that {writes} wrote"
+    actions = environment.actions(state)
+    if not actions:
+        yield "there is no action, and it is not over"
+    changing = set(environment.effective_actions(state))
+    for number, action in enumerate(actions):
+        name = environment.format_action(action)
+        if environment.parse_action(name) != action:
+            yield f"parse_action does not read {name!r}, an action as format_action writes it"
+        if environment.enumerable:
+            outcomes = environment.outcomes(state, action)
+            for wrong in _wrong_outcomes(environment, outcomes):
+                yield f"after the action {name!r} {wrong}"
+            if number not in changing and _does_something(state, outcomes):
+                yield f"the action {name!r} does something, and effective_actions leaves it out"
+
+
+def _wrong_outcomes(
+    environment: AnyEnvironment, outcomes: tuple[Outcome[Any], ...]
+) -> Iterator[str]:
+    chances: list[Any] = [outcome.probability for outcome in outcomes]
+    if not all(isinstance(chance, Fraction) and chance > 0 for chance in chances):
+        yield "a probability is not a fraction above 0"
+    elif sum(chances) != 1:
+        yield f"probabilities add up to {sum(chances)}, not to 1"
+    for outcome in outcomes:
+        if not math.isfinite(outcome.reward):
+            yield f"the reward is {outcome.reward}"
+        if environment.is_success(outcome.state) and not outcome.terminal:
+            yield "the board is solved, and the episode goes on"
+
+
+def _does_something(state: Any, outcomes: tuple[Outcome[Any], ...]) -> bool:
+    return any(o.state != state or o.reward or o.terminal for o in outcomes)

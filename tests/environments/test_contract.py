@@ -1,0 +1,128 @@
+"""What every world must hold to, and what `validate` says of one that does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from worlds import SLIPPERY, TableWorld, sure
+
+from spa_bench.environments.contract import breach, is_over
+from spa_bench.environments.environment import Facts, Outcome
+from spa_bench.registry import Registry
+from spa_bench.task_file import builtin_tasks_folder
+from spa_bench.validate import validate_all
+
+Change = Callable[[Outcome[int]], Outcome[int]]
+
+
+@dataclass(frozen=True)
+class Changed(TableWorld):
+    """The slippery world, with one thing done to every outcome that leads to state 2."""
+
+    change: Change = lambda outcome: outcome
+
+    def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+        found = super().outcomes(state, action)
+        return tuple(self.change(one) if one.state == 2 else one for one in found)
+
+
+class Mute(TableWorld):
+    def parse_render(self, text: str) -> Facts | None:
+        return None
+
+
+class Mistaken(TableWorld):
+    def parse_describe(self, text: str) -> Facts | None:
+        return self.facts(7)
+
+
+class Unread(TableWorld):
+    def parse_action(self, text: str) -> str | None:
+        return "a" if text in self.actions(0) else None
+
+
+class Stuck(TableWorld):
+    def actions(self, state: int) -> Sequence[str]:
+        return super().actions(state) if state != 2 else ()
+
+
+class Idle(TableWorld):
+    def effective_actions(self, state: int) -> Sequence[int]:
+        return (0,)
+
+
+def like_slippery(kind: type[TableWorld], **more: Any) -> TableWorld:
+    return kind(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes, **more)
+
+
+def changed(change: Change) -> TableWorld:
+    return like_slippery(Changed, change=change)
+
+
+@pytest.mark.parametrize(
+    ("world", "told"),
+    [
+        (changed(lambda o: o._replace(probability=Fraction(1, 3))), "probabilities add up to"),
+        (changed(lambda o: o._replace(probability=Fraction(0))), "not a fraction above 0"),
+        (changed(lambda o: o._replace(probability=float(o.probability))), "not a fraction"),
+        (changed(lambda o: o._replace(reward=math.nan)), "the reward is nan"),
+        (like_slippery(Mute), "parse_render does not read what render writes"),
+        (like_slippery(Mistaken), "parse_describe reads other facts than those of the state"),
+        (like_slippery(Unread), "parse_action does not read 'b'"),
+        (like_slippery(Stuck), "there is no action, and it is not over, in the state '<2'"),
+        (like_slippery(Idle), "the action 'b' does something, and effective_actions leaves it out"),
+    ],
+)
+def test_a_broken_rule_is_told_with_the_state(world: TableWorld, told: str) -> None:
+    said = breach(world, 0)
+    assert said is not None
+    assert told in said
+    assert "in the state '<" in said
+
+
+def test_a_success_that_does_not_end_is_told() -> None:
+    goes_on = changed(lambda o: o._replace(terminal=False))
+    world = replace(goes_on, goals=frozenset({2, 3}))
+    assert "the board is solved, and the episode goes on" in str(breach(world, 0))
+
+
+def test_only_states_near_the_start_are_looked_at() -> None:
+    far = changed(lambda o: o._replace(reward=math.inf))
+    assert breach(far, 0, most=1) is not None  # state 2 is one action away
+    chain = replace(far, table=(sure(1), sure(4), sure(2), sure(3), sure(2)), holes=frozenset())
+    assert breach(chain, 0, most=2) is None
+    assert breach(chain, 0) is not None
+
+
+def test_good_worlds_break_nothing() -> None:
+    assert breach(SLIPPERY, 0) is None
+    registry = Registry()
+    for name in ("spa", "ood", "world_model"):
+        for task in registry.resolve([name]):
+            (board,) = task.first_boards(1)[0]
+            assert breach(task.environment, board.state) is None, task.name
+            assert not is_over(task.environment, board.state)
+
+
+def test_validate_says_it_with_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spa_bench.environments.sokoban import Sokoban
+
+    base = builtin_tasks_folder() / "sokoban" / "_sokoban.yaml"
+    mine = f"task: mine\ninclude: {base}\ninstances: {{split: all, seeds: 123-125}}\n"
+    (tmp_path / "mine.yaml").write_text(mine + "environment: {boxes: 1}\n")
+    assert validate_all([str(tmp_path)]).problems == []
+    monkeypatch.setattr(Sokoban, "parse_describe", lambda *_: None)
+    (problem,) = validate_all([str(tmp_path)]).problems
+    assert "mine.yaml:4: environment: parse_describe does not read what describe" in problem
+    monkeypatch.undo()
+    monkeypatch.setattr(Sokoban, "is_success", lambda *_: True)
+    problems = validate_all([str(tmp_path)]).problems
+    assert "mine.yaml:3: the board of seed 123 is over before the first action" in problems[1]
