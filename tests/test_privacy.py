@@ -81,12 +81,7 @@ def test_a_server_is_all_that_its_client_contacts(tmp_path: Path) -> None:
     assert found == {"127.0.0.1"}
 
 
-def test_a_local_checkpoint_contacts_nobody(tmp_path: Path) -> None:
-    save(tmp_path / "model")
-    assert contacted(tmp_path, command("evaluate", "--model", "./model", *PLAY)) == set()
-
-
-def test_fine_tuning_contacts_nobody(tmp_path: Path) -> None:
+def test_fine_tuning_and_playing_a_checkpoint_contact_nobody(tmp_path: Path) -> None:
     # TRL sends a report when a trainer is made, unless it is asked not to
     save(tmp_path / "model")
     code = (
@@ -97,9 +92,11 @@ def test_fine_tuning_contacts_nobody(tmp_path: Path) -> None:
         "    tokenizer = AutoTokenizer.from_pretrained('model')\n"
         "    rows = [Example([1, 2, 3, 4], [-100, 2, 3, 4])] * 4\n"
         "    settings = SftSettings(epochs=1, batch_size=2, max_length=8)\n"
-        "    fine_tune(model, tokenizer, rows, settings, Path('out'))"
+        "    fine_tune(model, tokenizer, rows, settings, Path('out'))\n"
+        f"    {command('evaluate', '--model', './model', *PLAY)}"
     )
     assert contacted(tmp_path, code) == set()
+    assert (tmp_path / "run" / "results.json").is_file()
 
 
 def test_a_request_says_nothing_of_the_machine_it_comes_from(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ def conversations(one: HFEngine, jobs: Sequence[Job], turns: int) -> list[list[J
     return played
 
 
+def twelve(one: HFEngine, temperature: float) -> list[list[Job]]:
+    jobs = [first_turn(number, temperature=temperature) for number in range(12)]
+    return conversations(one, jobs, 4)
+
+
+@cache
+def without_reuse(kind: str, temperature: float) -> list[list[Job]]:
+    return twelve(engine(kind, batch_size=5, parked=0), temperature)
+
+
 @contextmanager
 def tokens_read() -> Generator[list[int]]:
     """Yields how many tokens, padding included, each forward pass took."""
@@ -71,12 +82,8 @@ def tokens_read() -> Generator[list[int]]:
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("batch_size", [1, 6, 64])
 def test_replies_are_those_without_reuse(kind: str, temperature: float, batch_size: int) -> None:
-    def jobs() -> list[Job]:
-        return [first_turn(number, temperature=temperature) for number in range(12)]
-
-    with_reuse = conversations(engine(kind, batch_size=batch_size), jobs(), 4)
-    without = conversations(engine(kind, batch_size=5, parked=0), jobs(), 4)
-    for found, expected in zip(with_reuse, without, strict=True):
+    with_reuse = twelve(engine(kind, batch_size=batch_size), temperature)
+    for found, expected in zip(with_reuse, without_reuse(kind, temperature), strict=True):
         assert_same(found, expected)
         assert all(job.reused for job in found[1:])
         assert not any(job.reused for job in expected)

@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
 
 def test_the_checkpoint_plays_without_a_flag(trained, tmp_path):
     made, _ = trained
-    results = spa_bench.evaluate(str(made), "frozenlake_wm", output=tmp_path, limit=2, repeats=1)
+    results = spa_bench.evaluate(str(made), "frozenlake_wm", output=tmp_path, limit=1, repeats=1)
     assert results.owed == 0
     assert results.model == "tiny"
 
@@ -450,10 +450,10 @@ def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):
 
     task = selfplay.training_tasks(_recipe().selfplay, Registry())[0]
     spa_bench.evaluate(
-        str(made), [task], output=tmp_path / "a", limit=3, repeats=1, progress=Notes()
+        str(made), [task], output=tmp_path / "a", limit=2, repeats=1, progress=Notes()
     )
-    assert notes == ["frozenlake_wm*: the model was trained on 3 of these 3 boards"]
-    spa_bench.evaluate(str(made), "frozenlake", output=tmp_path / "b", limit=3, repeats=1)
+    assert notes == ["frozenlake_wm*: the model was trained on 2 of these 2 boards"]
+    spa_bench.evaluate(str(made), "frozenlake", output=tmp_path / "b", limit=1, repeats=1)
     run = json.loads((tmp_path / "b" / "run.json").read_text())
     assert run["tasks"][0]["trained_on"] == 0
 
