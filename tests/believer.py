@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
+from typing import Any, ClassVar
 
 from spa_bench.formats.format import SEPARATOR, Content
 from spa_bench.models.baselines import OracleBaseline, RandomBaseline
@@ -19,8 +21,12 @@ class Believer(OracleBaseline):
         skill: the probability that a turn is the oracle's, and that a statement is right.
     """
 
+    _BOARDS_KEPT = 4096
+    _searched: ClassVar[OrderedDict[Any, Any]] = OrderedDict()
+
     def __init__(self, name: str = "scripted/believer", skill: float = 0.6) -> None:
         super().__init__(name)
+        self._solvers = self._searched  # several play the same boards
         self._skill = skill
         self._random = RandomBaseline(name)
 

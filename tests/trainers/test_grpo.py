@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
-import spa_trainers.grpo as adapter
 from spa_bench.checkpoint import read_boards, read_card
 from spa_bench.errors import InputError
 from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
+from spa_trainers import grpo_settings
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
 from spa_trainers.grpo import Grpo, as_trl
 from spa_trainers.grpo_settings import GrpoSettings
@@ -21,7 +21,7 @@ from spa_trainers.nano.model import NanoConfig, make_model
 from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.play import Player
-from spa_trainers.recipe import Recipe, load_recipe
+from spa_trainers.recipe import Recipe, find_recipe, load_recipe
 from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import read
 
@@ -214,10 +214,15 @@ def test_a_trl_that_does_not_heed_the_mask_is_refused(make):
         grpo.run()
 
 
-def test_another_trl_is_refused(make, monkeypatch):
-    monkeypatch.setattr(adapter, "version", lambda _: "1.17.0")
-    with pytest.raises(InputError, match=r"needs trl 1\.16, there is 1\.17\.0"):
+def test_another_trl_is_refused_before_anything_is_played(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(grpo_settings, "version", lambda _: "1.17.0")
+    told = r"needs trl 1\.16, there is 1\.17\.0"
+    with pytest.raises(InputError, match=told):
         make().run()
+    recipe = load_recipe(find_recipe("nano-grpo-frozenlake"))
+    with pytest.raises(InputError, match=told):
+        Pipeline(recipe, tmp_path / "new", Registry(), Silent(), print).run()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_model_that_reads_otherwise_behind_padding_is_refused(make):

@@ -35,7 +35,7 @@ from spa_bench.errors import InputError
 from spa_bench.models.hf_load import merged
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
-from spa_trainers.grpo_settings import GrpoSettings
+from spa_trainers.grpo_settings import TESTED, GrpoSettings, check_trl
 from spa_trainers.memory import explained
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.sft import (
@@ -51,9 +51,6 @@ from spa_trainers.sft import (
 )
 from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Trajectory
-
-TESTED = "1.16"
-"""The minor version of TRL whose `rollout_func` this is written for."""
 
 _COMPARED = 8
 """Trajectories of a step whose log-probabilities are computed again, to see who played."""
@@ -203,11 +200,7 @@ class Grpo:
     @cached_property
     def trainer(self) -> GRPOTrainer:
         """TRL's trainer, told what the settings say."""
-        if not version("trl").startswith(f"{TESTED}."):
-            raise InputError(
-                f"rl: GRPO needs trl {TESTED}, there is {version('trl')}:"
-                f" pip install 'trl=={TESTED}.*'"
-            )
+        check_trl()
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError("rl: GRPO runs in one process; in several, train with algorithm: ppo")
         s, cuda = self.settings, torch.cuda.is_available()

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from spa_bench.errors import InputError
 from spa_trainers.rl_settings import RlSettings
+
+TESTED = "1.16"
+"""The minor version of TRL whose `rollout_func` the adapter is written for."""
+
+
+def check_trl() -> None:
+    """Refuses any other version of TRL.
+
+    Raises:
+        InputError: if there is another.
+    """
+    if not version("trl").startswith(f"{TESTED}."):
+        raise InputError(
+            f"rl: GRPO needs trl {TESTED}, there is {version('trl')}: pip install 'trl=={TESTED}.*'"
+        )
 
 
 class GrpoSettings(RlSettings):

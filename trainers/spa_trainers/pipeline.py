@@ -35,7 +35,7 @@ from spa_bench.task import Task
 from spa_trainers import checkpoint, done, selfplay, trackers
 from spa_trainers.boards import TRAINING_SEEDS, evaluated_boards, held_out_task, training_task
 from spa_trainers.checkpoint import Loaded
-from spa_trainers.grpo_settings import GrpoSettings
+from spa_trainers.grpo_settings import GrpoSettings, check_trl
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.recipe import Recipe
 from spa_trainers.rl_settings import RlSettings
@@ -156,6 +156,8 @@ class Pipeline:
                 if recipe.rl.reward.beliefs:
                     _check_enumerable("rl.reward.beliefs", task)
             trackers.check(recipe.rl.tracker)
+            if isinstance(recipe.rl, GrpoSettings):
+                check_trl()
             if recipe.rl.engine == "vllm":
                 needs_vllm(least=(0, 32))
         if recipe.model is not None:
