@@ -49,7 +49,7 @@ PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
 test: $(VENV)/dev.stamp  ## run the tests
 	@$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/dev.stamp  ## run the tests that `make test` leaves out: more on two-process training and on resuming it
+test-slow: $(VENV)/dev.stamp  ## run the tests that `make test` leaves out: more on two-process training, on resuming it, on packages
 	@$(PYTEST) -m slow
 
 # One test is left out: its process has a full disk, so coverage could not write its own file either.

@@ -20,7 +20,9 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from filelock import FileLock
 
@@ -81,11 +83,13 @@ def _unpack(scratch: Path) -> Path:
 
 def _dequantise(gguf: Path, to: Path) -> Path:
     # Here, so that a folder that is already there is found without importing torch.
+    import gguf as library
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    reader = cache(library.GGUFReader)  # transformers would read the file three times
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    with _quiet():
+    with patch.object(library, "GGUFReader", reader), _quiet():
         tokenizer = AutoTokenizer.from_pretrained(**source)
         model = AutoModelForCausalLM.from_pretrained(
             **source,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from believer import Believer
+from filelock import FileLock
 
 import spa_bench
 from spa_bench.models.baselines import RandomBaseline
@@ -29,6 +32,19 @@ def play_run(folder: Path) -> Path:
     """Plays a run whose model believes much that is wrong, and writes markup."""
     spa_bench.evaluate(Believer(), RUN_TASKS, limit=3, repeats=2, output=folder)
     return folder
+
+
+def submissions_once(factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder of `make_submissions`, made by the first of the workers that asks."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made, unfinished = shared / "leaderboard", factory.mktemp("made")
+    with FileLock(shared / "leaderboard.lock"):
+        if not made.is_dir():
+            make_submissions(unfinished)
+            unfinished.rename(made)
+    return made / "submissions"
 
 
 def make_submissions(folder: Path) -> Path:

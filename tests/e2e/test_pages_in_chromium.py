@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from believer import MARKUP
-from pages import REPORTED, make_submissions, play_run
+from pages import REPORTED, play_run, submissions_once
 
 from spa_bench.registry import Registry
 from spa_bench.results.compare import LoggedRun, compare
@@ -187,7 +187,7 @@ def test_nothing_sticks_out(run: Path, opened: Any, width: int, scheme: str) -> 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_submissions(tmp_path_factory.mktemp("submissions")).parent
+    return submissions_once(tmp_path_factory).parent
 
 
 @pytest.fixture(scope="module")

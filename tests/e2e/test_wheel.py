@@ -26,7 +26,7 @@ def said(folder: Path, *command: str, path: Path | None = None) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module", params=["wheel", "sdist"])
+@pytest.fixture(scope="module", params=["wheel", pytest.param("sdist", marks=pytest.mark.slow)])
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder with the package as pip installs it, without its dependencies."""
     work = tmp_path_factory.mktemp(request.param)

@@ -29,8 +29,13 @@ def recorded(one: HFEngine, kind: str = "llama") -> list[Run]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2"])
-@pytest.mark.parametrize("batch_size", [3, 16, 64])
+@pytest.mark.parametrize(
+    ("batch_size", "kind"),
+    [
+        pytest.param(3, "qwen2", marks=pytest.mark.slow),
+        *((3, "llama"), (16, "llama"), (16, "qwen2"), (64, "llama"), (64, "qwen2")),
+    ],
+)
 def test_a_row_says_what_it_says_alone(kind: str, batch_size: int) -> None:
     one, todo = engine(kind, batch_size), jobs(28, 60)
     passes = recorded(one, kind)

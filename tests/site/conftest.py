@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pages import REPORTED, make_submissions, play_run
+from pages import REPORTED, play_run, submissions_once
 
 from spa_bench.site.build import build
 
@@ -19,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def submissions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of four submissions, of which three are verified."""
-    return make_submissions(tmp_path_factory.mktemp("submissions"))
+    return submissions_once(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

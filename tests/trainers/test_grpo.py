@@ -418,7 +418,10 @@ def test_a_section_rl_is_ppo_unless_it_says_grpo(tmp_path):
     assert again == chosen
 
 
-@pytest.mark.parametrize("changes", [{"kl": 0.01}, {"kl": 0.01, "lora": {"rank": 2}}])
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param({"kl": 0.01}, marks=pytest.mark.slow), {"kl": 0.01, "lora": {"rank": 2}}],
+)
 def test_a_recipe_with_grpo_ends_in_a_checkpoint(tmp_path, changes):
     whole = builtin_tasks_folder() / "frozenlake" / "frozenlake.yaml"
     (tmp_path / "brief.yaml").write_text(
