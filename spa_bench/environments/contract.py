@@ -30,7 +30,8 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
     Args:
         start: the state of a board.
         most: states to look at, those nearest to the start first. In a world that does not
-            enumerate its outcomes only the start is looked at.
+            enumerate its outcomes only the start is looked at, and it need not be read; nor
+            need a question.
     """
     seen, waiting = {start}, deque([start])
     while waiting:
@@ -51,7 +52,7 @@ def _wrong(environment: AnyEnvironment, state: Any) -> Iterator[str]:
     facts = environment.facts(state)
     for writes, reads in (("render", "parse_render"), ("describe", "parse_describe")):
         read = getattr(environment, reads)(getattr(environment, writes)(state))
-        if read is None and not environment.whole_answer:  # questions are not read
+        if read is None and environment.enumerable and not environment.whole_answer:
             yield f"{reads} does not read what {writes} writes"
         if read is not None and any(facts.get(kind, _NOWHERE) != read[kind] for kind in read):
             yield f"{reads} reads other facts than those of the state that {writes} wrote"

@@ -20,6 +20,7 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_bench.runner.log import BadLines, RunFolder
 from spa_bench.task import Task
 from spa_bench.task_file import builtin_tasks_folder, load_task
+from spa_bench.validate import validate_all
 from tests.scripted import Scripted
 
 NAMES = ("Left", "Down", "Right", "Up")
@@ -57,6 +58,11 @@ def test_a_task_cannot_have_code_imported(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lake.yaml:4: environment: .*would import code"):
         _task(tmp_path, "action_names: []", f'"{name}"')
     assert "this" not in sys.modules
+
+
+def test_a_task_of_it_validates(lake: Task, tmp_path: Path) -> None:
+    report = validate_all([str(tmp_path / "lake.yaml")])
+    assert (report.boards, report.problems) == (4, [])
 
 
 def test_a_walk_to_the_goal_succeeds(lake: Task) -> None:
