@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spa_bench import yaml_file
-from spa_bench.environments.contract import breach, is_over
+from spa_bench.environments.contract import breach
 from spa_bench.errors import InputError, PluginError, plugin_code
 from spa_bench.metrics.success import metric_of
 from spa_bench.registry import Registry
@@ -113,7 +113,7 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
         if boards and (wrong := breach(task.environment, boards[0].state)):
             report.problems.append(f"{document.locate(('environment',))}: environment: {wrong}")
         for board in boards:
-            if is_over(task.environment, board.state):
+            if task.environment.is_over(board.state):
                 report.problems.append(
                     f"{where}: the board of seed {board.seed} is over before the first action;"
                     " leave the seed out"

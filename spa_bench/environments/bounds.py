@@ -113,7 +113,7 @@ class Graph:
             raise NoExactBoundError(f"more than {limit} states are reachable in {depth} actions")
         index: dict[Hashable, int] = {start: 0}
         states: list[Any] = [start]
-        ended = [environment.is_success(start) or environment.loss(start) is not None]
+        ended = [environment.is_over(start)]
         depths = [0]
         source: list[int] = []
         action_index: list[int] = []

@@ -6,9 +6,10 @@ questions and its belief scores mean nothing.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -17,11 +18,6 @@ from spa_bench.environments.environment import AnyEnvironment, Outcome
 _NOWHERE = frozenset[Any]()
 _STATES = 32
 """So many states are looked at: mistakes of a kernel show early, and every task is checked."""
-
-
-def is_over(environment: AnyEnvironment, state: Any) -> bool:
-    """Returns whether a board is solved or lost in this state."""
-    return environment.is_success(state) or environment.loss(state) is not None
 
 
 def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str | None:
@@ -36,19 +32,19 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
     seen, waiting = {start}, deque([start])
     while waiting:
         state = waiting.popleft()
-        for wrong in _wrong(environment, state):
+        actions = environment.actions(state)
+        listed = actions if environment.enumerable else ()
+        done = [(action, environment.outcomes(state, action)) for action in listed]
+        for wrong in (*_misread(environment, state, actions), *_misdone(environment, state, done)):
             return f"{wrong}, in the state {environment.render(state)!r}"
-        if not environment.enumerable:
-            break
-        for action in environment.actions(state):
-            for outcome in environment.outcomes(state, action):
-                if not outcome.terminal and outcome.state not in seen and len(seen) < most:
-                    seen.add(outcome.state)
-                    waiting.append(outcome.state)
+        for outcome in itertools.chain.from_iterable(outcomes for _, outcomes in done):
+            if not outcome.terminal and outcome.state not in seen and len(seen) < most:
+                seen.add(outcome.state)
+                waiting.append(outcome.state)
     return None
 
 
-def _wrong(environment: AnyEnvironment, state: Any) -> Iterator[str]:
+def _misread(environment: AnyEnvironment, state: Any, actions: Sequence[Any]) -> Iterator[str]:
     facts = environment.facts(state)
     for writes, reads in (("render", "parse_render"), ("describe", "parse_describe")):
         read = getattr(environment, reads)(getattr(environment, writes)(state))
@@ -56,20 +52,24 @@ def _wrong(environment: AnyEnvironment, state: Any) -> Iterator[str]:
             yield f"{reads} does not read what {writes} writes"
         if read is not None and any(facts.get(kind, _NOWHERE) != read[kind] for kind in read):
             yield f"{reads} reads other facts than those of the state that {writes} wrote"
-    actions = environment.actions(state)
     if not actions:
         yield "there is no action, and it is not over"
-    changing = set(environment.effective_actions(state))
-    for number, action in enumerate(actions):
+    for action in actions:
         name = environment.format_action(action)
         if environment.parse_action(name) != action:
             yield f"parse_action does not read {name!r}, an action as format_action writes it"
-        if environment.enumerable:
-            outcomes = environment.outcomes(state, action)
-            for wrong in _wrong_outcomes(environment, outcomes):
-                yield f"after the action {name!r} {wrong}"
-            if number not in changing and _does_something(state, outcomes):
-                yield f"the action {name!r} does something, and effective_actions leaves it out"
+
+
+def _misdone(
+    environment: AnyEnvironment, state: Any, done: Sequence[tuple[Any, tuple[Outcome[Any], ...]]]
+) -> Iterator[str]:
+    changing = set(environment.effective_actions(state))
+    for number, (action, outcomes) in enumerate(done):
+        name = environment.format_action(action)
+        for wrong in _wrong_outcomes(environment, outcomes):
+            yield f"after the action {name!r} {wrong}"
+        if number not in changing and _does_something(state, outcomes):
+            yield f"the action {name!r} does something, and effective_actions leaves it out"
 
 
 def _wrong_outcomes(

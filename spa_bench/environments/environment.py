@@ -136,6 +136,10 @@ class Environment(ABC, Generic[S, A]):
         """Returns the name of the failure if `state` is a terminal loss (such as 'hole')."""
         return None
 
+    def is_over(self, state: S) -> bool:
+        """Returns whether the board is solved or lost in `state`."""
+        return self.is_success(state) or self.loss(state) is not None
+
     def without_past(self, state: S) -> S:
         """Returns the state that looks the same and remembers nothing of how it came about.
 

@@ -80,7 +80,7 @@ class Board:
 
     def shown_alone(self, states: Iterable[Any]) -> tuple[Any, ...]:
         """Returns the different states without their past in which the episode goes on."""
-        forget, over = self.environment.without_past, self.over
+        forget, over = self.environment.without_past, self.environment.is_over
         return tuple(dict.fromkeys(forget(state) for state in states if not over(state)))
 
     def strolled(self, purpose: str, steps: int) -> tuple[Any, ...]:
@@ -180,10 +180,6 @@ class Board:
         if planned:
             return Outlook(planned, len(planned), False)
         return _search(self.environment, state, most_transitions)
-
-    def over(self, state: Any) -> bool:
-        """Returns whether the episode has ended in a state."""
-        return self.environment.is_success(state) or self.environment.loss(state) is not None
 
 
 def shuffled(chance: Keyed, options: Sequence[Any]) -> Iterator[Any]:

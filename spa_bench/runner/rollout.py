@@ -93,7 +93,7 @@ class Rollout:
         self.turns: list[Turn] = []
         self._conversation = Conversation(spec.task)
         self._changed = False
-        self._ended = environment.is_success(self.state) or environment.loss(self.state) is not None
+        self._ended = environment.is_over(self.state)
 
     @property
     def turns_left(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from worlds import SLIPPERY, TableWorld, sure
 
-from spa_bench.environments.contract import breach, is_over
+from spa_bench.environments.contract import breach
 from spa_bench.environments.environment import Facts, Outcome
 from spa_bench.registry import Registry
 from spa_bench.task_file import builtin_tasks_folder
@@ -107,7 +107,7 @@ def test_good_worlds_break_nothing() -> None:
         for task in registry.resolve([name]):
             (board,) = task.first_boards(1)[0]
             assert breach(task.environment, board.state) is None, task.name
-            assert not is_over(task.environment, board.state)
+            assert not task.environment.is_over(board.state)
 
 
 def test_validate_says_it_with_file_and_line(
