@@ -329,7 +329,13 @@ def test_a_line_a_step_with_held_out_boards_measured(make):
     assert [line["updates"] for line in lines[1:]] == [3, 3, 3]
 
 
-@pytest.mark.parametrize("muon", [{}, {"muon_lr": 0.01}], ids=["adam", "muon"])
+@pytest.mark.parametrize(
+    "muon",
+    [
+        pytest.param({}, id="adam", marks=pytest.mark.slow),
+        pytest.param({"muon_lr": 0.01}, id="muon"),  # Adam has a part in it, too
+    ],
+)
 def test_a_run_that_was_cut_off_goes_on_exactly(make, muon):
     whole = make("whole", **muon)
     whole.run()

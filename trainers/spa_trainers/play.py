@@ -1,5 +1,7 @@
 """Plays a model that is being trained: training boards to learn from, held-out ones to measure.
 
+Where several processes train, each plays its share and learns how all episodes went.
+
 Every algorithm plays through here, so at one seed all of them meet the same boards in the same
 order, with the same luck.
 """
@@ -27,6 +29,7 @@ from spa_bench.runner.scheduler import play_all
 from spa_bench.task import Instance, Task
 from spa_trainers.boards import boards_left, chances
 from spa_trainers.engines import Engine, engine
+from spa_trainers.processes import Processes
 from spa_trainers.rl_settings import RlSettings
 from spa_trainers.trajectories import Trajectory, trajectory
 
@@ -42,6 +45,7 @@ class Player:
         tasks: on training boards. held_out: the same tasks on validation boards.
         left_out: keys of boards that are neither trained on nor measured.
         folder: of the training, for an engine's copy of the weights; None for a temporary place.
+        processes: that play together. All of them play whatever one does, at the same time.
     """
 
     settings: RlSettings
@@ -50,6 +54,7 @@ class Player:
     held_out: Sequence[Task]
     left_out: frozenset[str]
     folder: Path | None = None
+    processes: Processes = dataclasses.field(default_factory=Processes)
 
     def check(self) -> None:
         """Makes all boards.
@@ -128,6 +133,19 @@ class Player:
 
     def _play(self, live: Any, specs: Sequence[EpisodeSpec]) -> list[Episode]:
         """Plays episodes; returns them in the order of `specs`."""
+        among = self.processes
+        episodes = among.gather(self._play_here(live, among.share(specs)))
+        broken = [episode for episode in episodes if episode.status != "complete"]
+        if broken and among.is_main:
+            _LOG.warning(
+                "rl: %d of %d episodes broke and are left out; one of them: %s",
+                len(broken),
+                len(specs),
+                broken[0].error,
+            )
+        return episodes
+
+    def _play_here(self, live: Any, specs: Sequence[EpisodeSpec]) -> list[Episode]:
         found: dict[tuple[str, str, int], Episode] = {}
 
         def keep(episode: Episode) -> None:
@@ -149,14 +167,6 @@ class Player:
                 f"rl: {error}; the same command goes on from the last step that was saved"
             ) from error
         live.train()
-        broken = [episode for episode in found.values() if episode.status != "complete"]
-        if broken:
-            _LOG.warning(
-                "rl: %d of %d episodes broke and are left out; one of them: %s",
-                len(broken),
-                len(specs),
-                broken[0].error,
-            )
         return [found[spec.task.hash, spec.instance.id, spec.repeat] for spec in specs]
 
     def close(self) -> None:

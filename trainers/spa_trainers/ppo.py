@@ -121,19 +121,18 @@ class Ppo:
         """Returns the step's trajectories, in a fixed order."""
         specs = self._player.specs(step)
         self.boards_seen |= {(spec.instance.id, spec.instance.board_key) for spec in specs}
-        among = self.learner.processes
-        share = self._player.rollouts(self.learner.policy(), among.share(specs))
-        return [t for t in among.gather(share) if t is not None]
+        played = self._player.rollouts(self.learner.policy(), specs)
+        return [t for t in played if t is not None]
 
     def evaluate(self) -> dict[str, float]:
-        """Plays held-out boards; returns what came of it in the main process, nothing elsewhere."""
-        policy = self.learner.policy()
-        return self._player.evaluate(policy) if self.learner.processes.is_main else {}
+        """Plays held-out boards; returns what came of it."""
+        return self._player.evaluate(self.learner.policy())
 
     @cached_property
     def _player(self) -> Player:
         boards = self.tasks, self.held_out, self.left_out
-        return Player(self.settings, self.tokenizer, *boards, self.folder)
+        among = self.learner.processes
+        return Player(self.settings, self.tokenizer, *boards, self.folder, among)
 
     @property
     def _spans(self) -> Callable[[Trajectory], Spans]:

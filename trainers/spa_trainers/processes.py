@@ -1,6 +1,7 @@
 """Processes that train one model, as `torchrun` or `accelerate launch` starts them; usually one.
 
-Every process knows all trajectories of a step, and takes its share of the rows through the model.
+Every process plays its share of the episodes, knows all trajectories of a step, and takes its share
+of their rows through the model.
 What each finds is added up, so that gradients are those of one process with all rows; nothing else
 depends on how many there are. Under FSDP2 weights and optimizer are spread over the processes too.
 """
@@ -21,7 +22,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=1)
-"""So long a process waits for the others: the main one alone plays evaluations."""
+"""So long a process waits for the others: one may have longer episodes, or a state to save."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Processes:
     """This process among its like.
 
     Attributes:
-        rank: from 0, which is the main process: it alone evaluates, logs and saves.
+        rank: from 0, which is the main process: it alone logs and saves.
         count: how many there are.
         accelerator: accelerate's; None in one process.
         sharded: whether weights are spread over the processes (FSDP2).
