@@ -179,7 +179,7 @@ class OpenAIModel:
         self.meter: Meter | None = None
         self._answers = 0
         self._given_up = 0
-        self._warned = False
+        self._warned = set[str]()
         self._servers = [Server(url, settings, self._patience, sleep) for url in settings.base_urls]
 
     def identity(self) -> Mapping[str, Any]:
@@ -200,7 +200,17 @@ class OpenAIModel:
     async def generate(self, request: Request) -> Reply:
         begun = any(message.role == "assistant" for message in request.messages)
         result = await self._answer(self._call(request), self._bound(request), begun=begun)
-        return self._own_limit(result) if isinstance(result, Failure) else result
+        if isinstance(result, Failure):
+            return self._own_limit(result)
+        if result.reasoning and not result.text and result.stop_reason == "length":
+            self._warn_once(
+                "reasoning",
+                "a reply ended in the model's hidden reasoning, before it said anything. Such"
+                " replies are empty and count as truncated; allow more with --model-args"
+                " reasoning_tokens=, or, where a server's reasoning parser takes a task's own"
+                " <think> away, start it without one.",
+            )
+        return result
 
     def _call(self, request: Request) -> Call[Reply]:
         return openai_chat.call(self._settings, request)
@@ -275,16 +285,18 @@ class OpenAIModel:
         """Returns the reply that stands for what the model itself cannot or will not do."""
         if failure.kind == "filtered":
             return Reply(text="", stop_reason="content_filter")
-        if not self._warned:
-            self._warned = True
-            _log.warning(
-                "%s: a conversation and its reply do not fit the model's context (%s). Such"
-                " replies are empty and count as truncated; serve it with more context if it has"
-                " more.",
-                self.name,
-                failure.message,
-            )
+        self._warn_once(
+            "context",
+            f"a conversation and its reply do not fit the model's context ({failure.message}). Such"
+            " replies are empty and count as truncated; serve it with more context if it has more,"
+            " or ask for shorter replies.",
+        )
         return Reply(text="", stop_reason="length")
+
+    def _warn_once(self, matter: str, text: str) -> None:
+        if matter not in self._warned:
+            self._warned.add(matter)
+            _log.warning("%s: %s", self.name, text)
 
     def _final(
         self, url: str, failure: Failure, tries: int, silent: bool, hopeless: bool

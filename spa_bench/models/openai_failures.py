@@ -63,34 +63,47 @@ _WORDS = 300
 """Characters quoted of what a server says."""
 
 _OVERLOADED = (429, 503, 529)
-_PASSING = (408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524)
+_PASSING = (408, 409, 425)
+"""As every status from 500 on, but for 501: what is not implemented will not be."""
 _LOST = (502, 504, 520, 524)
 """A gateway did not get an answer, which may have been written all the same."""
 
 _FOR_EVERYBODY = (401, 402, 403, 404, 405, 410)
 
-_NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit balance")
+_NO_QUOTA = re.compile(r"insufficient_quota|credit balance", re.IGNORECASE)
+_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
+_LATER = re.compile(r"retry|try again|per (minute|hour|day)", re.IGNORECASE)
+"""Google says the same of a minute's quota as of an account's: only the first may be tried anew."""
+_LIMIT = re.compile(
+    r"max_(completion_|new_|output_)?tokens\b.{0,60}"
+    r"(must be|too large|at most|less than|valid range|maximum|>)",
+    re.IGNORECASE,
+)
+_CONVERSATION = re.compile(r"\b(inputs?|prompt|messages?|context length)\b", re.IGNORECASE)
+"""A limit on replies that does not depend on these is refused whatever the conversation is."""
+OUTPUT_LIMIT = "max_tokens or model output limit was reached"
+"""Of OpenAI's reasoning models, whose reasoning took all there was."""
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|string_above_max_length"
     r"|(context|input|prompt|sequence)[ _](length|size|window|limit)"
     r"|(input|prompt|request|messages?)\b.{0,60}\b(is|are) too (long|large)"
     r"|input token count|inputs?\W{1,3}tokens?.{0,40}(exceed|must)|maximum number of tokens allowed"
-    r"|longer than the (model|maximum)|max_tokens or model output limit was reached",
+    rf"|longer than the (model|maximum)|{OUTPUT_LIMIT}",
     re.IGNORECASE,
 )
-_BY_NAME = r"content_filter|content management policy|content_policy"
+_BY_NAME = r"content_filter|content management policy|content_policy|data_inspection_failed"
 _WORD, _PROMPT = r"(moderation|flagged)", r"\b(input|prompt|messages?)\b"
-_FILTERED = re.compile(rf"{_BY_NAME}|{_WORD}", re.IGNORECASE)
-_FILTERED_PROMPT = re.compile(
+_FILTERED = re.compile(
     rf"{_BY_NAME}|{_PROMPT}.{{0,80}}{_WORD}|{_WORD}.{{0,80}}{_PROMPT}", re.IGNORECASE
 )
-"""Of a 403, which may as well be about an account."""
+"""A moderation without a prompt may as well be that of an account."""
 _UNSUPPORTED = re.compile(
     r"unsupported|not (yet )?(supported|allowed|permitted)"
     r"|(does not|doesn't|cannot) (support|be|both)"
     r"|unrecognized|unknown|deprecated|extra (inputs|fields)|only the default|incompatible",
     re.IGNORECASE,
 )
+_LOWER = "ask for fewer tokens: --model-args reasoning_tokens=, or a task's limits.new_tokens"
 _FIELDS = (*OMITTABLE, "max_tokens", "max_completion_tokens", "prefill")
 
 
@@ -104,20 +117,22 @@ def from_status(status: int, body: object, headers: Mapping[str, str], key: str 
         key: to be scrubbed.
     """
     words = _words(body, key)
-    message = f"{status}{': ' + words if words else ''}"
+    message = f"{status}{': ' + _cut(words) if words else ''}"
     everything = f"{words} {_code(body)}"
-    if status in (400, 403, 413, 422):
-        if status != 403 and _TOO_LONG.search(everything):
+    if status in (400, 413, 422):
+        if _LIMIT.search(everything) and not _CONVERSATION.search(everything):
+            return Failure("gone", f"{message}; {_LOWER}", status)
+        if _TOO_LONG.search(everything):
             return Failure("too_long", message, status)
-        filtered = _FILTERED_PROMPT if status == 403 else _FILTERED
-        if status != 413 and filtered.search(everything):
-            return Failure("filtered", message, status)
-    if status == 429 and _NO_QUOTA.search(everything):
+    if status in (400, 403, 422) and _FILTERED.search(everything):
+        return Failure("filtered", message, status)
+    wait = retry_after(headers)
+    if status == 429 and _spent(everything, wait):
         return Failure("gone", f"no quota left ({message})", status)
     if status in _OVERLOADED:
-        return Failure("overload", message, status, retry_after(headers))
-    if status in _PASSING:
-        return Failure("transient", message, status, retry_after(headers))
+        return Failure("overload", message, status, wait)
+    if status in _PASSING or (status >= 500 and status != 501):
+        return Failure("transient", message, status, wait)
     if status in (401, 403):
         verb = "refuses" if status == 401 else "forbids this to"
         key_state = f"{verb} the key in" if key else "wants a key; none is in"
@@ -186,23 +201,37 @@ _KEYLIKE = re.compile(r"\b(sk|pk|rk|xai|gsk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+", 
 
 def clean(text: str, key: str | None) -> str:
     """Returns text fit to be printed: one line, without keys, cut to 300 characters."""
+    return _cut(_line(text, key))
+
+
+def _line(text: str, key: str | None) -> str:
     if key:
         text = text.replace(key, "[key]")
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:20_000]).split())
-    line = _KEYLIKE.sub("[key]", line)
+    return _KEYLIKE.sub("[key]", line)
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= _WORDS else line[: _WORDS - 3] + "..."
 
 
+def _spent(everything: str, wait: float | None) -> bool:
+    """Returns whether a 429 is for want of money, which no waiting mends."""
+    if _NO_QUOTA.search(everything):
+        return True
+    return bool(_QUOTA.search(everything)) and wait is None and not _LATER.search(everything)
+
+
 def _words(body: object, key: str | None) -> str:
-    """Returns the sentence in an error body, or all of it."""
+    """Returns the sentence in an error body, or all of it, as one line of any length."""
     for _ in range(3):
         if not isinstance(body, Mapping):
             break
         fields = cast("Mapping[str, object]", body)
         body = fields.get("message") or fields.get("error") or fields.get("detail") or str(fields)
     if isinstance(body, str):
-        return clean(re.sub(r"<[^<>]{1,200}>", " ", body[:20_000]), key)
-    return "" if body is None else clean(json.dumps(body, default=str), key)
+        return _line(re.sub(r"<[^<>]{1,200}>", " ", body[:20_000]), key)
+    return "" if body is None else _line(json.dumps(body, default=str), key)
 
 
 def _code(body: object) -> str:
@@ -217,10 +246,11 @@ def _code(body: object) -> str:
 
 def _unsupported(body: object, everything: str) -> str:
     """Returns what to do if the server does not know a field that every request has."""
-    if not _UNSUPPORTED.search(everything):
-        return ""
     named = [name for name in _FIELDS if re.search(rf"\b{name}\b", everything)]
     omittable = [name for name in named if name in OMITTABLE]
+    bounded = bool(omittable) and "must be" in everything  # TGI wants a top_p below 1
+    if not bounded and not _UNSUPPORTED.search(everything):
+        return ""
     if omittable:
         if "both" in everything:  # one of them is one too many
             omittable = omittable[-1:]

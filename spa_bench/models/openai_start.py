@@ -47,7 +47,8 @@ async def check(server: Server, settings: Settings, probe: Call[Reply]) -> None:
     listed = await _list(server, settings)
     models = openai_wire.listed_models(listed) or []
     names = [name for model in models for name in model]
-    if len(models) == 1 and not _served(settings.model, names):
+    anything = any("*" in name for name in names)  # LiteLLM passes on whatever it is asked for
+    if len(models) == 1 and not anything and not _served(settings.model, names):
         # A server of one model often answers under any name: llama.cpp does.
         raise InputError(
             f"{server.url} serves only {names[0]!r}, not {settings.model!r}: ask for"
@@ -61,9 +62,15 @@ async def check(server: Server, settings: Settings, probe: Call[Reply]) -> None:
             f" prefill={settings.prefill}"
         )
     result = await server.post(probe, _PROBE_SECONDS)
-    passing = ("overload", "timeout", "transient", "too_long", "filtered")
-    if isinstance(result, Reply) or result.kind in passing:
+    if isinstance(result, Reply) or result.kind in ("overload", "timeout", "transient", "filtered"):
         return  # it is there; what may pass is left to the tries of every request
+    if result.kind == "too_long":
+        if openai_failures.OUTPUT_LIMIT in result.message:
+            return  # the reasoning took all there was, which is little here
+        raise InputError(
+            f"{server.url}: {result.message}; it refuses two short messages: serve it with more"
+            " context, or ask for fewer tokens with --model-args reasoning_tokens="
+        )
     if result.kind == "unreachable":
         raise InputError(_down(server.url, result))
     if result.status in (400, 404) and not _served(settings.model, names):
@@ -96,8 +103,6 @@ async def _list(server: Server, settings: Settings) -> object:
         result = openai_failures.from_exception(error, settings.key)
         if result.kind in ("unreachable", "timeout"):
             raise InputError(_down(server.url, result)) from None
-        if result.status == 401 or 300 <= (result.status or 0) < 400:
-            raise InputError(f"{server.url}: {result.message}") from None
         if result.status == 503:
             raise InputError(
                 f"{server.url} is not ready ({result.message}): try again when it is"

@@ -19,10 +19,13 @@ T = TypeVar("T")
 _STOP_REASONS: Mapping[object, StopReason] = {
     "length": "length",
     "max_tokens": "length",
+    "model_length": "length",
+    "max_output_tokens": "length",
     "content_filter": "content_filter",
+    "safety": "content_filter",
 }
 
-_BROKEN_OFF = ("error", "abort")
+_BROKEN_OFF = ("error", "abort", "insufficient_system_resource")
 """Finish reasons by which servers say that the reply is not the model's whole reply."""
 
 
@@ -104,7 +107,7 @@ def first_choice(answer: object) -> Mapping[str, object]:
 def stop_reason(choice: Mapping[str, object]) -> StopReason:
     """Returns why a choice ended; what is unknown counts as the model's own end."""
     finish = choice.get("finish_reason")
-    return _STOP_REASONS.get(finish, "stop") if isinstance(finish, str) else "stop"
+    return _STOP_REASONS.get(finish.lower(), "stop") if isinstance(finish, str) else "stop"
 
 
 def error_within(answer: object) -> tuple[int, object] | None:
@@ -123,13 +126,13 @@ def read_usage(value: object) -> Usage:
     prompt, written = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))
     cached = as_count(as_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
     details = as_mapping(usage.get("completion_tokens_details"))
-    reasoning, total = (
-        as_count(details.get("reasoning_tokens")),
-        as_count(usage.get("total_tokens")),
-    )
-    if prompt is not None and written is not None and reasoning and total is not None:
+    reasoning = as_count(details.get("reasoning_tokens"))
+    total = as_count(usage.get("total_tokens"))
+    if prompt is not None and written is not None:
         # xAI and Gemini count reasoning apart from the completion; the total gives it away.
-        written += reasoning if total == prompt + written + reasoning else 0
+        apart = max(0, (total or 0) - prompt - written)
+        written += apart
+        reasoning = (apart or None) if reasoning is None else reasoning
     if cached is not None and prompt is not None and cached > prompt:
         cached = None
     if reasoning is not None and written is not None and reasoning > written:

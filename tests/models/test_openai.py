@@ -105,6 +105,18 @@ def test_a_conversation_too_long_for_the_model_is_its_own_limit_and_is_said_once
     _run(scenario())
 
 
+def test_a_reply_that_is_all_hidden_reasoning_is_said_once(caplog: pytest.LogCaptureFixture):
+    async def scenario() -> None:
+        thought = reply(None, "length", reasoning_content="hm ..")
+        async with _served(default=thought) as (model, _):
+            for _ in range(3):
+                assert (await model.generate(REQUEST)).text == ""
+        (record,) = caplog.records
+        assert "reasoning_tokens=" in record.message
+
+    _run(scenario())
+
+
 def test_a_server_is_left_alone_for_as_long_as_it_asks():
     async def scenario() -> None:
         sleeps = Sleeps()

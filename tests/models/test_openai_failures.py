@@ -32,6 +32,10 @@ TOO_LONG = [
         " (1048576)."
     },
     {"message": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096"},
+    {  # vLLM
+        "message": "'max_tokens' or 'max_completion_tokens' is too large: 4400. This model's"
+        " maximum context length is 4096 tokens and your request has 60 input tokens."
+    },
     {  # OpenAI's reasoning models
         "message": "Could not finish the message because max_tokens or model output limit was"
         " reached."
@@ -42,6 +46,22 @@ TOO_LONG = [
 @pytest.mark.parametrize("body", TOO_LONG)
 def test_a_conversation_longer_than_the_context_is_the_models_own_limit(body: dict):
     assert from_status(400, body, {}, None).kind == "too_long"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens is too large: 20000. This model supports at most 16384 completion tokens.",
+        "`max_completion_tokens` must be less than or equal to `8192`, the maximum value for"
+        " `max_completion_tokens` is less than the `context_window` for this model",
+        "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",
+        "max_tokens: 20000 > 8192, which is the maximum allowed number of output tokens",
+    ],
+)
+def test_a_limit_that_no_request_may_have_ends_the_run_and_is_no_lost_game(message: str):
+    failure = _failure(400, message)
+    assert failure.kind == "gone"
+    assert "reasoning_tokens=" in failure.message
 
 
 @pytest.mark.parametrize(
@@ -62,8 +82,9 @@ def test_a_prompt_that_a_filter_refuses_is_the_models_own_doing(status: int, mes
         "your organization is under moderation review",
     ],
 )
-def test_an_account_that_is_blocked_is_no_lost_game(message: str):
-    assert _failure(403, message).kind == "gone"
+@pytest.mark.parametrize(("status", "kind"), [(403, "gone"), (400, "refused")])
+def test_an_account_that_is_blocked_is_no_lost_game(message: str, status: int, kind: str):
+    assert _failure(status, message).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -82,7 +103,7 @@ def test_a_charset_that_is_no_encoding_of_text_is_an_odd_answer(error: Exception
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(429, "overload"), (503, "overload"), (529, "overload")]
-    + [(code, "transient") for code in (408, 409, 425, 500, 502, 504, 520, 521, 522, 523, 524)]
+    + [(code, "transient") for code in (408, 409, 425, 500, 502, 504, 507, 520, 522, 524, 530)]
     + [(code, "gone") for code in (301, 308, 401, 402, 403, 404, 405)]
     + [(code, "refused") for code in (400, 413, 422, 418, 501)],
 )
@@ -94,6 +115,20 @@ def test_a_spent_quota_is_no_overload():
     failure = _failure(429, "You exceeded your current quota", code="insufficient_quota")
     assert failure.kind == "gone"
     assert "quota" in failure.message
+
+
+def test_a_quota_of_the_minute_is_overload_though_it_is_named_as_a_spent_one():
+    message = (
+        "You exceeded your current quota, please check your plan and billing details. For more"
+        f" information on this error, head to our documentation.{' * Quota exceeded' * 20} Please"
+        " retry in 36.2s."
+    )
+    assert _failure(429, message).kind == "overload"
+    plain = {"error": {"message": "You exceeded your current quota"}}
+    assert from_status(429, plain, {"retry-after": "1"}, None).kind == "overload"
+    assert from_status(429, plain, {}, None).kind == "gone"
+    limit = "Rate limit reached for model x. Visit our site at /settings/billing for more."
+    assert _failure(429, limit).kind == "overload"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +146,7 @@ def test_a_spent_quota_is_no_overload():
         ),
         ("`temperature` and `top_p` cannot both be specified", "omit=top_p"),
         ("Unrecognized request argument supplied: seed", "omit=seed"),
+        ("Input validation error: `top_p` must be > 0.0 and < 1.0", "omit=top_p"),
         ("Assistant response prefill is incompatible with enable_thinking.", "prefill"),
     ],
 )
@@ -120,10 +156,6 @@ def test_a_parameter_the_server_does_not_know_fails_everything_and_says_what_to_
     failure = _failure(400, message)
     assert failure.kind == "gone"
     assert advice in failure.message
-
-
-def test_a_bad_value_is_not_an_unknown_parameter():
-    assert _failure(400, "max_tokens is too large: 99999").kind == "refused"
 
 
 def test_the_error_names_the_variable_of_the_key():

@@ -66,6 +66,7 @@ AGAIN: dict[str, Fault] = {
     "503, with a compressed page": plain_status(503, "packed?", **{"Content-Encoding": "gzip"}),
     "504": status(504),
     "520 to 524": status(522),
+    "another 5xx than 501": status(530),
     "429": status(429),
     "503": status(503),
     "529": status(529),
@@ -80,6 +81,12 @@ AGAIN: dict[str, Fault] = {
     "a choice without a message": answer({"choices": [{"finish_reason": "stop"}]}),
     "an error inside a 200": answer({"error": {"message": "provider failed", "code": 502}}),
     "`finish_reason` error or abort": answer(completion("half", "error")),
+    "`finish_reason` insufficient_system_resource": answer(
+        completion("half", "insufficient_system_resource")
+    ),
+    "429, the minute's quota is spent": status(
+        429, "You exceeded your current quota. Please retry in 36s."
+    ),
 }
 
 # Given up at once: the episode is broken and owed again, the run goes on.
@@ -104,6 +111,7 @@ STOPS: dict[str, Fault] = {
     "429, the quota is spent": status(
         429, "Exceeded your current quota", code="insufficient_quota"
     ),
+    "400, no reply may be so long": status(400, "max_tokens is too large: 20000"),
     "400, a parameter is not supported": status(400, "Unsupported value: 'top_p' must be 1"),
     "a redirect": plain_status(308, "", Location="https://elsewhere.example/v1"),
 }

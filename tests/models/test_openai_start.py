@@ -74,7 +74,25 @@ def test_a_wrong_key_is_said_without_showing_it(where: str):
 
 
 def test_a_missing_key_is_said():
-    _refuses("none is in OPENAI_API_KEY", models=status(401), key=None)
+    refused = status(401)
+    _refuses("none is in OPENAI_API_KEY", refused, models=refused, key=None)
+
+
+def test_a_server_that_lists_its_models_to_others_alone_is_asked():
+    _starts(reply(), models=status(401))
+
+
+def test_a_gateway_that_passes_on_any_name_is_asked():
+    _starts(reply(), models=("*",))
+
+
+def test_a_server_that_refuses_a_short_conversation_as_too_long_is_no_place_to_play():
+    message = "'max_tokens' is too large: 4016. The maximum context length is 4096 tokens"
+    _refuses("refuses two short messages.*reasoning_tokens=", status(400, message))
+
+
+def test_a_model_whose_reasoning_takes_the_few_tokens_of_a_probe_is_there():
+    _starts(status(400, "Could not finish: max_tokens or model output limit was reached"))
 
 
 def test_a_model_that_does_not_exist_is_said_with_the_nearest():
@@ -140,7 +158,8 @@ def test_a_page_instead_of_answers_is_said():
 
 
 def test_a_redirect_is_said_with_its_target():
-    _refuses("redirects to https://h/v1", models=plain_status(308, "", Location="https://h/v1"))
+    elsewhere = plain_status(308, "", Location="https://h/v1")
+    _refuses("redirects to https://h/v1", elsewhere, models=elsewhere)
 
 
 @pytest.mark.parametrize("fault", [status(429), status(500), status(503), status(529)])

@@ -161,6 +161,9 @@ def test_half_a_character_cannot_break_the_log():
         ("stop", "stop"),
         ("length", "length"),
         ("content_filter", "content_filter"),
+        ("MAX_TOKENS", "length"),  # Google
+        ("model_length", "length"),  # Mistral
+        ("SAFETY", "content_filter"),
         ("tool_calls", "stop"),
         ("eos_token", "stop"),
         (None, "stop"),
@@ -188,6 +191,7 @@ def test_stop_reasons(finish: str | None, stop_reason: str):
         {"choices": [{"message": []}]},
         completion("half a rep", "error"),
         completion("half a rep", "abort"),
+        completion("half a rep", "insufficient_system_resource"),  # DeepSeek
     ],
 )
 def test_what_is_no_completion_is_malformed(answer: object):
@@ -245,14 +249,12 @@ def test_usage_with_its_details():
     assert usage == Usage(100, 50, 80, 30)
 
 
-def test_reasoning_that_is_counted_apart_is_added():
+@pytest.mark.parametrize(
+    "details", [{"completion_tokens_details": {"reasoning_tokens": 30}}, {}], ids=["told", "untold"]
+)
+def test_reasoning_that_is_counted_apart_is_added(details: dict):
     usage = openai_wire.read_usage(
-        {
-            "prompt_tokens": 100,
-            "completion_tokens": 50,
-            "total_tokens": 180,
-            "completion_tokens_details": {"reasoning_tokens": 30},
-        }
+        {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 180, **details}
     )
     assert (usage.completion_tokens, usage.reasoning_tokens) == (80, 30)
 
