@@ -262,8 +262,10 @@ def _foresight_section(measured: Sequence[Measured]) -> Iterator[str]:
             " *transition*, but in the words of the game. The reply starts with the true state and"
             " the action, and the model's likeliest prediction among the plausible states counts"
             " as its answer. This also measures models that do not normally state a prediction."
-            " Repeating the state would be right in all items that are *blocked* and in no other:"
-            " Sudoku's world model does little else."
+            " Where actions are certain, repeating the state would be right in all items that are"
+            " *blocked* and in no other: Sudoku's world model does little else. On slippery ice it"
+            " is right wherever a slip may leave the player in place: as often as *copied* says of"
+            " the probe `frozenlake_slippery_transition`, whose items these are."
             f"\n\n{markdown(headers, rows)}\n"
         )
 

@@ -19,7 +19,7 @@ def softmax(logprobs: Sequence[float]) -> tuple[float, ...]:
 
 
 def calibration_error(
-    confidences: Sequence[float], correct: Sequence[bool], bins: int = 10
+    confidences: Sequence[float], correct: Sequence[float], bins: int = 10
 ) -> float:
     """Returns the expected calibration error, in bins of equal width.
 
@@ -29,7 +29,7 @@ def calibration_error(
 
     Args:
         confidences: in [0, 1], of each answer.
-        correct: whether it was right.
+        correct: whether it was right; or, where chance decides that, with what probability.
         bins: of equal width over [0, 1].
     """
     filled: dict[int, list[float]] = {}

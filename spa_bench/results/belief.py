@@ -19,7 +19,7 @@ from spa_bench.environments.forecast import forecast
 from spa_bench.metrics.belief import Agreement, agreement
 from spa_bench.metrics.interval import NOTHING, Estimate, clustered, difference
 from spa_bench.results.schema import Interval, Number, ResultModel
-from spa_bench.runner.record import Episode, facts_from_log
+from spa_bench.runner.record import Episode, Listed, facts_from_log
 from spa_bench.runner.replay import ReplayError, replay
 from spa_bench.task import Instance, Task
 
@@ -79,7 +79,7 @@ class Belief(ResultModel):
     ceiling: Number
     supported: Number
     probability: Number
-    by_turn: list[TurnBelief]
+    by_turn: Listed[TurnBelief]
     success_if_right: Interval
     success_if_wrong: Interval
     gain: Interval

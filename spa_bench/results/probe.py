@@ -13,7 +13,7 @@ from spa_bench.metrics.interval import Estimate, clustered_by
 from spa_bench.probes.probe import Item, Scored
 from spa_bench.probes.world import Asked, ProbeWorld
 from spa_bench.results.schema import Interval, Number, ResultModel
-from spa_bench.runner.record import Episode
+from spa_bench.runner.record import Episode, Named
 from spa_bench.task import Instance
 
 ACCURACY = "accuracy"
@@ -39,7 +39,8 @@ class Ranking(ResultModel):
         distance: mean total variation distance between it and the kernel's distribution.
         confidence: mean probability of the answer chosen.
         calibration_error: expected calibration error of the confidence, in ten bins of equal width
-            (Naeini et al. 2015, AAAI 29).
+            (Naeini et al. 2015, AAAI 29). An answer that is one of several right ones is right with
+            its probability by the kernel, so that a model with the kernel's distribution has none.
     """
 
     mass: Number
@@ -79,7 +80,7 @@ class ProbeResult(ResultModel):
     cell_accuracy: Number
     object_f1: Number
     ranking: Ranking | None = None
-    strata: dict[str, Stratum]
+    strata: Named[Stratum]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,8 @@ def _distribution(item: Item, episode: Episode) -> tuple[float, ...] | None:
 def _ranking(rows: _Rows) -> Ranking | None:
     if not rows:
         return None
-    masses, distances, confidences = list[float](), list[float](), list[float]()
+    masses, distances = list[float](), list[float]()
+    confidences, correct = list[float](), list[float]()
     for row in rows:
         found, right = row.distribution or (), len(row.item.right)
         true = [float(p) for _, p in row.item.right] + [0.0] * (len(found) - right)
@@ -211,11 +213,12 @@ def _ranking(rows: _Rows) -> Ranking | None:
             math.fsum(abs(q - p / whole) for q, p in zip(found, true, strict=True)) / 2
         )
         confidences.append(max(found))
+        correct.append(float(row.scored.probability) / whole)
     return Ranking(
         mass=_mean(masses),
         distance=_mean(distances),
         confidence=_mean(confidences),
-        calibration_error=calibration_error(confidences, [row.scored.accepted for row in rows]),
+        calibration_error=calibration_error(confidences, correct),
     )
 
 

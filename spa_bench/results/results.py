@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import FailFast, Field
+from pydantic import Field
 
 from spa_bench.metrics.interval import Estimate, clustered
 from spa_bench.metrics.success import metric_of, normalised
@@ -27,7 +27,7 @@ from spa_bench.results.probe import ACCURACY, ProbeResult, ProbeTally
 from spa_bench.results.schema import Number, ResultModel
 from spa_bench.runner.log import Price
 from spa_bench.runner.plan import Plan
-from spa_bench.runner.record import Episode
+from spa_bench.runner.record import Episode, Listed, Named
 from spa_bench.runner.run_log import Selection
 from spa_bench.task import Task
 
@@ -85,10 +85,10 @@ class TaskResult(ResultModel):
     successes: int
     owed: int
     infrastructure: int
-    metrics: dict[str, Score]
-    failures: dict[str, int]
-    parses: dict[str, int]
-    stop_reasons: dict[str, int]
+    metrics: Named[Score]
+    failures: Named[int]
+    parses: Named[int]
+    stop_reasons: Named[int]
     turns: int
     actions: int
     reward: Number
@@ -108,7 +108,7 @@ class Results(ResultModel):
     salt: str
     partial: bool
     foreign_lines: int
-    tasks: Annotated[list[TaskResult], FailFast()]
+    tasks: Listed[TaskResult]
     efficiency: Efficiency | None = None
 
     @property

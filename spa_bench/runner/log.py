@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spa_bench.errors import InputError, SpaBenchError, first_complaint
 from spa_bench.lock import lock
-from spa_bench.runner.record import Episode, episode_adapter, to_line
+from spa_bench.runner.record import Episode, Listed, Named, episode_adapter, to_line
 
 RUN_SCHEMA: Final = "spa-bench/run/1"
 
@@ -35,7 +35,7 @@ class RunModel(BaseModel):
 
     name: str
     identity: dict[str, Any]
-    capabilities: dict[str, bool]
+    capabilities: Named[bool]
 
 
 class RunTask(BaseModel):
@@ -51,7 +51,7 @@ class RunTask(BaseModel):
     hash: str
     repeats: int
     boards: int
-    skipped_seeds: list[int]
+    skipped_seeds: Listed[int]
     config: dict[str, Any]
     trained_on: int | None = None
 
@@ -81,8 +81,8 @@ class RunInfo(BaseModel):
     shard: str | None = None
     price: Price | None = None
     model: RunModel
-    tasks: list[RunTask]
-    versions: dict[str, str]
+    tasks: Listed[RunTask]
+    versions: Named[str]
 
 
 @dataclass(frozen=True)

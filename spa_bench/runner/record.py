@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import FailFast, Field, FiniteFloat, TypeAdapter
 
@@ -41,12 +41,15 @@ ParseStatus: TypeAlias = Literal["ok", "partial", "invalid", "format"]
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 """A number of things; small enough that sums and shares of it are exact in a float."""
 
-_Ids: TypeAlias = Annotated[tuple[int, ...], FailFast()]
-# FailFast, here and below: pydantic else keeps an error of a kilobyte for every wrong element
+_V = TypeVar("_V")
 
-LoggedFacts: TypeAlias = dict[
-    str, Annotated[list[Annotated[list[int | str], FailFast()]], FailFast()]
-]
+Listed: TypeAlias = Annotated[list[_V], Field(fail_fast=True)]
+Named: TypeAlias = Annotated[dict[str, _V], Field(fail_fast=True)]
+"""Of files that anybody may have written: else an error of a kilobyte is kept for every element."""
+
+_Ids: TypeAlias = Annotated[tuple[int, ...], FailFast()]
+
+LoggedFacts: TypeAlias = Named[Listed[Listed[int | str]]]
 """Facts as JSON: object kind -> sorted [row, column] or [row, column, value]."""
 
 

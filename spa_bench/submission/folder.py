@@ -23,7 +23,7 @@ from pydantic import BaseModel, FailFast, StringConstraints, TypeAdapter, Valida
 from spa_bench.errors import InputError, first_complaint
 from spa_bench.paths import typed
 from spa_bench.results.results import Results
-from spa_bench.runner.record import Episode, episode_adapter
+from spa_bench.runner.record import Episode, Named, episode_adapter
 from spa_bench.submission.schema import Submission, Verification
 from spa_bench.submission.shown import shown
 from spa_bench.submission.training import Step
@@ -41,7 +41,7 @@ MB = 1_000_000
 
 LIMITS: Mapping[str, int] = {
     "submission.json": MB,
-    "results.json": 10 * MB,
+    "results.json": 2 * MB,
     EPISODES: 200 * MB,
     TRAINING_BOARDS: 20 * MB,
     TRAINING_LOG: 5 * MB,
@@ -63,7 +63,7 @@ _MOST_TRAINING_BYTES = 40 * MB
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S{1,80})")
 
 _ShortKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-TRAINING = TypeAdapter(dict[str, Annotated[frozenset[_ShortKey], FailFast()]])
+TRAINING = TypeAdapter(Named[Annotated[frozenset[_ShortKey], FailFast()]])
 """Which boards a model was trained on, by world."""
 
 

@@ -26,13 +26,17 @@ _LEAST = -1e6
 """No model finds a reply less likely."""
 
 
-def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode, list[str]]:
+def recompute(
+    spec: EpisodeSpec, logged: Episode, prefill: str, *, privileged: bool = False
+) -> tuple[Episode, list[str]]:
     """Plays an episode again with the replies of the log.
 
     Args:
         spec: the episode as the plan has it.
         logged: as the log has it; of the same board and repeat.
         prefill: how every assistant message begins, '' where the backend could not begin it.
+        privileged: whether the player was shown the state itself, as baselines are; these choose
+            without log-probabilities.
 
     Returns:
         The episode as it must have been, and what differs from it in the log, turn by turn; of an
@@ -48,7 +52,7 @@ def recompute(spec: EpisodeSpec, logged: Episode, prefill: str) -> tuple[Episode
         choices = rollout.choices()
         made = rollout.answer(Answer.of(turn))
         whats = [] if made == turn else list(_differences(turn, made))
-        whats += _unfit(turn, choices)
+        whats += _unfit(turn, choices, privileged)
         if whats:
             return rollout.end(logged.error), [f"turn {number}: {what}" for what in whats]
     complete = logged.status == "complete"
@@ -70,17 +74,18 @@ def _differences(logged: Any, made: Any) -> Iterator[str]:
             yield f"{name} is {is_so!r:.160}, not {said!r:.160}{_step(name, said, is_so)}"
 
 
-def _unfit(turn: Turn, choices: tuple[str, ...]) -> Iterator[str]:
+def _unfit(turn: Turn, choices: tuple[str, ...], privileged: bool) -> Iterator[str]:
     """Yields what a backend cannot have reported: another end, or a choice that it did not make."""
     if turn.stop_reason not in _STOP_REASONS:
         yield f"stop_reason is one of {', '.join(_STOP_REASONS)}, not {turn.stop_reason!r:.60}"
     logprobs = turn.choice_logprobs
-    if logprobs is None:
-        return
-    if len(logprobs) != len(choices):
-        yield f"choice_logprobs are {len(logprobs)}, and there are {len(choices)} choices"
-    elif turn.reply not in choices:
+    if choices and turn.reply not in choices:
         yield "reply is none of the choices"
+    elif logprobs is None:
+        if choices and not privileged:
+            yield "choice_logprobs are missing, and without them there was no choice"
+    elif len(logprobs) != len(choices):
+        yield f"choice_logprobs are {len(logprobs)}, and there are {len(choices)} choices"
     elif logprobs[choices.index(turn.reply)] < max(logprobs) - _ROUNDING:
         yield "reply is not the choice with the highest of choice_logprobs"
     elif not _LEAST <= min(logprobs) <= max(logprobs) <= _ROUNDING:

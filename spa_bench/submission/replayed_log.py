@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from spa_bench.runner.plan import Plan
@@ -21,7 +21,8 @@ class ReplayedLog:
     Broken episodes may stand before the complete one of the same board and repeat.
 
     Args:
-        prefills: whether the backend could begin the assistant's messages.
+        capabilities: of the backend: whether it could begin the assistant's messages (`prefill`),
+            and whether it was shown the state (`privileged`).
         found: takes what differs.
 
     Attributes:
@@ -31,7 +32,11 @@ class ReplayedLog:
     """
 
     def __init__(
-        self, folder: SubmissionFolder, plan: Plan, prefills: bool, found: Differences
+        self,
+        folder: SubmissionFolder,
+        plan: Plan,
+        capabilities: Mapping[str, bool],
+        found: Differences,
     ) -> None:
         self.count = 0
         self.turns = 0
@@ -39,7 +44,8 @@ class ReplayedLog:
         self.transcripts = Transcripts()
         self._folder = folder
         self._plan = plan
-        self._prefills = prefills
+        self._prefills = capabilities.get("prefill", False)
+        self._privileged = capabilities.get("privileged", False)
         self._found = found
         self._broken_left = plan.total + 1000
         self._order = Order(plan)
@@ -74,7 +80,7 @@ class ReplayedLog:
 
     def _made_again(self, where: str, spec: EpisodeSpec, logged: Episode) -> Episode:
         prefill = spec.task.format.prefill if self._prefills else ""
-        made, differences = recompute(spec, logged, prefill)
+        made, differences = recompute(spec, logged, prefill, privileged=self._privileged)
         for difference in differences:
             self._found.add(where, difference)
         self.turns += len(made.turns)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from spa_bench.matching import Matching
 from spa_bench.runner.chance import MOST_SALT
 from spa_bench.runner.log import Price
+from spa_bench.runner.record import Listed, Named
 from spa_bench.task import MOST_REPEATS
 
 SUBMISSION_SCHEMA: Final = "spa-bench/submission/1"
@@ -99,10 +100,10 @@ class SubmittedRun(_Strict):
     salt: Annotated[str, StringConstraints(max_length=MOST_SALT)]
     model: Line
     identity: dict[str, Any] = {}
-    capabilities: dict[str, bool]
+    capabilities: Named[bool]
     price: Price | None = None
-    versions: dict[str, Line] = {}
-    tasks: Annotated[list[SubmittedTask], Field(min_length=1, max_length=200)]
+    versions: Named[Line] = {}
+    tasks: Annotated[Listed[SubmittedTask], Field(min_length=1, max_length=200)]
 
 
 class About(_Strict):
@@ -221,7 +222,7 @@ class Verification(_Strict):
     spa_bench: Line
     episodes: int
     turns: int
-    overlap: dict[str, float | None]
-    flags: list[Flag]
+    overlap: Named[float | None]
+    flags: Listed[Flag]
     authorship: Authorship | None = None
-    transcripts: list[str]
+    transcripts: Listed[str]

@@ -79,7 +79,7 @@ def verify(
         plan = _plan(submission, registry, found)
         if plan is not None:
             run = submission.run
-            replay = ReplayedLog(folder, plan, run.capabilities.get("prefill", False), found)
+            replay = ReplayedLog(folder, plan, run.capabilities, found)
             results = compute(plan, run.model, replay.episodes(), run.price)
             if not replay.lacking:
                 _compare_results(stated, results, found)

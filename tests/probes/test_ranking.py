@@ -17,6 +17,8 @@ from spa_bench.models.model import Capabilities, Message, Request, Sampling, Sco
 from spa_bench.models.ranking import likeliest
 from spa_bench.registry import Registry
 from spa_bench.runner.episode import EpisodeSpec, play
+from spa_bench.runner.rollout import Rollout
+from spa_bench.task import Instance, Task
 from spa_bench.task_file import load_task
 
 PREFILLS = Capabilities(prefill=True)
@@ -115,6 +117,38 @@ def test_ranking_results_tell_mass_and_calibration(tmp_path: Path) -> None:
     assert ranking.mass == pytest.approx(0.5)
     assert ranking.distance == pytest.approx(0.5)
     assert ranking.calibration_error == pytest.approx(0.3)
+
+
+class Knowing(Scoring):
+    """A model whose distribution over the answers is the kernel's own."""
+
+    def __init__(self, task: Task, boards: Sequence[Instance]) -> None:
+        super().__init__(lambda _: 0)
+        self._likely: dict[tuple[str, str], float] = {}
+        for board in boards:
+            question = Rollout(EpisodeSpec(task, board, 0, "0"), "").ask()[-1].content
+            for answer, probability in board.state.item.right:
+                self._likely[question, answer] = math.log(probability)
+
+    async def score_text(
+        self, messages: Sequence[Message], prefill: str, text: str
+    ) -> tuple[ScoredToken, ...]:
+        answer = text.removesuffix("</answer>").strip()
+        return (ScoredToken(text, self._likely.get((messages[-1].content, answer), -100.0)),)
+
+
+def test_a_model_with_the_kernels_own_distribution_is_calibrated(tmp_path: Path) -> None:
+    name = "frozenlake_slippery_transition_ranking"
+    task = Registry().load(name)
+    model = Knowing(task, task.boards[0][:20])
+    (result,) = evaluate(model, name, limit=20, output=tmp_path / "run").tasks
+    assert result.probe is not None
+    ranking = result.probe.ranking
+    assert ranking is not None
+    assert ranking.distance == pytest.approx(0, abs=1e-5)
+    assert ranking.confidence is not None
+    assert ranking.confidence < 0.5
+    assert ranking.calibration_error == pytest.approx(0, abs=1e-5)
 
 
 def test_baselines_rank_as_they_write(tmp_path: Path) -> None:

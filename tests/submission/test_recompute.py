@@ -19,6 +19,8 @@ from spa_bench.runner.record import Episode
 from spa_bench.submission.recompute import recompute
 from spa_bench.task import Task
 
+PRIVILEGED = Capabilities(privileged=True)
+
 
 def spec_of(task: Task, repeat: int = 0) -> EpisodeSpec:
     return EpisodeSpec(task, task.boards[0][0], repeat, "0")
@@ -78,6 +80,25 @@ def test_a_choice_is_made_again(ranked: tuple[EpisodeSpec, Episode]) -> None:
     spec, episode = ranked
     assert episode.turns[0].choice_logprobs is not None
     assert recompute(spec, episode, "") == (episode, [])
+
+
+def test_what_was_written_where_there_was_to_be_chosen_is_told(
+    ranked: tuple[EpisodeSpec, Episode],
+) -> None:
+    spec = ranked[0]
+    written = asyncio.run(play(spec, Scripted([answer("Up")], capabilities=PRIVILEGED)))
+    _, (difference,) = recompute(spec, written, "", privileged=True)
+    assert difference == "turn 1: reply is none of the choices"
+
+
+def test_a_choice_without_log_probabilities_is_that_of_a_privileged_player_alone(
+    ranked: tuple[EpisodeSpec, Episode],
+) -> None:
+    spec, episode = ranked
+    unsaid = replace(episode, turns=(replace(episode.turns[0], choice_logprobs=None),))
+    assert recompute(spec, unsaid, "", privileged=True) == (unsaid, [])
+    _, (difference,) = recompute(spec, unsaid, "")
+    assert difference.startswith("turn 1: choice_logprobs are missing")
 
 
 def test_a_choice_that_was_not_the_likeliest_is_told(ranked: tuple[EpisodeSpec, Episode]) -> None:
