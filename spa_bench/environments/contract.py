@@ -26,8 +26,8 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
     Args:
         start: the state of a board.
         most: states to look at, those nearest to the start first. In a world that does not
-            enumerate its outcomes only the start is looked at, and it need not be read; nor
-            need a question.
+            enumerate its outcomes only the start is looked at, and it need not name actions nor
+            be read; nor need a question be read.
     """
     seen, waiting = {start}, deque([start])
     while waiting:
@@ -52,7 +52,7 @@ def _misread(environment: AnyEnvironment, state: Any, actions: Sequence[Any]) ->
             yield f"{reads} does not read what {writes} writes"
         if read is not None and any(facts.get(kind, _NOWHERE) != read[kind] for kind in read):
             yield f"{reads} reads other facts than those of the state that {writes} wrote"
-    if not actions:
+    if not actions and environment.enumerable:
         yield "there is no action, and it is not over"
     for action in actions:
         name = environment.format_action(action)

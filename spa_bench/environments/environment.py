@@ -99,7 +99,10 @@ class Environment(ABC, Generic[S, A]):
 
     @abstractmethod
     def actions(self, state: S) -> Sequence[A]:
-        """Returns every syntactically valid action, whether or not it changes anything."""
+        """Returns every syntactically valid action, whether or not it changes anything.
+
+        A world that is not `enumerable` may have too many to name, as any text; then none.
+        """
 
     def choices(self, state: S) -> Sequence[str]:
         """Returns the answers among which a model is to choose, by log-probability.
