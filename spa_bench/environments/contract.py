@@ -83,8 +83,11 @@ def _wrong_outcomes(
     for outcome in outcomes:
         if not math.isfinite(outcome.reward):
             yield f"the reward is {outcome.reward}"
-        if environment.is_success(outcome.state) and not outcome.terminal:
-            yield "the board is solved, and the episode goes on"
+        over = environment.is_over(outcome.state)
+        if over and not outcome.terminal:
+            yield "the board is solved or lost, and the episode goes on"
+        if outcome.terminal and not over:
+            yield "the episode ends, and the board is neither solved nor lost"
 
 
 def _does_something(state: Any, outcomes: tuple[Outcome[Any], ...]) -> bool:

@@ -43,7 +43,7 @@ class Outcome(NamedTuple, Generic[S]):
         probability: exact; the probabilities of all outcomes of an action sum to 1.
         state: the next state.
         reward: the environment's own reward for this transition.
-        terminal: whether the episode ends here, by success or by a loss.
+        terminal: whether the episode ends here, by success or by a loss: `is_over` of the state.
     """
 
     probability: Fraction
