@@ -26,8 +26,8 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
     Args:
         start: the state of a board.
         most: states to look at, those nearest to the start first. In a world that does not
-            enumerate its outcomes only the start is looked at, and it need not be read; nor
-            need a question.
+            enumerate its outcomes only the start is looked at, and it need not name actions nor
+            be read; nor need a question be read.
     """
     seen, waiting = {start}, deque([start])
     while waiting:
@@ -52,7 +52,7 @@ def _misread(environment: AnyEnvironment, state: Any, actions: Sequence[Any]) ->
             yield f"{reads} does not read what {writes} writes"
         if read is not None and any(facts.get(kind, _NOWHERE) != read[kind] for kind in read):
             yield f"{reads} reads other facts than those of the state that {writes} wrote"
-    if not actions:
+    if not actions and environment.enumerable:
         yield "there is no action, and it is not over"
     for action in actions:
         name = environment.format_action(action)
@@ -83,8 +83,11 @@ def _wrong_outcomes(
     for outcome in outcomes:
         if not math.isfinite(outcome.reward):
             yield f"the reward is {outcome.reward}"
-        if environment.is_success(outcome.state) and not outcome.terminal:
-            yield "the board is solved, and the episode goes on"
+        over = environment.is_over(outcome.state)
+        if over and not outcome.terminal:
+            yield "the board is solved or lost, and the episode goes on"
+        if outcome.terminal and not over:
+            yield "the episode ends, and the board is neither solved nor lost"
 
 
 def _does_something(state: Any, outcomes: tuple[Outcome[Any], ...]) -> bool:

@@ -43,7 +43,7 @@ class Outcome(NamedTuple, Generic[S]):
         probability: exact; the probabilities of all outcomes of an action sum to 1.
         state: the next state.
         reward: the environment's own reward for this transition.
-        terminal: whether the episode ends here, by success or by a loss.
+        terminal: whether the episode ends here, by success or by a loss: `is_over` of the state.
     """
 
     probability: Fraction
@@ -99,7 +99,10 @@ class Environment(ABC, Generic[S, A]):
 
     @abstractmethod
     def actions(self, state: S) -> Sequence[A]:
-        """Returns every syntactically valid action, whether or not it changes anything."""
+        """Returns every syntactically valid action, whether or not it changes anything.
+
+        A world that is not `enumerable` may have too many to name, as any text; then none.
+        """
 
     def choices(self, state: S) -> Sequence[str]:
         """Returns the answers among which a model is to choose, by log-probability.

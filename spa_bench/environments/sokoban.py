@@ -69,8 +69,8 @@ class Sokoban(Environment[SokobanState, Move]):
         boxes: number of boxes, and of targets.
         generator: `ragen` makes the boards of RAGEN's published generator, bit for bit; they are
             solvable by pushing. `spa` makes spa-bench's own, solvable by the board's own rule.
-        search_depth: depth of RAGEN's search for a start position; None takes the published
-            setting (300; 30 with two boxes or more).
+        search_depth: depth of RAGEN's search for a start position. None: 300; 30 with two boxes or
+            more, as the published configuration says for 6x6.
         controls: `plain`; `mirrored`: Left and Right are swapped; `rotated`: a quarter turn
             clockwise, so Up moves right.
         boxes_move: `pushed`: by walking into them. `pulled`: a player who walks away from a box

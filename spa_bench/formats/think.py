@@ -17,8 +17,9 @@ from spa_bench.formats.format import (
 class Think:
     """Reasoning, then the answer.
 
-    `strict` reads the first think-answer pair, adjacent, as the paper's code does; `lenient`
-    reads the last complete answer, with or without reasoning.
+    `strict` reads the first think-answer pair, adjacent, as the paper's code does, but for tags
+    inside the answer: that code deletes them before it splits it, here they are part of an
+    action's name. `lenient` reads the last complete answer, with or without reasoning.
     """
 
     name: ClassVar[str] = "think"

@@ -74,7 +74,7 @@ def sokoban(root: Path) -> dict[str, dict[str, list[str] | None]]:
     return {
         "6x6-1-300": boards([*range(72), *range(123, 251)], 6, 1, 300),
         "6x6-2-30": boards(range(123, 251), 6, 2, 30),
-        "10x10-2-30": boards(range(123, 173), 10, 2, 30),
+        "10x10-2-300": boards(range(123, 251), 10, 2, 300),
     }
 
 

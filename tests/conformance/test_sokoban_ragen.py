@@ -8,6 +8,7 @@ import pytest
 from spa_bench.environments import sokoban_ragen
 from spa_bench.environments.environment import NoBoardError
 from spa_bench.environments.sokoban import Sokoban
+from spa_bench.task_file import builtin_tasks_folder, load_task
 
 RECORDED = json.loads(
     (Path(__file__).parent / "data" / "sokoban_ragen.json").read_text(encoding="utf-8")
@@ -19,7 +20,7 @@ RECORDED = json.loads(
     [
         ("6x6-1-300", 6, 1, 300, 200),
         ("6x6-2-30", 6, 2, 30, 128),
-        ("10x10-2-30", 10, 2, 30, 50),
+        ("10x10-2-300", 10, 2, 300, 128),
     ],
 )
 def test_boards_equal_the_published_ones(
@@ -40,7 +41,25 @@ def test_where_the_published_generator_raises_there_is_no_board() -> None:
             environment.initial_state(seed)
 
 
-def test_the_environment_plays_the_published_boards() -> None:
-    environment = Sokoban()
-    for seed, board in RECORDED["6x6-1-300"].items():
-        assert environment.render(environment.initial_state(int(seed))) == "\n".join(board)
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("sokoban", "6x6-1-300"),
+        ("sokoban_2boxes", "6x6-2-30"),
+        ("sokoban_10x10", "10x10-2-300"),
+    ],
+)
+def test_the_papers_tasks_play_the_published_boards(name: str, setting: str) -> None:
+    task = load_task(builtin_tasks_folder() / "sokoban" / f"{name}.yaml")
+    boards, skipped = task.boards
+    ours = {board.seed: task.environment.render(board.state).split("\n") for board in boards}
+    ours |= dict.fromkeys((one.seed for one in skipped), None)
+    assert ours == {seed: RECORDED[setting][str(seed)] for seed in range(123, 251)}
+
+
+def test_the_published_depth_of_the_other_symbols_changes_one_board() -> None:
+    seeds = range(123, 251)
+    depths = [
+        [sokoban_ragen.generate(seed, 6, 6, 1, depth) for seed in seeds] for depth in (30, 300)
+    ]
+    assert [seed for seed, one, other in zip(seeds, *depths, strict=True) if one != other] == [171]

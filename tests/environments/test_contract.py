@@ -72,6 +72,10 @@ def changed(change: Change) -> TableWorld:
         (changed(lambda o: o._replace(probability=Fraction(0))), "not a fraction above 0"),
         (changed(lambda o: o._replace(probability=float(o.probability))), "not a fraction"),
         (changed(lambda o: o._replace(reward=math.nan)), "the reward is nan"),
+        (
+            changed(lambda o: o._replace(terminal=True)),
+            "the episode ends, and the board is neither solved nor lost",
+        ),
         (like_slippery(Mute), "parse_render does not read what render writes"),
         (like_slippery(Mistaken), "parse_describe reads other facts than those of the state"),
         (like_slippery(Unread), "parse_action does not read 'b'"),
@@ -86,10 +90,11 @@ def test_a_broken_rule_is_told_with_the_state(world: TableWorld, told: str) -> N
     assert "in the state '<" in said
 
 
-def test_a_success_that_does_not_end_is_told() -> None:
+@pytest.mark.parametrize("ends", ["goals", "holes"])
+def test_an_end_after_which_the_episode_goes_on_is_told(ends: str) -> None:
     goes_on = changed(lambda o: o._replace(terminal=False))
-    world = replace(goes_on, goals=frozenset({2, 3}))
-    assert "the board is solved, and the episode goes on" in str(breach(world, 0))
+    world = replace(goes_on, **{ends: frozenset({2})})
+    assert "the board is solved or lost, and the episode goes on" in str(breach(world, 0))
 
 
 def test_only_states_near_the_start_are_looked_at() -> None:

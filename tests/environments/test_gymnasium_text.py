@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import pytest
@@ -171,6 +171,44 @@ def test_actions_that_begin_below_0_are_read_written_and_done(
     assert [world.parse_action(text) for text in ("2", "-2", "North")] == [None] * 3
     shown = [world.sample(start, action, 0.5).state.shown for action in world.actions(start)]
     assert shown == ["at -1", "at 0", "at 1"]
+
+
+class Spelling(gymnasium.Env[str, str]):
+    """A word to spell: any text of up to nine letters is an action."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.action_space = gymnasium.spaces.Text(9)
+        self.observation_space = gymnasium.spaces.Text(9)
+        self.shown = "spell: ice"
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
+        return self.shown, {}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.shown = action
+        right = action == "ice"
+        return action, float(right), right, False, {}
+
+    def render(self) -> Any:
+        return self.shown
+
+
+@pytest.fixture
+def spelling() -> Iterator[str]:
+    gymnasium.register("Spelling-v0", entry_point=Spelling)
+    yield "Spelling-v0"
+    del gymnasium.registry["Spelling-v0"]
+
+
+def test_a_task_whose_actions_are_text_validates_and_is_played(
+    spelling: str, tmp_path: Path
+) -> None:
+    task = _task(tmp_path, "action_names: []", spelling)
+    assert validate_all([str(tmp_path / "lake.yaml")]).problems == []
+    assert _play(task, "eis || ice").success
 
 
 def test_every_environment_that_was_made_is_closed(valley: str) -> None:
