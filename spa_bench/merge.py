@@ -73,8 +73,10 @@ def merge(
     if earlier is None and target.path.is_dir() and any(target.path.iterdir()):
         raise InputError(f"--output {target.path}: the folder is not empty; choose another")
     info = earlier.info if earlier else _whole(parts)
+    versions = all_versions([info, *(part.info for part in parts)])
+    info = info.model_copy(update={"versions": versions})
     plan = Plan.of(info)
-    if several(all_versions(part.info for part in parts)):
+    if several(versions):
         note(OTHER_VERSIONS)
 
     def results_of(folder: RunFolder) -> Results:
@@ -90,6 +92,7 @@ def merge(
             with target.writer() as log:
                 if not log.locked:
                     note(f"{target.path}: {NO_LOCKS}")
+                target.write_info(info)
                 _write_log(draft, parts, note, earlier)
                 for episode in draft.episodes():
                     log.write(episode)
@@ -213,8 +216,7 @@ def _whole(parts: Sequence[_Part]) -> RunInfo:
         task.model_copy(update={name: total(name, task.hash) for name in ("boards", "trained_on")})
         for task in first.tasks
     ]
-    versions = all_versions(part.info for part in parts)
-    return first.model_copy(update={"shard": None, "tasks": tasks, "versions": versions})
+    return first.model_copy(update={"shard": None, "tasks": tasks})
 
 
 def _write_log(

@@ -187,6 +187,18 @@ def test_a_shard_that_was_continued_is_merged_again(
     assert (merged / "episodes.jsonl").read_bytes() == again
 
 
+def test_a_run_that_is_merged_again_names_the_versions_of_what_came(
+    thirds: list[Path], tmp_path: Path
+) -> None:
+    cut, merged = RunFolder(cut_short(thirds[2], tmp_path / "cut", 2)), tmp_path / "merged"
+    merge([*thirds[:2], cut.path], merged)
+    info = cut.read_info()
+    cut.write_info(info.model_copy(update={"versions": {**info.versions, "spa_bench": "9.9"}}))
+    merge([*thirds[:2], cut.path], merged)
+    versions = RunFolder(merged).read_info().versions
+    assert versions == {**info.versions, "spa_bench": f"{info.versions['spa_bench']}, 9.9"}
+
+
 def test_without_locks_a_run_is_merged_again_all_the_same(
     thirds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
