@@ -15,6 +15,7 @@ from typing import Any
 import spa_bench
 from spa_bench.errors import InputError, told
 from spa_bench.metrics.interval import student_t
+from spa_bench.site.bounded import bounded
 from spa_bench.site.downloads import as_json, as_lines
 from spa_bench.site.entries import (
     Counts,
@@ -72,14 +73,15 @@ def build(
     by_name = {task.name: task.task for task in tasks}
     entries: list[Entry] = []
     counts: dict[str, Counts] = {}
-    for entry in found.entries:
+    for stated in found.entries:
         try:
+            entry = bounded(stated, tasks)
             own = write_submission(entry, output / "submissions" / entry.slug, by_name, most)
         except InputError as error:
             found.problems.append(str(error))
             continue
         except Exception as error:  # whatever somebody's files do, the others are shown
-            found.problems.append(f"{entry.folder.path}: has no page: {told(error)}")
+            found.problems.append(f"{stated.folder.path}: has no page: {told(error)}")
             continue
         entries.append(entry)
         if entry.verification is not None:

@@ -1,8 +1,8 @@
 """Pictures as inline SVG: where everything lies. `_chart.html` draws it.
 
 Own code and not matplotlib: a page's pictures follow its light or dark theme, take its fonts, name
-each point to who hovers or listens, and weigh a few kilobytes. Series differ in shape and dash as
-well as in colour, so they can be told apart in grey.
+each point to who hovers and each link to who listens, and weigh a few kilobytes. Series differ in
+shape and dash as well as in colour, so they can be told apart in grey.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Point:
     """One value, with its interval where there is one.
 
     Attributes:
-        says: is read out, and shown on hover. name: stands beside it, if there is room.
+        says: is shown on hover, and read out where the point is a link.
+        name: stands beside it, if there is room.
     """
 
     x: float
@@ -131,6 +132,11 @@ class Chart:
     top: int = TOP
     bottom: int = HEIGHT - BOTTOM
     names: Sequence[Drawn] = field(default_factory=tuple)
+
+    @property
+    def linked(self) -> bool:
+        """Whether points lead somewhere: then it is no single image to who listens."""
+        return any(mark.link for one in self.series for mark in one.marks)
 
 
 def percent_axis(label: str) -> Axis:

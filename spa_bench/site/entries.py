@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spa_bench.errors import InputError, first_complaint
+from spa_bench.metrics.success import normalised
 from spa_bench.probes.world import ProbeWorld
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import BoardBounds, board_bounds, ceiling_of, closed_loop_of, floor_of
-from spa_bench.results.results import Results, TaskResult
+from spa_bench.results.probe import ACCURACY
+from spa_bench.results.results import Results, Score, TaskResult
 from spa_bench.runner.record import Episode
 from spa_bench.submission.folder import MB, SubmissionFolder, folders_in
 from spa_bench.submission.schema import Badge, Submission, Verification
@@ -91,21 +94,28 @@ def _entry(folder: SubmissionFolder) -> Entry:
     if submission.name != folder.name:
         raise InputError(f"{folder.path}: submission.json calls it {submission.name!r}")
     results = folder.results()
-    _check_figures(f"{folder.path}/results.json", results.model_dump())
+    where = f"{folder.path}/results.json"
+    _check_figures(where, results.model_dump())
+    told = [(task.task, task.task_hash) for task in results.tasks]
+    if told != [(task.task, task.hash) for task in submission.run.tasks]:
+        raise InputError(f"{where}: its tasks are not those of submission.json; pack the run again")
     return Entry(folder, submission, results, folder.verification(), folder.training_log())
 
 
 _SHARES = frozenset({"value", "low", "high", "floor", "ceiling", "closed_loop", "stated"})
 _MOST = 1e15
 _LONGEST = 100
+_MOST_PARTS = 200
 
 
 def _check_figures(where: str, part: Any) -> None:
-    """Refuses numbers and names that no run can have: pages would have to lay them out.
+    """Refuses numbers, names and lists that no run can have: pages would have to lay them out.
 
     Raises:
         InputError: for the first one.
     """
+    if isinstance(part, dict | list) and len(cast(Any, part)) > _MOST_PARTS:
+        raise InputError(f"{where}: holds a list of more than {_MOST_PARTS} parts")
     if isinstance(part, dict):
         for key, value in cast(dict[str, Any], part).items():
             if key in _SHARES and isinstance(value, float) and not -1 <= value <= 1:
@@ -230,6 +240,23 @@ class MeasuredTask:
         """Returns what the best policy would get that looks before every action."""
         return closed_loop_of(metric, self._bounds)
 
+    def between_bounds(self, metric: str, score: Score) -> Score:
+        """Returns a score between the bounds of this task."""
+        name = "pass@1" if metric == ACCURACY else metric  # an item is answered once
+        floor, ceiling = floor_of(name, self._bounds), self.ceiling(name)
+        value = math.nan if score.value is None else score.value
+        return Score(
+            value=score.value,
+            low=score.low,
+            high=score.high,
+            floor=floor.value,
+            floor_low=floor.low,
+            floor_high=floor.high,
+            ceiling=ceiling,
+            closed_loop=self.closed_loop(name),
+            normalised=normalised(value, floor.value, ceiling),
+        )
+
     @cached_property
     def _bounds(self) -> list[BoardBounds]:
         return list(board_bounds(self.task, self.task.boards[0]).values())
@@ -237,8 +264,20 @@ class MeasuredTask:
 
 def measured_tasks(names: list[str], main: str) -> list[MeasuredTask]:
     """Returns built-in tasks, those of the group `main` first; unknown names are left out."""
-    registry = Registry.with_paths(())
+    registry = _builtin()
     known = set(registry.task_names())
     mains = [task.name for task in registry.resolve([main])]
     others = sorted({name for name in names if name in known} - set(mains))
     return [MeasuredTask(registry.load(name), name in mains) for name in (*mains, *others)]
+
+
+@cache
+def written_probes() -> frozenset[str]:
+    """Returns the names of all probes whose answers are written: the group `world_model`."""
+    entries = _builtin().entries.values()
+    return frozenset(entry.name for entry in entries if "probe" in entry.tags)
+
+
+@cache
+def _builtin() -> Registry:
+    return Registry.with_paths(())

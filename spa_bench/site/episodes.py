@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 from spa_bench.runner.plan import Done
 from spa_bench.runner.record import Episode
 from spa_bench.site.pages import packed
-from spa_bench.site.trace import Trace, trace
+from spa_bench.site.trace import Trace, shortened, trace
 from spa_bench.task import Task
 
 EPISODES_A_CHUNK = 64
 """So many are unpacked together: a chunk is some tens of kilobytes."""
-
-_ALL = 2**62
 
 
 @dataclass(frozen=True)
@@ -26,13 +23,11 @@ class Group:
     Attributes:
         task: None where it cannot be rebuilt here.
         salt: of the run.
-        episodes: in any order; repeated ones are left out.
     """
 
     name: str
     task: Task | None
     salt: str
-    episodes: Iterable[Episode]
 
 
 @dataclass
@@ -43,61 +38,62 @@ class Shown:
         index: groups, and for each episode its group, board, repeat, outcome, chunk and place in
             it. Goes into a page.
         chunks: what `packed` made.
-        left_out: episodes that are not among them.
     """
 
     index: dict[str, Any]
     chunks: list[str] = field(default_factory=list[str])
-    left_out: int = 0
 
 
-def shown(groups: Sequence[Group], most: int | None = None, folder: str = "") -> Shown:
-    """Returns what the viewer needs.
+def shown(
+    groups: Sequence[Group],
+    episodes: Iterable[tuple[int, Episode]],
+    folder: str = "",
+    longest: int | None = None,
+) -> Shown:
+    """Returns what the viewer needs, of episodes that are read one by one and not kept.
 
     Args:
         groups: in the order in which they are offered.
-        most: episodes a group; the first repeats of its boards come before their second ones.
-            None shows all.
+        episodes: each with the number of its group, from 0.
         folder: where the viewer finds the chunks that are not in its page.
+        longest: characters of a text; longer ones are cut. None cuts none.
     """
     described = [
         {"name": group.name, "believes": group.task is not None and group.task.format.believes}
         for group in groups
     ]
     result = Shown({"tasks": described, "folder": folder})
+    boards = [{} if g.task is None else {b.id: b for b in g.task.boards[0]} for g in groups]
     rows: list[tuple[int, str, int, str, int, int]] = []
     chunk: list[Trace] = []
-    for number, group in enumerate(groups):
-        boards = {} if group.task is None else {b.id: b for b in group.task.boards[0]}
-        order = {board: place for place, board in enumerate(boards)}
-        counted = _Counted(_each_once(group.episodes))
-        first = heapq.nsmallest(_ALL if most is None else most, counted, _by_repeat(order))
-        result.left_out += counted.count - len(first)
-        for episode in first:
-            place = (len(result.chunks), len(chunk))
-            rows.append((number, episode.instance, episode.repeat, _outcome(episode), *place))
-            board = boards.get(episode.instance)
-            chunk.append(trace(group.task, board, group.salt, episode))
-            if len(chunk) == EPISODES_A_CHUNK:
-                result.chunks.append(packed(chunk))
-                chunk = []
+    for number, episode in episodes:
+        place = (len(result.chunks), len(chunk))
+        rows.append((number, episode.instance, episode.repeat, _outcome(episode), *place))
+        group, board = groups[number], boards[number].get(episode.instance)
+        chunk.append(shortened(trace(group.task, board, group.salt, episode), longest))
+        if len(chunk) == EPISODES_A_CHUNK:
+            result.chunks.append(packed(chunk))
+            chunk = []
     if chunk:
         result.chunks.append(packed(chunk))
     result.index["episodes"] = sorted(rows, key=lambda row: (row[0], _number(row[1]), row[1:3]))
     return result
 
 
-class _Counted:
-    """Counts what goes through."""
+def first_repeats(
+    task: Task | None, episodes: Iterable[Episode], most: int | None
+) -> tuple[list[Episode], int]:
+    """Returns a task's episodes to show, and how many others there are; repeated ones count once.
 
-    def __init__(self, episodes: Iterator[Episode]) -> None:
-        self.count = 0
-        self._episodes = episodes
-
-    def __iter__(self) -> Iterator[Episode]:
-        for episode in self._episodes:
-            self.count += 1
-            yield episode
+    Args:
+        most: to show; the first repeats of the task's boards come before their second ones. None
+            shows all.
+    """
+    each = list(_each_once(episodes))
+    boards = () if task is None else task.boards[0]
+    order = {board.id: place for place, board in enumerate(boards)}
+    chosen = sorted(each, key=_by_repeat(order))[:most]
+    return chosen, len(each) - len(chosen)
 
 
 def _each_once(episodes: Iterable[Episode]) -> Iterator[Episode]:

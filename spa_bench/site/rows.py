@@ -13,7 +13,14 @@ import numpy as np
 from spa_bench.metrics.paired import linearised
 from spa_bench.metrics.success import normalised
 from spa_bench.results.results import TaskResult
-from spa_bench.site.entries import Counts, Entry, MeasuredTask, Reported, same_board
+from spa_bench.site.entries import (
+    Counts,
+    Entry,
+    MeasuredTask,
+    Reported,
+    same_board,
+    written_probes,
+)
 from spa_bench.site.ranks import Discipline, Rank, ranks
 
 OVERALL = "overall"
@@ -107,9 +114,10 @@ def table(
     rows.sort(key=lambda row: (-_known(row.cells[OVERALL].value), row.model, row.slug or ""))
     for source in reported:
         rows += [_reported_row(source, i, tasks) for i in range(len(source.rows))]
+    wholes = [OVERALL, *([_PROBES] if any(_PROBES in row.cells for row in rows) else [])]
     rows += [
-        _bound_row("best possible", "ceiling", tasks),
-        _bound_row("uniformly random", "floor", tasks),
+        _bound_row("best possible", "ceiling", tasks, wholes),
+        _bound_row("uniformly random", "floor", tasks, wholes),
     ]
     needed = _needed(entries, tasks)
     columns = [
@@ -122,7 +130,7 @@ def table(
 
 def _needed(entries: Sequence[Entry], tasks: Sequence[MeasuredTask]) -> set[str]:
     """Returns the columns of submissions that played no main task: the first task of each."""
-    known = {task.name: task.main for task in tasks if task.probe is None}
+    known = {task.name: task.main for task in tasks}
     played = ([t.task for t in entry.results.tasks if t.task in known] for entry in entries)
     return {f"{own[0]}:pass@1" for own in played if own and not any(map(known.get, own))}
 
@@ -151,12 +159,16 @@ def _columns(tasks: Sequence[MeasuredTask]) -> Iterator[Column]:
         yield Column(f"belief:{what}", what, "belief", "score", True, "", says)
     says = "exact predictions, over the turns that change the board: repeating it is never right"
     yield Column("belief:changed", "of changes", "belief", "score", True, "", says)
-    says = "mean over its probes of (right answers - chance) / (1 - chance)"
+    says = "mean over the probes of world_model, all of them, of (right - chance) / (1 - chance)"
     yield Column(_PROBES, "all", "probes", "ratio", True, "", says)
-    for kind in sorted({task.probe for task in tasks if task.probe is not None}):
-        yield Column(f"{_PROBES}:{kind}", kind, "probes", "score", False, "", "right answers")
-    yield Column("tokens", "tokens", "", "count", says="prompt and completion tokens an episode")
-    yield Column("cost", "$", "", "money", says="US dollars per 1,000 episodes")
+    for task in tasks:
+        if task.probe is not None:
+            key = f"{task.name}:pass@1"
+            yield Column(key, task.name, "probes", "score", False, task.name, "right answers")
+    says = "prompt and completion tokens an episode, mean over the main tasks, all of them"
+    yield Column("tokens", "tokens", "", "count", says=says)
+    says = "US dollars per 1,000 episodes, mean over the main tasks, all of them"
+    yield Column("cost", "$", "", "money", says=says)
     yield Column("date", "date", "", "text", says="of the submission")
 
 
@@ -182,7 +194,7 @@ def _entry_row(
                 )
         cells[f"{task.name}:normalised"] = Cell(_normalised(task, cells))
     cells[OVERALL] = Cell(_mean([cells[f"{task.name}:normalised"].value for task in main]))
-    cells |= _spent(entry.results.tasks) | _belief(entry.results.tasks)
+    cells |= _spent([entry.result(task.task) for task in main]) | _belief(entry.results.tasks)
     cells["date"] = Cell(submission.date.toordinal(), text=submission.date.isoformat())
     verified = entry.verification
     return Row(
@@ -211,11 +223,14 @@ def _reported_row(source: Reported, number: int, tasks: Sequence[MeasuredTask]) 
     return Row("reported", row.model, row.method, "reported", source.source.url, cells=cells)
 
 
-def _bound_row(name: str, which: Literal["floor", "ceiling"], tasks: Sequence[MeasuredTask]) -> Row:
-    whole = Cell(1.0 if which == "ceiling" else 0.0)
-    cells: dict[str, Cell] = {OVERALL: whole}
-    if any(task.probe is not None for task in tasks):
-        cells[_PROBES] = whole
+def _bound_row(
+    name: str,
+    which: Literal["floor", "ceiling"],
+    tasks: Sequence[MeasuredTask],
+    wholes: Sequence[str],
+) -> Row:
+    """Returns the row of a bound; `wholes` are the columns that lie between 0 and 1."""
+    cells = dict.fromkeys(wholes, Cell(1.0 if which == "ceiling" else 0.0))
     for task in tasks:
         for metric, _ in _METRICS:
             floor, ceiling = _limits(task, metric)
@@ -236,17 +251,19 @@ def _normalised(task: MeasuredTask, cells: Mapping[str, Cell]) -> float | None:
     return _finite(normalised(cell.value, cell.floor, cell.ceiling))
 
 
-def _spent(results: Sequence[TaskResult]) -> dict[str, Cell]:
-    episodes = sum(task.episodes for task in results)
-    counted = all(task.tokens.turns_counted == task.turns for task in results)
-    tokens = sum(task.tokens.prompt + task.tokens.completion for task in results)
-    costs = [task.cost for task in results]
-    cells: dict[str, Cell] = {}
-    if episodes and counted and tokens:
-        cells["tokens"] = Cell(tokens / episodes)
-    if episodes and all(cost is not None for cost in costs):
-        cells["cost"] = Cell(1000 * math.fsum(cost or 0.0 for cost in costs) / episodes)
-    return cells
+def _spent(results: Sequence[TaskResult | None]) -> dict[str, Cell]:
+    """Returns what an episode takes, of who played all of the tasks: who plays only the cheap ones
+    spends no less."""
+    tokens: list[float | None] = []
+    costs: list[float | None] = []
+    for task in results:
+        if task is None or not task.episodes:
+            return {}
+        total, cost = task.tokens.prompt + task.tokens.completion, task.cost
+        counted = total > 0 and task.tokens.turns_counted == task.turns
+        tokens.append(total / task.episodes if counted else None)
+        costs.append(None if cost is None else 1000 * cost / task.episodes)
+    return {"tokens": Cell(_mean(tokens)), "cost": Cell(_mean(costs))}
 
 
 def _belief(results: Sequence[TaskResult]) -> dict[str, Cell]:
@@ -266,9 +283,8 @@ def _belief(results: Sequence[TaskResult]) -> dict[str, Cell]:
 
 
 def _probes(entry: Entry, tasks: Sequence[MeasuredTask]) -> dict[str, Cell]:
-    """Returns the mean accuracy of each kind of probe, and all of them between chance and 1."""
-    kinds: dict[str, list[float]] = {}
-    above: list[float | None] = []
+    """Returns the accuracy of each probe, and the mean of all that are written, above chance."""
+    above: dict[str, float | None] = {}
     cells: dict[str, Cell] = {}
     for task in tasks:
         result = entry.result(task.task)
@@ -276,16 +292,13 @@ def _probes(entry: Entry, tasks: Sequence[MeasuredTask]) -> dict[str, Cell]:
         if task.probe is None or found is None or found.accuracy.value is None:
             continue
         value, chance = found.accuracy.value, task.floor("pass@1")
-        kinds.setdefault(task.probe, []).append(value)
-        above.append(_finite(normalised(value, chance, 1.0)))
+        above[task.name] = _finite(normalised(value, chance, 1.0))
         cells[f"{task.name}:pass@1"] = Cell(
             value, found.accuracy.low, found.accuracy.high, *_limits(task, "pass@1")
         )
-    if above:
-        cells[_PROBES] = Cell(_mean(above))
-    return cells | {
-        f"{_PROBES}:{kind}": Cell(math.fsum(values) / len(values)) for kind, values in kinds.items()
-    }
+    if written_probes() <= above.keys():
+        cells[_PROBES] = Cell(_mean([above[name] for name in sorted(written_probes())]))
+    return cells
 
 
 def _count(number: int | None) -> Cell:

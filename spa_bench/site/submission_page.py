@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,9 @@ from spa_bench.site.pictures import training_charts
 from spa_bench.site.rows import together
 from spa_bench.site.world_model import world_model
 from spa_bench.task import Task
+
+LONGEST_TEXT = 20_000
+"""Characters of a reply's part or of reasoning on the page: the log may hold 4 MB an episode."""
 
 _STAMP = "stamp.json"
 
@@ -43,7 +46,7 @@ def write_submission(entry: Entry, folder: Path, tasks: Mapping[str, Task], most
         return made
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "episodes").mkdir(parents=True)
-    counts, view = _read_log(entry, tasks, most)
+    counts, view, left_out = _read_log(entry, tasks, most)
     for number, chunk in enumerate(view.chunks):
         script = f'spa.chunk({number},"{chunk}");\n'
         (folder / "episodes" / f"{number}.js").write_text(script, encoding="ascii")
@@ -51,13 +54,13 @@ def write_submission(entry: Entry, folder: Path, tasks: Mapping[str, Task], most
     call = f"spa.counts({json_block(entry.slug)},{json_block(boards)});\n"
     (folder / "counts.js").write_text(call, encoding="utf-8")
     downloads = write_downloads(entry, folder, counts)
-    (folder / "index.html").write_text(_page(entry, view, downloads), encoding="utf-8")
+    (folder / "index.html").write_text(_page(entry, view, left_out, downloads), encoding="utf-8")
     stamp = {"key": key, "counts": counts}
     (folder / _STAMP).write_text(json.dumps(stamp), encoding="utf-8")
     return counts
 
 
-def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
+def _page(entry: Entry, view: Shown, left_out: int, downloads: list[str]) -> str:
     return render(
         "submission.html",
         policy=SITE_POLICY,
@@ -72,40 +75,43 @@ def _page(entry: Entry, view: Shown, downloads: list[str]) -> str:
         training=training_charts(entry.training),
         downloads=downloads,
         index=view.index,
-        left_out=view.left_out,
+        left_out=left_out,
     )
 
 
 def _read_log(
     entry: Entry, tasks: Mapping[str, Task], most: int
-) -> tuple[dict[str, dict[str, tuple[int, int]]], Shown]:
-    """Returns successes by task and board, and the episodes to show; of a verified log only."""
+) -> tuple[dict[str, dict[str, tuple[int, int]]], Shown, int]:
+    """Returns successes by task and board, the episodes to show, and how many others there are; of
+    a verified log only."""
     counts: dict[str, dict[str, tuple[int, int]]] = {}
     if entry.verification is None:
-        return counts, Shown({"tasks": [], "episodes": [], "folder": ""})
-    done = Done()
-    groups: dict[str, tuple[Group, dict[str, int], list[Episode]]] = {}
+        return counts, Shown({"tasks": [], "episodes": [], "folder": ""}), 0
+    played: list[Task] = []
     for submitted in entry.submission.run.tasks:
         task = tasks.get(submitted.task)
         if task is not None and task.hash == submitted.hash:  # else of another version of it
-            order = {board.id: place for place, board in enumerate(task.boards[0])}
-            chosen: list[Episode] = []
-            group = Group(task.name, task, entry.submission.run.salt, chosen)
-            groups[task.hash] = group, order, chosen
+            played.append(task)
             counts[task.name] = {}
-    complete = 0
-    for episode in entry.episodes():
-        if episode.task_hash not in groups or not done.add(episode):
-            continue
-        complete += 1
-        group, order, chosen = groups[episode.task_hash]
-        n, c = counts[group.name].get(episode.instance, (0, 0))
-        counts[group.name][episode.instance] = (n + 1, c + episode.success)
-        if episode.repeat * len(order) + order.get(episode.instance, 0) < most:
-            chosen.append(episode)
-    view = shown([group for group, _, _ in groups.values()], folder="episodes/")
-    view.left_out = complete - len(view.index["episodes"])
-    return counts, view
+    numbers = {task.hash: number for number, task in enumerate(played)}
+    orders = [{board.id: i for i, board in enumerate(task.boards[0])} for task in played]
+    done = Done()
+
+    def chosen() -> Iterator[tuple[int, Episode]]:
+        """Counts all episodes, and yields those to show."""
+        for episode in entry.episodes():
+            number = numbers.get(episode.task_hash)
+            if number is None or not done.add(episode):
+                continue
+            own, order = counts[played[number].name], orders[number]
+            n, c = own.get(episode.instance, (0, 0))
+            own[episode.instance] = (n + 1, c + episode.success)
+            if episode.repeat * len(order) + order.get(episode.instance, 0) < most:
+                yield number, episode
+
+    groups = [Group(task.name, task, entry.submission.run.salt) for task in played]
+    view = shown(groups, chosen(), "episodes/", LONGEST_TEXT)
+    return counts, view, done.count - len(view.index["episodes"])
 
 
 def _key(entry: Entry, most: int) -> str:

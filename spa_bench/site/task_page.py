@@ -30,11 +30,12 @@ def task_page(measured: MeasuredTask, table: Table) -> str:
     task = measured.task
     boards = task.boards[0]
     environment: AnyEnvironment = task.environment
-    groups = [
-        Group(model.name, task, _SALT, _played(task, model))
-        for model in (OracleBaseline("baseline/oracle"), RandomBaseline("baseline/random"))
-    ]
-    view = shown([group for group in groups if group.episodes])
+    models = (OracleBaseline("baseline/oracle"), RandomBaseline("baseline/random"))
+    played = {model.name: own for model in models if (own := _played(task, model))}
+    view = shown(
+        [Group(name, task, _SALT) for name in played],
+        [(number, e) for number, own in enumerate(played.values()) for e in own],
+    )
     first = boards[0]
     state = environment.observe(first.state, task.config.observation)
     return render(

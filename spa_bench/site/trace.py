@@ -7,7 +7,7 @@ from them. A log that does not replay, or whose world is not installed, is shown
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from spa_bench.environments.environment import Outcome
@@ -47,14 +47,17 @@ class Belief:
     """What a reply says about a state.
 
     Attributes:
-        wrong: the cells where that differs from the truth.
+        facts: at most `MOST_PLACES` of each kind. wrong: at most so many of the cells where it
+            differs from the truth.
         exact: whether it says all that the observation shows, and nothing else; None where the
             truth is not known.
+        left_out: places that it names besides.
     """
 
     facts: LoggedFacts
     wrong: list[Cell]
     exact: bool | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,10 @@ class Trace:
     turns: list[TracedTurn]
 
 
+MOST_PLACES = 1000
+"""Of one kind in a statement: more than any board has."""
+
+
 class NotReplayableError(ValueError):
     """The log does not follow from the kernel, or there is no kernel to follow."""
 
@@ -137,6 +144,36 @@ def trace(task: Task | None, board: Instance | None, salt: str, episode: Episode
         scene=scene,
         turns=[_logged(task, turn) for turn in episode.turns] if turns is None else turns,
     )
+
+
+def shortened(whole: Trace, longest: int | None) -> Trace:
+    """Returns an episode whose long texts are cut in the middle, where that is said.
+
+    Args:
+        longest: characters of a text that a model wrote; None cuts none.
+    """
+    if longest is None:
+        return whole
+    most = longest
+
+    def cut(text: str) -> str:
+        half = most // 2
+        if len(text) <= 2 * half:
+            return text
+        left_out = len(text) - 2 * half
+        return f"{text[:half]}\n[… {left_out:,} characters are left out here …]\n{text[-half:]}"
+
+    def cut_turn(turn: TracedTurn) -> TracedTurn:
+        return replace(
+            turn,
+            reply=[(kind, cut(piece)) for kind, piece in turn.reply],
+            reasoning=None if turn.reasoning is None else cut(turn.reasoning),
+            moves=[replace(move, action=cut(move.action)) for move in turn.moves],
+            dropped=[cut(action) for action in turn.dropped],
+        )
+
+    error = None if whole.error is None else cut(whole.error)
+    return replace(whole, error=error, turns=[cut_turn(turn) for turn in whole.turns])
 
 
 def _replayed(task: Task, board: Instance, salt: str, episode: Episode) -> Iterator[TracedTurn]:
@@ -252,11 +289,17 @@ def _belief(task: Task | None, said: LoggedFacts | None, state: Any) -> Belief |
     """Compares a statement with what the task's observation would have shown of the state."""
     if said is None:
         return None
-    if task is None or state is None:
-        return Belief(facts=said, wrong=[])
-    shown = task.environment.facts_shown(state, task.config.observation)
-    truth = facts_to_log(shown) or {}
-    return Belief(facts=said, wrong=differing(said, truth), exact=said == truth)
+    wrong, exact = list[Cell](), None
+    if task is not None and state is not None:
+        shown = task.environment.facts_shown(state, task.config.observation)
+        truth = facts_to_log(shown) or {}
+        wrong, exact = differing(said, truth), said == truth
+    return Belief(
+        facts={kind: places[:MOST_PLACES] for kind, places in said.items()},
+        wrong=wrong[:MOST_PLACES],
+        exact=exact,
+        left_out=sum(max(len(places) - MOST_PLACES, 0) for places in said.values()),
+    )
 
 
 def _pieces(reply: str, parsed: ParsedReply) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from spa_bench.results.results import Results, compute
 from spa_bench.runner.log import RunFolder
 from spa_bench.runner.record import Episode
 from spa_bench.runner.run_log import RunLog
-from spa_bench.site.episodes import Group, shown
+from spa_bench.site.episodes import Group, first_repeats, shown
 from spa_bench.site.pages import alone, joined, render, static
 from spa_bench.site.world_model import world_model
 
@@ -33,18 +33,17 @@ def run_page(path: Path, most: int | None = None) -> str:
     episodes = [episode for episode, _ in log.episodes()]
     results = _results(log, episodes)
     tasks = {task.hash: task for task in log.plan.tasks}
-    view = shown(
-        [
-            Group(
-                logged.task,
-                tasks.get(logged.hash),
-                log.info.salt,
-                [e for e in episodes if e.task_hash == logged.hash],
-            )
-            for logged in log.info.tasks
-        ],
-        most,
-    )
+    groups: list[Group] = []
+    chosen: list[tuple[int, Episode]] = []
+    left_out = 0
+    for number, logged in enumerate(log.info.tasks):
+        task = tasks.get(logged.hash)
+        groups.append(Group(logged.task, task, log.info.salt))
+        own = (episode for episode in episodes if episode.task_hash == logged.hash)
+        first, others = first_repeats(task, own, most)
+        chosen += [(number, episode) for episode in first]
+        left_out += others
+    view = shown(groups, chosen)
     notes = [
         f"{reason}; its episodes are shown as logged and it has no results here."
         for _, reason in log.lost
@@ -63,7 +62,7 @@ def run_page(path: Path, most: int | None = None) -> str:
         notes=notes,
         index=view.index,
         chunks=view.chunks,
-        left_out=view.left_out,
+        left_out=left_out,
         version=spa_bench.__version__,
     )
 

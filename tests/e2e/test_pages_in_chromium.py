@@ -174,6 +174,35 @@ def test_an_address_leads_back_to_its_step(viewer: Any, run: Path, opened: Any) 
         assert part(again, name).inner_text() == part(viewer, name).inner_text()
 
 
+def test_keys_are_left_to_what_scrolls_and_to_the_rest_of_the_page(run: Path, opened: Any) -> None:
+    page = opened(run / "view.html", viewport={"width": 360, "height": 800})
+    page.wait_for_selector(".stop[aria-current]")
+    position, title = part(page, "position").inner_text(), part(page, "title").inner_text()
+    table = page.locator("div.scroll").first
+    table.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('div.scroll').scrollLeft > 0")
+    part(page, "reply").focus()
+    for key in ("ArrowRight", "End", "]", "n"):
+        page.keyboard.press(key)
+    page.evaluate("document.querySelector('h1').tabIndex = -1")
+    page.locator("h1").focus()
+    for key in ("ArrowRight", "End", "]", "n"):
+        page.keyboard.press(key)
+    assert part(page, "position").inner_text() == position
+    assert part(page, "title").inner_text() == title
+    part(page, "forward").focus()
+    page.keyboard.press("ArrowRight")
+    assert part(page, "position").inner_text() != position
+
+
+@pytest.mark.parametrize("anchor", ["#%", "#%E0%A4%A:0:0:0.0"])
+def test_a_malformed_address_opens_the_first_episode(run: Path, opened: Any, anchor: str) -> None:
+    page = opened(run / "view.html", anchor)
+    page.wait_for_selector(".stop[aria-current]")
+    assert "board 123 · repeat 0" in part(page, "title").inner_text()
+
+
 @pytest.mark.parametrize("width", [360, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_sticks_out(run: Path, opened: Any, width: int, scheme: str) -> None:
@@ -284,6 +313,17 @@ def test_two_are_compared_as_the_command_compares_them(site: Path, made: Path, o
         low, high = map(float, interval.split(" to "))
         assert low == pytest.approx(100 * difference.low, abs=0.051)
         assert high == pytest.approx(100 * difference.high, abs=0.051)
+
+
+def test_a_malformed_address_compares_the_first_two(site: Path, opened: Any) -> None:
+    page = opened(site / "compare.html", "#%")
+    page.wait_for_selector("#comparison tr[data-task]")
+
+
+def test_points_that_are_links_are_read_out(site: Path, opened: Any) -> None:
+    page = opened(site / "index.html")
+    group = page.get_by_role("group", name="Success against tokens")
+    assert group.get_by_role("link", name="Strong-1B").count() == 1
 
 
 def test_episodes_of_a_submission_are_fetched_when_they_are_wanted(site: Path, opened: Any) -> None:

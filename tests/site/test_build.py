@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag
@@ -18,9 +19,15 @@ from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.results.results import Results
 from spa_bench.site.build import build, opening
-from spa_bench.site.entries import Entry, measured_tasks, read_entries, read_reported
+from spa_bench.site.entries import (
+    Entry,
+    measured_tasks,
+    read_entries,
+    read_reported,
+    written_probes,
+)
 from spa_bench.site.pages import unpacked
-from spa_bench.site.rows import table
+from spa_bench.site.rows import Cell, table
 from spa_bench.site.submission_page import write_submission
 
 
@@ -49,6 +56,20 @@ def test_every_link_leads_somewhere(site: Path) -> None:
     assert seen > 100
 
 
+def test_a_plot_whose_points_are_links_is_read_out_as_a_group(site: Path) -> None:
+    roles: dict[str | None, set[str]] = {}
+    picture = None
+    for tag, attrs, _ in Elements((site / "index.html").read_text()).found:
+        if tag == "svg":
+            picture = attrs
+        elif tag == "a" and picture is not None and picture.get("role"):
+            roles.setdefault(picture["role"], set()).add(picture["aria-label"] or "")
+        elif tag == "figure":
+            picture = None
+    assert list(roles) == ["group"]
+    assert all(roles["group"])
+
+
 def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
     for page in pages(site):
         found = Elements(page.read_text()).found
@@ -70,7 +91,7 @@ def test_scores_are_those_of_the_results(site: Path, submissions: Path) -> None:
     values = row(site, "strong")["values"]
     for task in results.tasks:
         if task.probe is not None:
-            assert values["probes:transition"]["value"] == task.probe.accuracy.value
+            assert values[f"{task.task}:pass@1"]["value"] == task.probe.accuracy.value
             continue
         score, cell = task.metrics["pass@1"], values[f"{task.task}:pass@1"]
         assert (cell["value"], cell["low"], cell["high"]) == (score.value, score.low, score.high)
@@ -99,6 +120,64 @@ def test_overall_is_the_mean_normalised_score_of_the_main_tasks(
     main_tasks = ("sokoban", "frozenlake", "frozenlake_slippery", "sudoku")
     own = [t.metrics["pass@1"].normalised or 0 for t in results.tasks if t.task in main_tasks]
     assert row(site, "strong")["values"]["overall"]["value"] == pytest.approx(sum(own) / 4)
+
+
+def test_what_an_episode_takes_is_the_mean_over_the_main_tasks(submissions: Path) -> None:
+    strong = entry_of(submissions, "strong")
+    main_tasks = ("sokoban", "frozenlake", "frozenlake_slippery", "sudoku")
+    for task in strong.results.tasks:
+        task.cost = 0.004 * task.episodes
+        if task.task not in main_tasks:
+            task.tokens.prompt, task.cost = 0, 9.0 * task.episodes
+    told = [
+        (task.tokens.prompt + task.tokens.completion) / task.episodes
+        for task in strong.results.tasks
+        if task.task in main_tasks
+    ]
+    cells = cells_of(strong)
+    assert cells["tokens"].value == pytest.approx(sum(told) / 4)
+    assert cells["cost"].value == pytest.approx(4)
+
+
+def test_who_played_only_some_of_the_main_tasks_shows_no_tokens(submissions: Path) -> None:
+    strong = entry_of(submissions, "strong")
+    del strong.results.tasks[0]
+    assert not {"tokens", "cost"} & cells_of(strong).keys()
+
+
+def test_the_mean_over_probes_is_that_of_all_of_them(
+    submissions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strong = entry_of(submissions, "strong")
+    names = written_probes()
+    assert "sokoban_transition" in names
+    assert not any(name.endswith("_ranking") for name in names)
+    assert "probes" not in cells_of(strong)
+    (probe,) = (task.probe for task in strong.results.tasks if task.probe is not None)
+    monkeypatch.setattr(
+        "spa_bench.site.rows.written_probes", lambda: frozenset({"sokoban_transition"})
+    )
+    right, chance = probe.accuracy.value, probe.chance
+    assert right is not None
+    assert chance is not None
+    assert cells_of(strong)["probes"].value == pytest.approx((right - chance) / (1 - chance))
+
+
+def entry_of(submissions: Path, name: str) -> Entry:
+    return next(entry for entry in read_entries(submissions).entries if entry.slug == name)
+
+
+def cells_of(entry: Entry) -> Mapping[str, Cell]:
+    names = [task.task for task in entry.results.tasks]
+    return table([entry], {}, [], measured_tasks(names, "spa")).rows[0].cells
+
+
+def test_a_submission_that_played_only_probes_shows_the_first(submissions: Path) -> None:
+    strong = entry_of(submissions, "strong")
+    strong.results.tasks[:] = [task for task in strong.results.tasks if task.probe is not None]
+    columns = table([strong], {}, [], measured_tasks(["sokoban_transition"], "spa")).columns
+    shown = {column.key: column.shown for column in columns}
+    assert shown["sokoban_transition:pass@1"]
 
 
 def test_ranks_go_by_what_was_replayed(site: Path) -> None:
@@ -201,6 +280,20 @@ def test_episodes_of_a_submission_lie_beside_its_page(site: Path) -> None:
         )
 
 
+def test_a_long_text_is_cut_on_the_page_and_says_so(
+    submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spa_bench.site.submission_page.LONGEST_TEXT", 40)
+    strong = entry_of(submissions, "strong")
+    (task,) = (t.task for t in measured_tasks([], "spa") if t.name == "sokoban")
+    write_submission(strong, tmp_path, {task.name: task}, 4)
+    text = (tmp_path / "episodes" / "0.js").read_text().split('"')[1]
+    pieces = [p for e in unpacked(text) for t in e["turns"] for _, p in t["reply"]]
+    cut = [piece for piece in pieces if "characters are left out here" in piece]
+    assert cut
+    assert all(len(piece) <= 40 for piece in pieces if piece not in cut)
+
+
 def test_a_second_build_makes_the_same_files_and_keeps_unchanged_pages(
     site: Path, submissions: Path
 ) -> None:
@@ -256,6 +349,73 @@ def test_figures_that_no_run_can_have_are_refused(
     path.write_text(json.dumps(results))
     monkeypatch.setattr("spa_bench.submission.folder.SubmissionFolder.check", lambda self: None)
     assert "which no share can be" in read_entries(copies).problems[0]
+
+
+def without_its_tasks(results: dict[str, Any]) -> None:
+    results["tasks"] = [results["tasks"][0] | {"task": f"t{i}"} for i in range(150)]
+
+
+def with_metrics_of_its_own(results: dict[str, Any]) -> None:
+    for number, task in enumerate(results["tasks"]):
+        score = task["metrics"].popitem()[1]
+        task["metrics"] = {f"m{number}.{i}": score for i in range(150)}
+
+
+def with_many_parts(results: dict[str, Any]) -> None:
+    results["tasks"][0]["failures"] = {f"f{i}": 1 for i in range(1000)}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (without_its_tasks, "its tasks are not those of submission.json"),
+        (with_metrics_of_its_own, "sokoban: no task has a metric 'm0.0'"),
+        (with_many_parts, "holds a list of more than 200 parts"),
+    ],
+)
+def test_results_that_would_fill_pages_are_left_out_and_stop_no_other(
+    copies: Path, tmp_path: Path, spoil: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    copy = Copy(copies / "strong")
+    results = copy.json("results.json")
+    spoil(results)
+    copy.write_json("results.json", results)
+    copy.sign()
+    built = build([copies], tmp_path / "site", REPORTED, most=8)
+    assert built.submissions == 1
+    (problem,) = built.problems
+    assert f"strong/results.json: {says}" in problem
+
+
+def test_bounds_of_a_page_are_computed_and_not_those_that_are_stated(
+    copies: Path, tmp_path: Path
+) -> None:
+    true, copy = Copy(copies / "strong").json("results.json"), Copy(copies / "strong")
+    stated = copy.json("results.json")
+    for task in stated["tasks"]:
+        for score in task["metrics"].values():
+            score.update(floor=0.001, ceiling=0.999, closed_loop=0.999, normalised=0.5)
+        if task["belief"]:
+            task["belief"].update(copied=0.4321, ceiling=0.4321)
+        if task["probe"]:
+            task["probe"].update(chance=0.4321, copied=0.4321, best=0.4321)
+            for stratum in task["probe"]["strata"].values():
+                stratum.update(chance=0.4321, copied=0.4321)
+    copy.write_json("results.json", stated)
+    copy.sign()
+    build([copies], tmp_path / "site", REPORTED, most=8)
+    folder = tmp_path / "site" / "submissions" / "strong"
+    assert ">43.2<" not in (folder / "index.html").read_text()
+    lines = list(csv.DictReader((folder / "results.csv").open()))
+    told = {(line["task"], line["figure"]): line for line in lines}
+    for task in true["tasks"]:
+        for metric, score in task["metrics"].items():
+            for bound in ("floor", "ceiling", "normalised"):
+                said = told[task["task"], metric][bound]
+                assert (float(said) if said else None) == pytest.approx(score[bound])
+        if task["probe"]:
+            chance = float(told[task["task"], "probe.chance"]["value"])
+            assert chance == pytest.approx(task["probe"]["chance"])
 
 
 @pytest.mark.parametrize("digits", [5, 400, 5_000])
@@ -410,11 +570,13 @@ def test_pages_of_tasks_that_nobody_played_any_more_are_gone(copies: Path, tmp_p
 
 
 def test_no_name_in_a_submissions_tables_is_a_formula(copies: Path, tmp_path: Path) -> None:
-    path = copies / "random" / "results.json"
-    text = path.read_text().replace('"pass@1"', '"=1+1"')
-    path.write_text(text)
-    (copies / "random" / "verification.json").unlink(missing_ok=True)
-    build([copies], tmp_path / "site", REPORTED, most=8)
+    copy = Copy(copies / "random")
+    results = copy.json("results.json")
+    for task in results["tasks"]:
+        task["failures"] = {"=1+1": 1}
+    copy.write_json("results.json", results)
+    copy.sign()
+    assert build([copies], tmp_path / "site", REPORTED, most=8).problems == []
     tables = list((tmp_path / "site" / "submissions").rglob("*.csv"))
     assert tables
     assert not any(cell.startswith("=") for t in tables for cell in t.read_text().split(","))

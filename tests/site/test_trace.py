@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,8 @@ from spa_bench.models.baselines import RandomBaseline
 from spa_bench.runner.log import RunFolder
 from spa_bench.runner.plan import Plan
 from spa_bench.runner.record import Episode
-from spa_bench.site.trace import Trace, trace
+from spa_bench.site.episodes import Group, shown
+from spa_bench.site.trace import MOST_PLACES, Trace, shortened, trace
 from spa_bench.task import Instance, Task
 
 
@@ -129,6 +131,57 @@ def test_an_unknown_board_or_task_is_shown_as_logged(
     alone = trace(None, board, "0", episode)
     assert "cannot be rebuilt" in (alone.note or "")
     assert alone.turns[0].reply == [("text", episode.turns[0].reply)]
+
+
+def test_a_long_text_is_cut_in_the_middle_and_says_how_much(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    task, board, episode = played[0]
+    first = episode.turns[0]
+    long = replace(first, reply=f"begin{first.reply}{'x' * 5000}end", reasoning="y" * 5000)
+    whole = traced(task, board, replace(episode, turns=(long,)))
+    (turn,) = shortened(whole, 1000).turns
+    assert {kind for kind, _ in turn.reply} == {kind for kind, _ in whole.turns[0].reply}
+    assert turn.reply[0][1].startswith("begin")
+    last, said = whole.turns[0].reply[-1][1], turn.reply[-1][1]
+    assert said.endswith("end")
+    assert f"[… {len(last) - 1000:,} characters are left out here …]" in said
+    assert "[… 4,000 characters are left out here …]" in (turn.reasoning or "")
+    assert shortened(whole, None) == whole
+
+
+def test_memory_does_not_grow_with_the_length_of_replies(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    task, _, episode = played[0]
+
+    def peak(length: int) -> int:
+        turn = episode.turns[0]
+        episodes = (
+            replace(episode, repeat=repeat, turns=(replace(turn, reply="x" * length),))
+            for repeat in range(32)
+        )
+        tracemalloc.start()
+        shown([Group(task.name, task, "0")], ((0, one) for one in episodes), longest=20_000)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(20_000)  # what is made once is made now
+    assert peak(2_000_000) < peak(20_000) + 10_000_000
+
+
+def test_of_a_statement_without_end_some_places_are_shown_and_the_others_counted(
+    played: list[tuple[Task, Instance, Episode]],
+) -> None:
+    task, board, episode = played[0]
+    places: list[list[int | str]] = [[i, i] for i in range(MOST_PLACES + 50)]
+    long = replace(episode.turns[0], facts_observed={"box": places, "player": [[1, 1]]})
+    seen = traced(task, board, replace(episode, turns=(long,))).turns[0].observed
+    assert seen is not None
+    assert (len(seen.facts["box"]), len(seen.facts["player"])) == (MOST_PLACES, 1)
+    assert len(seen.wrong) <= MOST_PLACES
+    assert (seen.left_out, seen.exact) == (50, False)
 
 
 LAKE = """

@@ -20,6 +20,15 @@ spa.html = (name, attributes = {}, ...children) => {
   return element;
 };
 
+// What follows the # of the address; nothing if it is malformed.
+spa.fragment = () => {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+};
+
 (() => {
   const CELL = 40;
   const MARGIN = 15; // for the numbers of rows and columns

@@ -120,7 +120,7 @@
     history.replaceState(null, "", `#${encodeURIComponent(first.value)}:${encodeURIComponent(second.value)}:${k}`);
   };
 
-  const wanted = location.hash.slice(1).split(":").map(decodeURIComponent);
+  const wanted = spa.fragment().split(":");
   [first, second, metric].forEach((select, i) => {
     if ([...select.options].some((option) => option.value === wanted[i])) select.value = wanted[i];
     select.addEventListener("change", show);

@@ -260,8 +260,9 @@
       : said.exact ? `agrees with ${reads}`
       : wrong ? `${plural(wrong, "cell")} differ${wrong === 1 ? "s" : ""} from ${reads}${outside ? `; ${outside} off the board` : ""}`
       : `right as far as it goes; leaves out part of ${reads}`;
+    const more = said.left_out ? `; ${plural(said.left_out, "more place")} not shown` : "";
     const tone = said.exact === undefined ? "" : said.exact ? "good" : "bad";
-    figure(name, spa.board(scene, { facts: said.facts }, { label, wrong: said.wrong }), caption, tone);
+    figure(name, spa.board(scene, { facts: said.facts }, { label, wrong: said.wrong }), caption + more, tone);
   };
 
   const showStep = () => {
@@ -337,7 +338,9 @@
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || !episode) return;
-    if (event.target.closest("input, select, textarea, summary")) return;
+    // elsewhere on the page, and in what scrolls, keys do what they always do
+    if (event.target !== document.body && !root.contains(event.target)) return;
+    if (event.target.closest("input, select, textarea, summary, pre, .scroll")) return;
     const act = KEYS[event.key];
     if (!act) return;
     event.preventDefault();
@@ -345,7 +348,7 @@
   });
 
   const fromAddress = () => {
-    const match = /^#([^:]+):([^:]+):(\d+):(\d+)\.(\d+)$/.exec(decodeURIComponent(location.hash));
+    const match = /^([^:]+):([^:]+):(\d+):(\d+)\.(\d+)$/.exec(spa.fragment());
     if (!match) return null;
     const found = entries.find((e) => index.tasks[e.task].name === match[1] && e.board === match[2] && e.repeat === Number(match[3]));
     return found && { found, turn: Number(match[4]), step: Number(match[5]) };
