@@ -45,7 +45,7 @@ class ModelGoneError(ModelError):
 
 
 class PluginError(SpaBenchError):
-    """A world or a format, most likely somebody's plug-in, raised where it must not."""
+    """A world, a format or a model, most likely somebody's plug-in, broke its protocol."""
 
 
 @contextmanager

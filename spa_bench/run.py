@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import spa_bench
 from spa_bench.canonical import canonical_json
 from spa_bench.checkpoint import overlap
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, PluginError, plugin_code
 from spa_bench.lock import NO_LOCKS
 from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model, Trained
@@ -126,6 +126,7 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
     Raises:
         InputError: for anything that cannot be; before any episode is played.
         ModelGoneError: if the model stops answering for good; the run can be resumed.
+        PluginError: if the model cannot start for a reason that it has no words for.
         UnwrittenError: if a file of the run cannot be written; it can be resumed, too.
     """
     try:
@@ -149,6 +150,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
     Raises:
         InputError: for anything that cannot be; before any episode is played.
         ModelGoneError: if the model stops answering for good; the run can be resumed.
+        PluginError: if the model cannot start for a reason that it has no words for.
         UnwrittenError: if a file of the run cannot be written.
     """
     model, plan = evaluation.model, evaluation.plan()
@@ -160,7 +162,8 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
     meter = _meter(evaluation, folder)
     _AT_WORK.add(id(model))
     try:
-        await model.start()
+        with plugin_code(f"model {model.name!r}"):
+            await model.start()
         with folder.writer() as log:
             if not log.locked:
                 progress.note(f"{folder.path}: {NO_LOCKS}")
@@ -187,7 +190,10 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
                 progress.note(f"{stopped}the run has spent {meter}")
     finally:
         try:
-            await model.close()
+            with plugin_code(f"model {model.name!r}"):
+                await model.close()
+        except PluginError as error:  # all is played, or something else went wrong first
+            progress.note(str(error))
         finally:
             _AT_WORK.remove(id(model))
     return Played(info, owed - keep.complete)
@@ -400,7 +406,8 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
 
 def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
     model = evaluation.model
-    identity = dict(model.identity())
+    with plugin_code(f"model {model.name!r}"):
+        identity = dict(model.identity())
     try:
         canonical_json(identity)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +40,15 @@ _MAX_FILES = 1000
 _MAX_INCLUDES = 100
 _ODD_NUMBER = re.compile(r"[-+]?0\d+|.*:.*")
 """YAML 1.1 reads 010 as 8 and 1:30 as 90; whoever writes them in a task means text."""
+
+
+@dataclass
+class _Left:
+    """What may still be read, of a file and of all that it includes together."""
+
+    files: int = _MAX_FILES
+    bytes: int = _MAX_BYTES
+    values: int = _MAX_VALUES
 
 
 @dataclass
@@ -94,18 +103,19 @@ def read(path: Path, named: Mapping[str, Path] = MappingProxyType({})) -> Docume
     Raises:
         InputError: for unreadable files, bad YAML and include cycles, with file and line.
     """
-    return _read(path, named, (), iter(range(_MAX_FILES)))
+    return _read(path, named, (), _Left())
 
 
 def _read(
-    path: Path, named: Mapping[str, Path], including: tuple[Path, ...], left: Iterator[int]
+    path: Path, named: Mapping[str, Path], including: tuple[Path, ...], left: _Left
 ) -> Document:
-    if len(including) > _MAX_INCLUDES or next(left, None) is None:
+    left.files -= 1
+    if len(including) > _MAX_INCLUDES or left.files < 0:
         raise InputError(f"{including[-1]}:1: includes more files than any task can need")
-    own = read_alone(path)
+    own = _read_alone(path, left)
     includes = own.data.pop("include", [])
     names = cast(list[Any], includes if isinstance(includes, list) else [includes])
-    merged = Document(path, {})
+    documents: list[Document] = []
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"{own.locate(('include',))}: include must name files")
@@ -119,34 +129,42 @@ def _read(
         if (found := included.resolve()) in chain:
             cycle = " -> ".join(str(p) for p in (*chain[chain.index(found) :], found))
             raise InputError(f"{own.locate(('include',))}: include cycle: {cycle}")
-        _merge(merged, _read(found, named, chain, left))
-    _merge(merged, own)
+        documents.append(_read(found, named, chain, left))
+    merged, *later = *documents, own
+    merged.path = path
+    for document in later:
+        _merge(merged, document)
     return merged
 
 
 def _merge(into: Document, document: Document) -> None:
     """Merges mappings key by key; every other value is replaced whole."""
-    replaced: set[KeyPath] = set()
-    _merge_data(into.data, document.data, (), replaced)
-    into.where = {
-        key: place
-        for key, place in into.where.items()
-        if not any(key[:length] in replaced for length in range(1, len(key) + 1))
-    }
+    _merge_data(into.data, document.data, (), into.where)
     into.where |= document.where
 
 
 def _merge_data(
-    target: dict[str, Any], source: dict[str, Any], key: KeyPath, replaced: set[KeyPath]
+    target: dict[str, Any], source: dict[str, Any], key: KeyPath, where: dict[KeyPath, str]
 ) -> None:
     for name, value in source.items():
         old: Any = target.get(name)
         if isinstance(value, dict) and isinstance(old, dict):
             inner = cast(dict[str, Any], value)
-            _merge_data(cast(dict[str, Any], old), inner, (*key, name), replaced)
+            _merge_data(cast(dict[str, Any], old), inner, (*key, name), where)
         else:
             target[name] = value
-            replaced.add((*key, name))
+            _forget(where, (*key, name), old)
+
+
+def _forget(where: dict[KeyPath, str], key: KeyPath, value: Any) -> None:
+    """Removes the places of a value, and of all within it."""
+    where.pop(key, None)
+    if isinstance(value, dict):
+        for name, inner in cast(dict[str, Any], value).items():
+            _forget(where, (*key, name), inner)
+    elif isinstance(value, list):
+        for i, inner in enumerate(cast(list[Any], value)):
+            _forget(where, (*key, i), inner)
 
 
 def read_alone(path: Path) -> Document:
@@ -155,14 +173,21 @@ def read_alone(path: Path) -> Document:
     Raises:
         InputError: for unreadable files and bad YAML, with file and line.
     """
+    return _read_alone(path, _Left())
+
+
+def _read_alone(path: Path, left: _Left) -> Document:
     raw = b""
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            raise InputError(f"{path}: larger than {_MAX_BYTES} bytes; a task file is not")
+            raw = file.read(left.bytes + 1)
+        left.bytes -= len(raw)
+        if left.bytes < 0:
+            raise InputError(
+                f"{path}: larger than {_MAX_BYTES} bytes, includes counted; a task file is not"
+            )
         text = raw.decode()
-        _refuse_anchors(path, text)
+        _refuse_anchors(path, text, left)
         node = yaml.compose(text, Loader=_Loader)
     except FileNotFoundError:
         raise InputError(f"no file {path}") from None
@@ -190,14 +215,16 @@ def read_alone(path: Path) -> Document:
     return document
 
 
-def _refuse_anchors(path: Path, text: str) -> None:
+def _refuse_anchors(path: Path, text: str, left: _Left) -> None:
     """Anchors and aliases can make a small file huge, and includes do their work."""
-    depth = values = 0
+    depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
-        values += isinstance(event, yaml.NodeEvent)
-        if values > _MAX_VALUES:
-            raise InputError(f"{path}:{line}: more than {_MAX_VALUES} keys and values")
+        left.values -= isinstance(event, yaml.NodeEvent)
+        if left.values < 0:
+            raise InputError(
+                f"{path}:{line}: more than {_MAX_VALUES} keys and values, includes counted"
+            )
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise InputError(f"{path}:{line}: YAML anchors are not allowed; use include")
         if isinstance(event, yaml.CollectionStartEvent):
@@ -234,7 +261,6 @@ def _construct(path: Path, node: Any, key: KeyPath, where: dict[KeyPath, str]) -
 
 
 def _scalar(path: Path, node: Any) -> Any:
-    loader = yaml.SafeLoader("")
     text, line = str(node.value), node.start_mark.line + 1
     kind = str(node.tag).rpartition(":")[2]
     try:
@@ -243,13 +269,11 @@ def _scalar(path: Path, node: Any) -> Any:
                 return text
             if len(text) > _MAX_DIGITS:
                 raise ValueError
-        value: Any = loader.construct_object(node)
+        value: Any = yaml.constructor.SafeConstructor().construct_object(node)
     except yaml.MarkedYAMLError as error:
         raise InputError(f"{path}:{line}: {error.problem}") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError):
         raise InputError(f"{path}:{line}: {text[:40]!r} cannot be read as {kind}") from None
-    finally:
-        loader.dispose()
     # dates are text too
     return value if isinstance(value, str | int | float | bool | None) else text
 
@@ -262,7 +286,7 @@ def read_value(text: str) -> Any:
     """
     place = Path("value")
     try:
-        _refuse_anchors(place, text)
+        _refuse_anchors(place, text, _Left())
         node = yaml.compose(text, Loader=_Loader)
         return None if node is None else _construct(place, node, (), {})
     except (yaml.YAMLError, ValueError):

@@ -171,14 +171,30 @@ def test_a_very_long_chain_of_includes_is_an_error(write: Writer) -> None:
     assert problem(write("include: f0.yaml")).endswith("includes more files than any task can need")
 
 
+MUCH = {
+    "values": ("".join(f"k{i}: {i}\n" for i in range(10_000)), "more than 50000 keys and values"),
+    "bytes": ("x: 1\n" + "# a comment\n" * 30_000, "larger than 1000000 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", MUCH)
+def test_a_file_and_all_that_it_includes_share_one_limit(write: Writer, kind: str) -> None:
+    text, message = MUCH[kind]
+    write(text, "base.yaml")
+    assert yaml_file.read(write("include: [base.yaml, base.yaml]")).data
+    said = problem(write(f"include: [{', '.join(['base.yaml'] * 3)}]"))
+    assert said.startswith("base.yaml:")
+    assert f"{message}, includes counted" in said
+
+
 # -- places ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def merged(write: Writer) -> Callable[[tuple[str | int, ...]], str]:
     """Locates keys of a file that includes another."""
-    write("x: 1\nm:\n  p: 1\n  q: [7,\n    8]\nreplaced: {inner: 1}", "base.yaml")
-    path = write("include: base.yaml\nm:\n  p: 2\nreplaced: 3")
+    write("x: 1\nm:\n  p: 1\n  q: [7,\n    8]\nreplaced: {inner: 1}\nl: [{i: 1}]", "base.yaml")
+    path = write("include: base.yaml\nm:\n  p: 2\nreplaced: 3\nl: [5]")
     document = yaml_file.read(path)
     return lambda key: document.locate(key).replace(f"{path.parent}/", "")
 
@@ -194,6 +210,7 @@ def merged(write: Writer) -> Callable[[tuple[str | int, ...]], str]:
         (("m", "missing"), "a.yaml:2"),
         (("replaced",), "a.yaml:4"),
         (("replaced", "inner"), "a.yaml:4"),
+        (("l", 0, "i"), "a.yaml:5"),
         (("missing",), "a.yaml:1"),
         ((), "a.yaml:1"),
     ],

@@ -70,6 +70,7 @@ def command(
         import asyncio
 
         from spa_bench.cli.evaluate import key_values
+        from spa_bench.errors import plugin_code
         from spa_bench.evaluation import chosen_tasks
         from spa_bench.models.ranking import check_scores
         from spa_bench.plugins import make_model, resolve_model
@@ -93,14 +94,15 @@ def command(
         measured: list[Found] = []
 
         async def all_of_them() -> None:
-            try:
-                await made.start()
-                for task in found:
-                    measured.append(await one(made, task, limit))
-                    if output is not None:  # now, so that no later task can lose it
-                        _write(output, what, made.name, measured)
-            finally:
-                await made.close()
+            with plugin_code(f"{what} of model {made.name!r}"):
+                try:
+                    await made.start()
+                    for task in found:
+                        measured.append(await one(made, task, limit))
+                        if output is not None:  # now, so that no later task can lose it
+                            _write(output, what, made.name, measured)
+                finally:
+                    await made.close()
 
         try:
             asyncio.run(all_of_them())

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from spa_bench.errors import ModelGoneError
+from spa_bench.errors import ModelGoneError, SpaBenchError
 
 WINDOW = 0.002
 """Seconds that the first request of an idle engine waits for company."""
@@ -135,13 +135,12 @@ class Batcher:
                     self._tickets.pop(job).settle()
                 for job in [job for job in self._tickets if job.abandoned]:
                     del self._tickets[job]
-        except Exception as error:
-            end = error
-            if isinstance(error, RuntimeError):  # what torch raises for a device that is lost
-                end = ModelGoneError(f"the model failed and cannot go on: {_first_line(error)}")
-                end.__cause__ = error
-            with self._lock:
-                self._end = end
+        except SpaBenchError as error:
+            self._broke(error)
+        except (Exception, SystemExit) as error:  # whatever torch or a model's own code raises
+            end = ModelGoneError(f"the model failed and cannot go on: {_first_line(error)}")
+            end.__cause__ = error
+            self._broke(end)
         self._fail_all()
 
     def _receive(self, waiting: deque[Job]) -> bool:
@@ -168,6 +167,10 @@ class Batcher:
             self._tickets[ticket.job] = ticket
             waiting.append(ticket.job)
 
+    def _broke(self, end: SpaBenchError) -> None:
+        with self._lock:
+            self._end = end
+
     def _fail_all(self) -> None:
         with self._lock:
             end = self._end or ModelGoneError("the model was closed")
@@ -191,5 +194,6 @@ class _Ticket:
             self.future.set_result(self.job)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _first_line(error: BaseException) -> str:
+    """Returns the kind of an error and the first line of what it says: CUDA's go on for many."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])

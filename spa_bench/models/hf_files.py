@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,12 +98,16 @@ def _identify(folder: Path, name: str, what: str, trusted: bool) -> Mapping[str,
             f"{name}: no *.safetensors in this folder; write it with `save_pretrained`,"
             " or pass --model-args trust_remote_code=true if you trust its files"
         )
+    # without safetensors, trusted ones are pickled
+    weights = weights or sorted(folder.glob("*.bin"))
     beside = [path for path in map(folder.joinpath, _BESIDE) if path.is_file()]
-    content = _fingerprint([marker, *weights, *beside])
-    return {"name": folder.resolve().name, "content": content}
+    content = fingerprint([marker, *weights, *beside])
+    identity = {"name": folder.resolve().name, "content": content}
+    code = sorted(folder.glob("*.py"))
+    return identity | {"code": fingerprint(code)} if trusted and code else identity
 
 
-def _fingerprint(files: list[Path]) -> str:
+def fingerprint(files: Sequence[Path]) -> str:
     """Returns a hash of the size and of evenly spread blocks of each file.
 
     Training moves every weight, so a sample tells checkpoints apart without reading gigabytes.

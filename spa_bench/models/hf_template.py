@@ -10,6 +10,7 @@ is not `append_only`, and every turn is rendered anew.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any, Literal
@@ -27,6 +28,7 @@ _PROBE = (
     Message("assistant", "<think>no wall</think><answer>Down</answer>"),
     Message("user", "And then?"),
 )
+_THINK_TAGS = re.compile("</?think>")
 # Some templates print today's date: a prompt must not depend on the day it is sent.
 _TODAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 
@@ -53,7 +55,8 @@ class Template:
         end_id: the one of them that follows a reply in a longer conversation, if there is one.
 
     Raises:
-        InputError: for a chat template that cannot render a plain conversation.
+        InputError: for a chat template that cannot render a plain conversation, or that leaves a
+            header of each reply to the model.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Template:
         self._folds = False
         if self._chat:
             self._folds = not self._takes_system()
+            self._check_beginning()
         self._bos = self._beginning(add_bos)
         self.append_only = self._extends()
         self.end_id = self._turn_end()
@@ -198,6 +202,28 @@ class Template:
             ) from None
         return False
 
+    def _check_beginning(self) -> None:
+        """Refuses a template that leaves a header of each reply to the model, as gpt-oss's does.
+
+        Blanks and thinking tags are no header.
+        """
+        begun, shown = (
+            _THINK_TAGS.sub("", text).rstrip()
+            for text in (self._render(_PROBE[:2]), self._shown_reply()[0])
+        )
+        if shown.startswith(begun) and (header := shown[len(begun) :].strip()):
+            raise InputError(
+                f"the chat template has {header!r} between its generation prompt and a reply, and a"
+                " task's prefill would take its place; serve the model and use openai/NAME"
+                " --base-url URL"
+            )
+
+    def _shown_reply(self) -> tuple[str, str]:
+        """Returns what stands before a reply in a conversation that it ends, and what after."""
+        shown = self._render([*_PROBE[:2], Message("assistant", _REPLY)], reply=False)
+        before, _, after = shown.rpartition(_REPLY)
+        return before, after
+
     def _beginning(self, add_bos: bool | None) -> tuple[int, ...]:
         bos = self._tokenizer.bos_token_id
         if add_bos is None:
@@ -224,8 +250,7 @@ class Template:
         if not self._chat:
             return self._tokenizer.eos_token_id
         # Base models with a chat template often name another token as the end of text.
-        shown = [*_PROBE[:2], Message("assistant", _REPLY)]
-        ids = self._ids(self._render(shown, reply=False).rpartition(_REPLY)[2])
+        ids = self._ids(self._shown_reply()[1])
         special = set(self._tokenizer.all_special_ids) | set(self._tokenizer.added_tokens_decoder)
         return next((token for token in ids if token in special), None)
 

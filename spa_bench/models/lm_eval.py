@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from spa_bench.errors import InputError, ModelError, SpaBenchError, nearest
 from spa_bench.models import plain_layout
+from spa_bench.models.hf_files import fingerprint
 from spa_bench.models.local_settings import truth
 from spa_bench.models.model import (
     Capabilities,
@@ -37,6 +38,8 @@ from spa_bench.privacy import names_secret
 _NOT_IDENTITY = {"batch_size", "max_batch_size", "device", "num_concurrent", "base_url", "timeout"}
 _DEFAULT_CONCURRENCY = 16
 _FOLDER = ("/", "./", "../", "~")
+_MODELS = {"pretrained", "tokenizer", "peft", "delta"}
+"""Settings that name a folder, or else a model on a hub."""
 
 
 def load(options: ModelOptions) -> LMEvalModel:
@@ -85,7 +88,7 @@ class LMEvalModel:
 
     def identity(self) -> Mapping[str, Any]:
         return {"class": self._options.model} | {
-            key: _nameless(value)
+            key: _which(key, value)
             for key, value in self._arguments().items()
             if key not in _NOT_IDENTITY and not names_secret(key)
         }
@@ -257,6 +260,17 @@ def _name(options: ModelOptions) -> str:
     """Returns the class, and the model where one is named: a class has many."""
     model = options.args.get("pretrained") or options.args.get("model")
     return f"{options.label}/{_nameless(model)}" if model else options.label
+
+
+def _which(key: str, value: Any) -> Any:
+    """Returns a setting; of files their name, and a hash that tells them from others."""
+    place = isinstance(value, str) and (key in _MODELS or value.startswith(_FOLDER))
+    if not (place and value and (path := expanded(value)).exists()):
+        return _nameless(value)
+    # each class reads other files, so all of them count
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    shown = [file for file in files if file.is_file() and not file.name.startswith(".")]
+    return {"name": path.resolve().name, "files": fingerprint(shown)}
 
 
 def _nameless(value: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any, cast, get_args
 
 from spa_bench.errors import (
     ModelError,
@@ -18,7 +19,15 @@ from spa_bench.errors import (
     PluginError,
     plugin_code,
 )
-from spa_bench.models.model import Message, Model, Privileged, Reply, Request, Sampling
+from spa_bench.models.model import (
+    Message,
+    Model,
+    Privileged,
+    Reply,
+    Request,
+    Sampling,
+    StopReason,
+)
 from spa_bench.models.ranking import likeliest
 from spa_bench.runner import chance
 from spa_bench.runner.record import Episode, TurnTokens, TurnUsage
@@ -27,12 +36,14 @@ from spa_bench.runner.watchdog import HangError
 
 __all__ = ["EpisodeSpec", "play"]
 
+_STOP_REASONS = get_args(StopReason)
+
 
 async def play(spec: EpisodeSpec, model: Model) -> Episode:
     """Plays one episode from its first turn to its end.
 
     Failures of the model's backend become an episode of status `infrastructure`, and so do those
-    of a plug-in: a world or a format that raises, or does not come back.
+    of a plug-in: a world, a format or a model that raises, or does not come back.
 
     Raises:
         ModelGoneError: if the backend cannot answer anything any more.
@@ -75,35 +86,60 @@ async def _turns(rollout: Rollout, model: Model) -> Episode:
             request = _request(rollout, rollout.ask(), model, token_prefix)
         started = time.perf_counter()
         try:
-            reply = await _reply(model, request)
+            with plugin_code(f"model {model.name!r}"):
+                reply = await _reply(model, request)
+                seconds = time.perf_counter() - started
+                answer = _answer(reply, prefill, seconds, spec.log_tokens)
+                token_prefix = _token_prefix(reply) if extends else None
         except ModelGoneError:
             raise
         except ModelError as error:
             if isinstance(error, OutOfBudgetError) and not rollout.turns:
                 raise
             return rollout.end(error=_storable(str(error)))
-        seconds = time.perf_counter() - started
-        answer = Answer(
-            message=_storable((prefill if reply.prefilled else "") + reply.text),
-            stop_reason=reply.stop_reason,
-            reasoning=None if reply.reasoning is None else _storable(reply.reasoning),
-            usage=_usage(reply),
-            seconds=round(seconds, 6),
-            tokens=_tokens(reply) if spec.log_tokens else None,
-            choice_logprobs=reply.choice_logprobs,
-        )
         with _code_of(spec):
             rollout.answer(answer)
-        token_prefix = None
-        if extends and reply.prompt_ids is not None and reply.completion_ids is not None:
-            token_prefix = reply.prompt_ids + reply.completion_ids
     with _code_of(spec):
         return rollout.end()
 
 
 async def _reply(model: Model, request: Request) -> Reply:
+    """Asks the model.
+
+    Raises:
+        PluginError: if what it returns is not what the protocol says.
+    """
     ranks = request.choices and not model.capabilities.privileged
-    return await (likeliest(model, request) if ranks else model.generate(request))
+    reply: Any = await (likeliest(model, request) if ranks else model.generate(request))
+    what = f"model {model.name!r} returned"
+    if not isinstance(reply, Reply):
+        raise PluginError(f"{what} {reply!r:.60}, which is no Reply")
+    if not isinstance(cast(Any, reply.text), str):
+        raise PluginError(f"{what} a Reply whose text is {reply.text!r:.60}")
+    if reply.stop_reason not in _STOP_REASONS:
+        raise PluginError(
+            f"{what} a Reply whose stop_reason is {reply.stop_reason!r:.60}, which is none of"
+            f" {', '.join(_STOP_REASONS)}"
+        )
+    return reply
+
+
+def _answer(reply: Reply, prefill: str, seconds: float, log_tokens: bool) -> Answer:
+    return Answer(
+        message=_storable((prefill if reply.prefilled else "") + reply.text),
+        stop_reason=reply.stop_reason,
+        reasoning=None if reply.reasoning is None else _storable(reply.reasoning),
+        usage=_usage(reply),
+        seconds=round(seconds, 6),
+        tokens=_tokens(reply) if log_tokens else None,
+        choice_logprobs=reply.choice_logprobs,
+    )
+
+
+def _token_prefix(reply: Reply) -> tuple[int, ...] | None:
+    if reply.prompt_ids is None or reply.completion_ids is None:
+        return None
+    return reply.prompt_ids + reply.completion_ids
 
 
 def _request(

@@ -17,21 +17,23 @@ from spa_bench.models.model import Message, ScoredToken
 from spa_bench.task_file import builtin_tasks_folder
 
 COMMANDS = ("perplexity", "foresight")
+GONE = ModelGoneError("out of memory")
 
 
 class Scoring(Scripted):
-    """Finds all texts equally likely, until it has scored so many and is gone."""
+    """Finds all texts equally likely, until it has scored so many and raises."""
 
-    def __init__(self, texts: float = math.inf) -> None:
+    def __init__(self, texts: float = math.inf, error: Exception = GONE) -> None:
         super().__init__([AssertionError("asked to write")])
         self.left = texts
+        self._error = error
 
     async def score_text(
         self, messages: Sequence[Message], prefill: str, text: str
     ) -> tuple[ScoredToken, ...]:
         self.left -= 1
         if self.left < 0:
-            raise ModelGoneError("out of memory")
+            raise self._error
         return (ScoredToken(text, -1.0),)
 
 
@@ -81,6 +83,17 @@ def test_what_cannot_be_is_one_line_before_any_text_is_scored(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert told in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_whatever_a_model_raises_is_one_line_that_says_where(spa: Spa, command: str) -> None:
+    task = {"perplexity": "sokoban", "foresight": "sokoban_wm"}[command]
+    code, _, err = spa(Scoring(0, ConnectionResetError(104, "reset")), command, "--tasks", task)
+    assert code == 1
+    assert err.startswith(
+        f"error: {command} of model 'scripted/model' raised ConnectionResetError: [Errno 104] reset"
+        " (test_scoring.py:"
+    )
 
 
 def test_a_task_named_twice_is_measured_once(spa: Spa) -> None:

@@ -1,4 +1,4 @@
-"""The example of docs/adding-an-environment.md, installed and played as the page says."""
+"""The examples of the documentation's pages, installed and played as the pages say."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "adding-an-environment.md"
+DOCS = Path(__file__).parents[2] / "docs"
 _FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)\n```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The package as the page has it, installed beside this environment."""
-    package = tmp_path_factory.mktemp("lights_out")
-    for name, content in _FILE.findall(PAGE.read_text()):
+    return _install("adding-an-environment.md", tmp_path_factory.mktemp("lights_out"))
+
+
+def _install(page: str, package: Path) -> tuple[Path, dict[str, str]]:
+    """Installs the package as a page has it, beside this environment."""
+    for name, content in _FILE.findall((DOCS / page).read_text()):
         path = package / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content + "\n")
@@ -72,3 +75,15 @@ def test_the_example_shows_what_a_model_will_see(
     shown = _spa_bench(installed, "show", "lights_out", "--include-path", "tasks")
     assert "Lamps on: (" in shown
     assert "shortest plan 3" in shown or "shortest plan 1" in shown or "shortest plan 2" in shown
+
+
+def test_the_example_of_a_model_is_evaluated(tmp_path: Path) -> None:
+    table = _spa_bench(
+        _install("models.md", tmp_path),
+        *("evaluate", "--model", "compass/Right", "--tasks", "frozenlake", "--limit", "8"),
+        *("--output", "run", "--output-format", "csv"),
+    )
+    header, first, *_ = table.strip().split("\n")
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    assert (row["model"], row["task"], row["metric"]) == ("compass/Right", "frozenlake", "pass@1")
+    assert float(row["value"]) > 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spa_bench.errors import ModelError, ModelGoneError
+from spa_bench.errors import InputError, ModelError, ModelGoneError
 from spa_bench.models.hf_batcher import Batcher, Job
 
 HOUR = 3600.0
@@ -157,7 +157,7 @@ def test_a_broken_device_fails_everything_now_and_later() -> None:
             *(batcher.submit(job()) for _ in range(3)), return_exceptions=True
         )
         assert [str(result) for result in results] == [
-            "the model failed and cannot go on: CUDA error: device lost"
+            "the model failed and cannot go on: RuntimeError: CUDA error: device lost"
         ] * 3
         with pytest.raises(ModelGoneError, match="device lost"):
             await batcher.submit(job())
@@ -166,15 +166,33 @@ def test_a_broken_device_fails_everything_now_and_later() -> None:
     run(main())
 
 
-def test_a_bug_in_the_engine_escapes_as_itself() -> None:
+@pytest.mark.parametrize("error", [IndexError("index out of range"), SystemExit("a bug")])
+def test_whatever_the_engine_raises_is_one_line(error: BaseException) -> None:
     async def main() -> None:
-        def bug() -> None:
-            raise TypeError("a bug")
+        def fail() -> None:
+            raise error
 
         engine = Counting()
-        engine.fault = bug
+        engine.fault = fail
         batcher = Batcher(engine)
-        with pytest.raises(TypeError, match="a bug"):
+        with pytest.raises(ModelGoneError) as gone:
+            await batcher.submit(job())
+        await batcher.close()
+        kind = type(error).__name__
+        assert str(gone.value) == f"the model failed and cannot go on: {kind}: {error}"
+
+    run(main())
+
+
+def test_an_error_that_has_its_own_words_keeps_them() -> None:
+    async def main() -> None:
+        def fail() -> None:
+            raise InputError("try --dtype float32")
+
+        engine = Counting()
+        engine.fault = fail
+        batcher = Batcher(engine)
+        with pytest.raises(InputError, match="try --dtype float32"):
             await batcher.submit(job())
         await batcher.close()
 

@@ -273,11 +273,31 @@ def test_identity_tells_other_weights_tokenizers_and_settings_apart(
     assert len(identities) == len(made) - 1
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "modeling_odd.py"])
+def test_identity_tells_pickled_weights_and_code_of_their_own_apart(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    found: list[Any] = []
+    for content in ("one", "two"):
+        trusted = tmp_path / content / "tiny"
+        trusted.mkdir(parents=True)
+        for path in folder.glob("*.json"):
+            (trusted / path.name).write_bytes(path.read_bytes())
+        (trusted / name).write_text(content)
+        found.append(hf_files.find(str(trusted), trusted=True).identity)
+    assert found[0] != found[1]
+
+
+def test_a_folder_of_safetensors_is_the_same_whether_it_is_trusted_or_not(folder: Path) -> None:
+    identities = [hf_files.find(str(folder), trusted=trusted).identity for trusted in (True, False)]
+    assert identities[0] == identities[1]
+
+
 def test_a_fingerprint_reads_little_of_a_large_file(tmp_path: Path) -> None:
     large = tmp_path / "model.safetensors"
     with large.open("wb") as file:
         file.truncate(2**40)
-    assert hf_files._fingerprint([large]).startswith("sha256-sample:")  # pyright: ignore
+    assert hf_files.fingerprint([large]).startswith("sha256-sample:")
 
 
 @pytest.mark.parametrize(

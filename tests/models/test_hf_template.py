@@ -23,6 +23,24 @@ IGNORES_SYSTEM = CHATML.replace(
 OPENS_THINK = CHATML.replace("assistant\n' }}", "assistant\n<think>' }}")
 DATED = "{{ strftime_now('%d %b %Y') }}" + CHATML
 BLANK_BEFORE_END = CHATML.replace("'<|im_end|>\n'", "' <|im_end|>\n'")
+# A thinking block before the last reply as Qwen3 has it; one that the generation prompt opens.
+EMPTY_THINK = CHATML.replace(
+    "+ message['content']",
+    "+ ('<think>\n\n</think>\n\n' if loop.last and message['role'] == 'assistant' else '')"
+    " + message['content']",
+)
+OPENS_EMPTY_THINK = EMPTY_THINK.replace(
+    "{{ '<|im_start|>assistant\n' }}", "{{ '<|im_start|>assistant\n<think>\n' }}"
+)
+NO_THINK = CHATML.replace("assistant\n' }}", "assistant\n<think>\n\n</think>\n\n' }}")
+BLANK_BEFORE_REPLY = CHATML.replace("{{ '<|im_start|>assistant\n' }}", "<|im_start|>assistant")
+# As gpt-oss has it: the model writes which channel it speaks on.
+HARMONY = (
+    "{% for message in messages %}{{ '<|start|>' + message['role'] }}"
+    "{% if message['role'] == 'assistant' %}<|channel|>final{% endif %}"
+    "{{ '<|message|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
 
 FIRST = (Message("system", "An agent."), Message("user", "Turn 1"))
 SECOND = (*FIRST, Message("assistant", "<think>a"), Message("user", "Turn 2"))
@@ -114,6 +132,24 @@ def test_a_template_without_a_system_role_gets_it_in_the_first_user_message(chat
 def test_a_template_that_renders_nothing_is_refused_with_a_way_out() -> None:
     with pytest.raises(InputError, match="chat_template=none"):
         Template(tokenizer("{{ raise_exception('only tools') }}"))
+
+
+def test_a_template_that_leaves_a_header_of_each_reply_to_the_model_is_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        Template(tokenizer(HARMONY))
+    assert str(refused.value) == (
+        "the chat template has '<|channel|>final<|message|>' between its generation prompt and a"
+        " reply, and a task's prefill would take its place; serve the model and use openai/NAME"
+        " --base-url URL"
+    )
+
+
+@pytest.mark.parametrize(
+    "chat", [EMPTY_THINK, OPENS_EMPTY_THINK, OPENS_THINK, NO_THINK, BLANK_BEFORE_REPLY]
+)
+def test_blanks_and_thinking_tags_before_a_reply_are_no_header(chat: str) -> None:
+    begun = shown(Template(tokenizer(chat)), FIRST, "<think>")
+    assert re.search(r"<\|im_start\|>assistant\s*(<think>\s*</think>\s*)?<think>$", begun)
 
 
 def test_a_tag_that_the_template_opens_itself_is_not_opened_twice() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +108,32 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_is_called_by_its_class_and_its_own_name(name: str) -> None:
     assert load(ModelOptions("hf", "lm_eval/hf", args=NAMES[name])).name == name
+
+
+@pytest.mark.parametrize("key", ["pretrained", "peft", "lora_local_path"])
+def test_identity_tells_folders_of_one_name_apart_and_names_no_path(
+    tmp_path: Path, key: str
+) -> None:
+    for parent, weights in {"a": "one", "b": "two", "copy": "one"}.items():
+        (tmp_path / parent / "mine").mkdir(parents=True)
+        (tmp_path / parent / "mine" / "pytorch_model.bin").write_text(weights)
+    one, two, copy = (
+        load(ModelOptions("hf", "lm_eval/hf", args={key: str(tmp_path / parent / "mine")}))
+        for parent in ("a", "b", "copy")
+    )
+    assert one.identity() == copy.identity() != two.identity()
+    assert one.name == two.name
+    assert str(tmp_path) not in json.dumps(dict(one.identity()))
+
+
+def test_identity_tells_folders_apart_that_are_written_without_a_dot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = load(ModelOptions("hf", "lm_eval/hf", args={"pretrained": "mine"}))
+    assert model.identity()["pretrained"] == "mine"  # a model on a hub
+    (tmp_path / "mine").mkdir()
+    assert model.identity()["pretrained"]["name"] == "mine"
 
 
 def test_requests_that_come_together_are_one_list_with_prefill_and_settings(

@@ -6,11 +6,11 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from scripted import Scripted, answer
@@ -20,6 +20,7 @@ from spa_bench import plugins
 from spa_bench.environments.environment import Outcome
 from spa_bench.errors import InputError, ModelGoneError, PluginError, SpaBenchError
 from spa_bench.evaluation import evaluate_async
+from spa_bench.models.model import Reply, Request
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import Results
 from spa_bench.run import Silent
@@ -70,6 +71,16 @@ def run(folder: Path, model: Any, tasks: Sequence[Task], **options: Any) -> Resu
     return asyncio.run(evaluate_async(model, tasks, output=folder, **options))
 
 
+class Watcher(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 def broken(folder: Path) -> list[Episode]:
     return [e for e in RunFolder(folder).episodes() if e.status == "infrastructure"]
 
@@ -108,14 +119,12 @@ def test_a_world_that_always_raises_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_the_reason_is_told_once(tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Watcher(Silent):
-        def note(self, message: str) -> None:
-            notes.append(message)
-
-    run(tmp_path / "run", model(), [bad_task()], repeats=8, progress=Watcher())
-    assert len([note for note in notes if "an episode broke and is owed: task 'bad'" in note]) == 1
+    watcher = Watcher()
+    run(tmp_path / "run", model(), [bad_task()], repeats=8, progress=watcher)
+    assert (
+        len([note for note in watcher.notes if "an episode broke and is owed: task 'bad'" in note])
+        == 1
+    )
 
 
 @dataclass(frozen=True)
@@ -247,6 +256,138 @@ def test_an_alarm_that_somebody_else_uses_is_not_touched() -> None:
         assert asyncio.run(watched()) is own
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+# -- a model that raises ---------------------------------------------------------------------------
+
+
+class Faulty(Scripted):
+    """A model that raises in the method `at`: in `generate`, at the third call."""
+
+    def __init__(self, fault: BaseException, at: str = "generate") -> None:
+        replies = [answer("a"), answer("a"), fault, answer("a")]
+        super().__init__(replies if at == "generate" else [answer("a")], name="mine/model")
+        self._fault, self._at = fault, at
+
+    def identity(self) -> Mapping[str, Any]:
+        self._commit("identity")
+        return super().identity()
+
+    async def start(self) -> None:
+        self._commit("start")
+
+    async def close(self) -> None:
+        self._commit("close")
+
+    def _commit(self, at: str) -> None:
+        if at == self._at:
+            raise self._fault
+
+
+RAISED = [IndexError("index out of range"), ConnectionResetError(104, "reset"), SystemExit(3)]
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_a_model_that_raises_breaks_its_episode_and_says_where(
+    tmp_path: Path, error: BaseException
+) -> None:
+    results = run(tmp_path / "run", Faulty(error), [table_task()], repeats=4)
+    assert (results.owed, results.tasks[0].infrastructure) == (1, 1)
+    said = broken(tmp_path / "run")[0].error
+    assert said is not None
+    assert said.startswith(f"model 'mine/model' raised {type(error).__name__}: ")
+    assert said.endswith(")")
+    assert "(scripted.py:" in said
+
+
+def test_a_mended_model_plays_what_it_owes(tmp_path: Path) -> None:
+    run(tmp_path / "run", Faulty(KeyError("odd")), [table_task()], repeats=4)
+    mended = Scripted([answer("a")], name="mine/model")
+    assert run(tmp_path / "run", mended, [table_task()], repeats=4, resume=True).owed == 0
+
+
+def test_a_model_that_always_raises_ends_the_run(tmp_path: Path) -> None:
+    always = Scripted([KeyError("odd")], name="mine/model")
+    with pytest.raises(ModelGoneError, match=r"in a row broke: model 'mine/model' raised KeyErr"):
+        run(tmp_path / "run", always, [table_task()], repeats=10)
+
+
+NO_REPLIES = {
+    "None, which is no Reply": None,
+    "'Up', which is no Reply": "Up",
+    "a Reply whose text is None": Reply(cast(Any, None), "stop"),
+    "a Reply whose stop_reason is 'eos', which is none of stop, length, content_filter": Reply(
+        "Up", cast(Any, "eos")
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NO_REPLIES)
+def test_a_model_that_returns_no_reply_breaks_its_episode(tmp_path: Path, what: str) -> None:
+    class Odd(Scripted):
+        async def generate(self, request: Request) -> Reply:
+            return cast(Reply, NO_REPLIES[what])
+
+    results = run(tmp_path / "run", Odd([], name="mine/model"), [table_task()], limit=1, repeats=1)
+    assert results.owed == 1
+    assert broken(tmp_path / "run")[0].error == f"model 'mine/model' returned {what}"
+
+
+@pytest.mark.parametrize("at", ["start", "identity"])
+def test_a_model_that_cannot_start_is_one_line(tmp_path: Path, at: str) -> None:
+    faulty = Faulty(ConnectionResetError(104, "reset by peer"), at)
+    with pytest.raises(PluginError) as refused:
+        run(tmp_path / "run", faulty, [table_task()])
+    assert str(refused.value).startswith(
+        "model 'mine/model' raised ConnectionResetError: [Errno 104] reset by peer (test_plugin_"
+    )
+
+
+def test_a_model_that_cannot_be_closed_is_told_and_costs_nothing(tmp_path: Path) -> None:
+    watcher = Watcher()
+    results = run(
+        tmp_path / "run", Faulty(KeyError("socket"), "close"), [table_task()], progress=watcher
+    )
+    assert results.owed == 0
+    assert [note for note in watcher.notes if "'mine/model' raised KeyError: 'socket'" in note]
+
+
+def test_a_model_that_cannot_be_closed_does_not_hide_why_it_could_not_start(
+    tmp_path: Path,
+) -> None:
+    class Neither(Faulty):
+        async def start(self) -> None:
+            raise InputError("no server")
+
+    with pytest.raises(InputError, match="no server"):
+        run(tmp_path / "run", Neither(KeyError("socket"), "close"), [table_task()])
+
+
+def test_a_model_that_raises_ends_in_one_line_that_says_how_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from spa_bench.cli import main
+
+    found, load = plugins.plugins, plugins.load_plugin
+    entry = EntryPoint("mine", "mine:load", "spa_bench.models")
+    models = [Faulty(KeyError("odd")), Faulty(ConnectionResetError(104, "reset"), "start")]
+    monkeypatch.setattr(
+        plugins, "plugins", lambda kind: {"mine": entry} if kind == "models" else found(kind)
+    )
+    monkeypatch.setattr(
+        plugins,
+        "load_plugin",
+        lambda kind, name: (lambda _: models.pop(0)) if kind == "models" else load(kind, name),
+    )
+    folder = str(tmp_path / "run")
+    for more in ([], ["--resume"]):
+        arguments = ["--tasks", "frozenlake", "--limit", "4", "--repeats", "1", "--output", folder]
+        with pytest.raises(SystemExit, match="1"):
+            main(["evaluate", "--model", "mine/model", *arguments, *more])
+        assert len(list(RunFolder(tmp_path / "run").episodes())) == 4
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: model 'mine/model' raised ConnectionResetError: [Errno 104] re")
+    assert line.endswith(f"; continue with --resume --output {folder}")
 
 
 # -- a plug-in that cannot be imported -------------------------------------------------------------
