@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spa_bench.cli.options import IncludePath
+from spa_bench.errors import ModelGoneError
 from spa_bench.results.shown import counted
 from spa_bench.terminal import printable, unfiltered
 
@@ -61,7 +62,7 @@ def play(
     loop = asyncio.new_event_loop()  # asyncio.run's would not end for Ctrl-C while a person types
     try:
         episode = loop.run_until_complete(play_episode(EpisodeSpec(chosen, board, 0, seed), person))
-    except (_Stopped, EOFError):
+    except _Stopped:
         console.print("stopped")
         return
     finally:
@@ -128,14 +129,14 @@ def _how_to_act(environment: Any, state: Any) -> str:
     return "; ".join(told) or "as the prompt says"
 
 
-class _Stopped(Exception):
-    pass
+class _Stopped(ModelGoneError):
+    """The person went away."""
 
 
 def _world_of(task: Task) -> AbstractContextManager[None]:
     from spa_bench.errors import plugin_code
 
-    return plugin_code(f"task {task.name!r} broke: its world or its format", _Stopped, EOFError)
+    return plugin_code(f"task {task.name!r} broke: its world or its format")
 
 
 class _Person:
@@ -191,7 +192,10 @@ class _Person:
 
     def _ask(self, request: Request, environment: Any, state: Any) -> list[Any]:
         while True:
-            line = self._console.input("> ")
+            try:
+                line = self._console.input("> ")
+            except EOFError:
+                raise _Stopped from None
             text = line.strip()
             if text and environment.whole_answer and text.lower() not in _COMMANDS:
                 text = "\n".join((line, *self._further_lines()))
