@@ -13,7 +13,7 @@ import torch
 import trl
 from datasets import load_dataset
 from pydantic import ValidationError
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, TrainerCallback
 
 import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
@@ -27,6 +27,7 @@ from spa_trainers import checkpoint, done, selfplay, sft
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.players import RandomPlayer
 from spa_trainers.recipe import Recipe
+from spa_trainers.tokens import Example
 
 NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "heads": 2}
 NANO |= {"feed_forward": 32}
@@ -267,6 +268,50 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, m
     lines = (tmp_path / "cut" / "sft" / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if '"loss"' in line]
     assert steps == list(range(1, len(steps) + 1))
+
+
+EXAMPLES = [Example([5, 6, 7, 8 + i % 3], [-100, 6, 7, 8 + i % 3]) for i in range(8)]
+
+
+def _fine_tune(trained, folder, **changes):
+    start = checkpoint.load(str(trained[0].parent / "start"))
+    settings = sft.SftSettings.model_validate({**TUNE, "batch_size": 1, **changes})
+    return sft.fine_tune(start.model, start.tokenizer, EXAMPLES, settings, folder)
+
+
+def _step_losses(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_the_loss_of_a_resumed_training_is_the_mean_over_the_steps_it_ran(
+    trained, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerCallback, "on_save", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _fine_tune(trained, tmp_path, save_every=6)
+    _, report = _fine_tune(trained, tmp_path, save_every=6)
+    assert (report.steps, report.ran) == (8, 2)
+    assert report.loss == pytest.approx(sum(_step_losses(tmp_path)[6:]) / 2, rel=1e-3)
+
+
+def test_a_training_that_was_cut_off_after_its_last_step_takes_no_other(
+    trained, tmp_path, monkeypatch
+):
+    whole, _ = _fine_tune(trained, tmp_path / "whole", epochs=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerCallback, "on_save", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _fine_tune(trained, tmp_path / "cut", epochs=0.5)
+    resumed, report = _fine_tune(trained, tmp_path / "cut", epochs=0.5)
+    assert (report.steps, report.ran, report.loss) == (4, 0, None)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def _cut_off(*_, **__):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -190,31 +190,30 @@ def fine_tune(
         " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
     )
     with explained(advice):
-        done = trainer.train(resume_from_checkpoint=last)
-    seconds = time.monotonic() - started
+        trainer.go_on(last)
+    seconds, steps = time.monotonic() - started, trainer.state.global_step
     if guard.in_a_row >= MOST_SKIPPED:
         raise TrainingError(
             f"{MOST_SKIPPED} steps in a row had gradients that are no numbers (step"
-            f" {done.global_step}); a smaller learning_rate or dtype float32 may help."
+            f" {steps}); a smaller learning_rate or dtype float32 may help."
             f" {last_good(folder / 'checkpoints')}"
         )
     trained: Any = trainer.model
     if lora is not None:
         trained = hf_load.merged(trained)
     tokens = sum(len(e.input_ids) for e in examples)
-    ran = done.global_step - begun
+    ran = steps - begun
     with_loss = sum(label != IGNORED for e in examples for label in e.labels)
     return trained, SftReport(
         examples=len(examples),
-        steps=done.global_step,
+        steps=steps,
         tokens=round(tokens * settings.epochs),
         trained=round(with_loss * settings.epochs),
         ran=ran,
         seconds=seconds,
         peak_bytes=peak_bytes(),
         skipped=guard.skipped,
-        # the trainer divides the losses of this process by the steps of all
-        loss=done.training_loss * done.global_step / ran if ran else None,
+        loss=trainer.summed_loss / ran if ran else None,
     )
 
 
