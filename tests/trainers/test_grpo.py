@@ -15,6 +15,7 @@ from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
 from spa_trainers import grpo_settings
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.errors import TrainingError
 from spa_trainers.grpo import Grpo, as_trl
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -22,7 +23,6 @@ from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.play import Player
 from spa_trainers.recipe import Recipe, find_recipe, load_recipe
-from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import read
 
 SMALL = {"tasks": ["frozenlake"], "steps": 3, "boards": 3, "repeats": 3, "pool": 20}

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from spa_bench.errors import InputError
+from spa_trainers.errors import TrainingError
 from spa_trainers.memory import check_critic, explained, free_bytes, needed
 from spa_trainers.ppo_settings import PpoSettings
-from spa_trainers.sft import TrainingError
 
 PLAIN = PpoSettings(tasks=["frozenlake"])
 

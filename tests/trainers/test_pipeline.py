@@ -24,6 +24,7 @@ from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
 from spa_trainers import checkpoint, done, selfplay, sft
+from spa_trainers.errors import TrainingError
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.players import RandomPlayer
 from spa_trainers.recipe import Recipe
@@ -310,6 +311,12 @@ def test_a_training_that_was_cut_off_after_its_last_step_takes_no_other(
         assert torch.equal(a, b)
 
 
+def test_a_training_on_a_full_disk_goes_on_when_there_is_room(trained, tmp_path, full_disk):
+    with full_disk(50_000), pytest.raises(TrainingError, match=r"sft: cannot be written .* free"):
+        _fine_tune(trained, tmp_path / "sft")
+    assert _fine_tune(trained, tmp_path / "sft")[1].ran == 8
+
+
 def _cut_off(*_, **__):
     raise KeyboardInterrupt
 
@@ -371,7 +378,7 @@ def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_p
 
     start.model.model.embed_tokens.weight.register_hook(poison)
     settings = sft.SftSettings.model_validate({**TUNE, **muon, "batch_size": 1})
-    with pytest.raises(sft.TrainingError, match=r"3 steps in a row.* No checkpoint had been saved"):
+    with pytest.raises(TrainingError, match=r"3 steps in a row.* No checkpoint had been saved"):
         sft.fine_tune(start.model, start.tokenizer, examples, settings, tmp_path)
     for a, b in zip(before, start.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -455,7 +462,7 @@ def test_running_out_of_memory_is_one_line(trained, tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(trl.SFTTrainer, "train", full)
-    with pytest.raises(sft.TrainingError, match="out of memory with 4 sequences at a time"):
+    with pytest.raises(TrainingError, match="out of memory with 4 sequences at a time"):
         _pipeline(_recipe(), tmp_path)[0].run()
 
 

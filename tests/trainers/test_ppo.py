@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.errors import TrainingError
 from spa_trainers.learner import Learner, advantages_of
 from spa_trainers.loss_spans import everything
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -470,6 +472,33 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path, muon)
     ):
         assert torch.equal(one, other)
     assert _untimed(tmp_path / "whole") == _untimed(tmp_path / "cut")
+
+
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tokenizer, task, tmp_path, full_disk):
+    first, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
+    with (
+        full_disk(50_000),
+        pytest.raises(TrainingError, match=r"state\.pt: cannot be written .* MB free"),
+    ):
+        first.run()
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    assert _ppo(tokenizer, task, tmp_path, _settings(steps=1))[0].run()["steps"] == 1
+
+
+def test_no_board_is_played_where_states_have_no_room(tokenizer, task, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "spa_trainers.trajectories.turn_rewards",
+        lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
+    )
+    ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
+    state = sum(4 * 3 * p.numel() for p in ppo.learner.model.parameters())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * state - 1))
+    with pytest.raises(InputError, match="a state to resume from, and the next one beside it"):
+        ppo.run()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * state))
+    ppo.run()
+    assert state < (tmp_path / "state.pt").stat().st_size < 1.5 * state
 
 
 def test_rewards_that_are_all_equal_teach_nothing_and_say_so(

@@ -7,7 +7,6 @@ ends `done.json`, with its report beside the same hash.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,23 +19,7 @@ from spa_bench.errors import InputError
 from spa_bench.lock import lock
 from spa_bench.runner.log import write_atomically
 
-_LEAST_FREE_BYTES = 500_000_000
 _BEGUN, _DONE = "begun.json", "done.json"
-
-
-def check_room(output: Path) -> None:
-    """Makes the folder.
-
-    Raises:
-        InputError: if the disk has too little room for a training.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(output).free
-    if free < _LEAST_FREE_BYTES:
-        raise InputError(
-            f"{output}: {free / 1e6:.0f} MB free, training needs"
-            f" {_LEAST_FREE_BYTES / 1e6:.0f} MB at least"
-        )
 
 
 def check_same_recipe(output: Path, recipe: BaseModel) -> None:

@@ -35,12 +35,13 @@ from spa_bench.errors import InputError
 from spa_bench.models.hf_load import merged
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
+from spa_trainers.disk import check_room_for_states, writing
+from spa_trainers.errors import TrainingError
 from spa_trainers.grpo_settings import TESTED, GrpoSettings, check_trl
-from spa_trainers.memory import explained
+from spa_trainers.memory import explained, state_bytes
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.sft import (
     MOST_SKIPPED,
-    TrainingError,
     checkpointing,
     gradient_guard,
     known_targets,
@@ -78,10 +79,10 @@ class Grpo:
         """Trains; returns the model, LoRA layers merged into it, and a report.
 
         Raises:
-            InputError: if TRL's version is another, the template is not append-only, or no board
-                is left to train on.
-            TrainingError: if gradients are no numbers three updates in a row, or TRL does not do
-                with the episodes what it did when this was written.
+            InputError: if TRL's version is another, the template is not append-only, no board is
+                left to train on, or the disk has no room for states to resume from.
+            TrainingError: if gradients are no numbers three updates in a row, a state cannot be
+                written, or TRL does not do with the episodes what it did when this was written.
         """
         with closing(self.player):
             return self._run()
@@ -89,8 +90,9 @@ class Grpo:
     def _run(self) -> tuple[Any, dict[str, Any]]:
         s = self.settings
         self.player.check()
-        self.folder.mkdir(parents=True, exist_ok=True)
         (last, updates), log = last_checkpoint(self._checkpoints), self._log
+        trained = (p for p in self.policy.parameters() if p.requires_grad)
+        check_room_for_states(self.folder, state_bytes(trained), Path(last) if last else None)
         if last is None:
             log.clear()
             log.write({"step": 0, **self.player.evaluate(self.policy)})
@@ -106,7 +108,7 @@ class Grpo:
         for callback in (self._guard, _OnLog(tell)):
             self.trainer.add_callback(callback)
         if s.steps:
-            with explained(s):
+            with explained(s), writing(self.folder):
                 self.trainer.train(resume_from_checkpoint=last)
         log.close()
         if self._guard.in_a_row >= MOST_SKIPPED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -32,6 +33,11 @@ def needed(weights: int, trained: int, settings: PpoSettings, processes: int = 1
         spread = spread / processes + weights * _WEIGHT
     reference = weights * _WEIGHT if settings.kl > 0 else 0
     return round(spread) + reference
+
+
+def state_bytes(saved: Iterable[torch.nn.Parameter]) -> int:
+    """Returns the bytes of a state to resume from: weights, and Adam's two means of the trained."""
+    return sum(p.numel() * p.element_size() * (3 if p.requires_grad else 1) for p in saved)
 
 
 def check_critic(actor: Any, settings: PpoSettings, free: int, processes: int = 1) -> None:

@@ -32,7 +32,7 @@ from spa_bench.models.vllm_start import needs_vllm
 from spa_bench.registry import Registry
 from spa_bench.run import Progress
 from spa_bench.task import Task
-from spa_trainers import checkpoint, done, selfplay, trackers
+from spa_trainers import checkpoint, disk, done, selfplay, trackers
 from spa_trainers.boards import TRAINING_SEEDS, evaluated_boards, held_out_task, training_task
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.grpo_settings import GrpoSettings, check_trl
@@ -81,7 +81,7 @@ class Pipeline:
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
         self._check_names()
-        done.check_room(self.output)
+        disk.check_room(self.output)
         with without_bars():
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 return self._together(only)
@@ -369,11 +369,8 @@ class Pipeline:
             card = CheckpointCard(
                 name="start", method="base", tasks=[], recipe=recipe.recipe, versions=_versions()
             )
-            whole = folder.with_name(".start.partial")
-            shutil.rmtree(whole, ignore_errors=True)
-            checkpoint.save(whole, model, tokenizer, card, {})
-            shutil.rmtree(folder, ignore_errors=True)
-            whole.rename(folder)
+            with disk.whole(folder) as partial:
+                checkpoint.save(partial, model, tokenizer, card, {})
         return str(folder)
 
     def _sft_checkpoint(self) -> Path:
@@ -416,18 +413,9 @@ class Pipeline:
             stages=stages,
             versions=_versions(),
         )
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        checkpoint.save(
-            partial,
-            model,
-            start.tokenizer,
-            card,
-            checkpoint.joined(start.boards, boards),
-            recipe.save_dtype,
-        )
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        joined = checkpoint.joined(start.boards, boards)
+        with disk.whole(folder) as partial:
+            checkpoint.save(partial, model, start.tokenizer, card, joined, recipe.save_dtype)
 
 
 def _check_history(stage: str, task: Task) -> None:

@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from spa_bench.errors import InputError, SpaBenchError
+from spa_bench.errors import InputError
 from spa_bench.models import hf_load
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
+from spa_trainers.disk import writing
+from spa_trainers.errors import TrainingError
 from spa_trainers.settings import Settings
 from spa_trainers.tokens import IGNORED, Example, Labels, Merge
 
@@ -120,7 +122,8 @@ def fine_tune(
 
     Raises:
         InputError: if there is nothing to train on.
-        TrainingError: if the gradients stay infinite; the last good checkpoint is kept.
+        TrainingError: if the gradients stay infinite, or the disk is full; the last good
+            checkpoint is kept.
     """
     if not any(label != IGNORED for example in examples for label in example.labels):
         raise InputError(f"no token of the {len(examples)} sequences would carry loss")
@@ -189,7 +192,7 @@ def fine_tune(
         " `batch_size` with more `accumulate` (the gradients stay the same),"
         " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
     )
-    with explained(advice):
+    with explained(advice), writing(folder):
         trainer.go_on(last)
     seconds, steps = time.monotonic() - started, trainer.state.global_step
     if guard.in_a_row >= MOST_SKIPPED:
@@ -280,12 +283,6 @@ def last_good(folder: Path) -> str:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.partition("-")[2])
-
-
-class TrainingError(SpaBenchError):
-    """A training that cannot go on."""
-
-    exit_code = 1
 
 
 def peak_bytes() -> int:
