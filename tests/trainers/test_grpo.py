@@ -365,6 +365,22 @@ def test_a_run_that_was_cut_off_goes_on_exactly(make, muon):
     assert all(map(torch.equal, whole.model.parameters(), third.model.parameters()))
 
 
+def test_a_run_that_goes_on_with_smaller_microbatches_ends_with_the_same_weights(
+    make, monkeypatch
+):
+    _rewarded(monkeypatch, lambda i: float(i % 3))
+    whole = make("whole", steps=2)
+    before = _weights(whole.model)
+    whole.run()
+    assert not all(map(torch.equal, before, whole.model.parameters()))
+    make("cut", steps=1).run()
+    second = make("cut", steps=2, microbatch=1)
+    assert second.settings.trajectories < whole.settings.trajectories
+    second.run()
+    for one, other in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def _untimed(folder):
     return [{k: v for k, v in line.items() if not k.endswith("_seconds")} for line in read(folder)]
 

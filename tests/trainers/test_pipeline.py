@@ -138,6 +138,53 @@ def test_done_stages_are_skipped_and_changed_ones_refused(trained):
         changed.run()
 
 
+def test_a_training_goes_on_with_settings_that_compute_the_same(trained):
+    made, _ = trained
+    same = {**TUNE, "batch_size": 2, "accumulate": 2, "gradient_checkpointing": True}
+    pipeline, said = _pipeline(_recipe(sft=same), made.parent)
+    assert pipeline.run() == made
+    assert all("already done" in line for line in said)
+    with pytest.raises(InputError, match=r"another recipe \(changed: sft\)"):
+        _pipeline(_recipe(sft={**same, "accumulate": 1}), made.parent)[0].run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "goes_on"),
+    [
+        ({"microbatch": 1, "microbatch_tokens": 100, "save_every": 1, "batch_size": 8}, True),
+        ({"gradient_checkpointing": True}, True),
+        ({"actor_lr": 0.1}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"algorithm": "grpo", "entropy": 0.0, "microbatch": 1}, True),
+        ({"algorithm": "grpo", "entropy": 0.1, "microbatch": 1}, False),  # a mean of each pass
+    ],
+)
+def test_a_folder_takes_the_recipes_that_compute_what_it_was_begun_with(
+    tmp_path, settings, goes_on
+):
+    begun = {"tasks": ["frozenlake"]} | {
+        k: v for k, v in settings.items() if k in ("algorithm", "entropy")
+    }
+    done.check_same_recipe(tmp_path, _recipe(rl=begun))
+    inputs = done.begun_with(tmp_path, "rl")
+    if not goes_on:
+        with pytest.raises(InputError, match=r"another recipe \(changed: rl\)"):
+            done.check_same_recipe(tmp_path, _recipe(rl={**begun, **settings}))
+        return
+    done.check_same_recipe(tmp_path, _recipe(rl={**begun, **settings}))
+    assert done.begun_with(tmp_path, "rl") == inputs
+
+
+def test_the_recipe_of_a_folder_that_cannot_be_understood_is_said(tmp_path):
+    done.check_same_recipe(tmp_path, _recipe())
+    path = tmp_path / "recipe.json"
+    path.write_text(path.read_text().replace('"epochs"', '"epoch"'))
+    with pytest.raises(
+        InputError, match=r"recipe\.json: not a recipe of this version \(sft\.epoch"
+    ):
+        done.check_same_recipe(tmp_path, _recipe())
+
+
 def test_a_stage_alone_needs_the_one_before(tmp_path):
     pipeline, _ = _pipeline(_recipe(), tmp_path)
     with pytest.raises(InputError, match="not made yet; `spa-bench train selfplay"):
@@ -309,6 +356,22 @@ def test_a_training_that_was_cut_off_after_its_last_step_takes_no_other(
     assert (report.steps, report.ran, report.loss) == (4, 0, None)
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_training_that_goes_on_with_smaller_batches_ends_with_the_same_weights(
+    trained, tmp_path, monkeypatch
+):
+    whole, _ = _fine_tune(trained, tmp_path / "whole", batch_size=2, save_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerCallback, "on_save", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _fine_tune(trained, tmp_path / "cut", batch_size=2, save_every=2)
+    resumed, report = _fine_tune(
+        trained, tmp_path / "cut", batch_size=1, accumulate=2, gradient_checkpointing=True
+    )
+    assert (report.steps, report.ran) == (4, 2)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_training_on_a_full_disk_goes_on_when_there_is_room(trained, tmp_path, full_disk):

@@ -384,12 +384,17 @@ def test_a_baseline_goes_with_rewards_that_no_token_discounts(baseline):
 
 
 @pytest.fixture
-def first_step(tokenizer, task, tmp_path, monkeypatch):
-    """Returns a function of settings: what a step tells, and the rewards it learns from, summed."""
+def rewarded(monkeypatch):
+    """Every turn has a reward that depends on what was written: there is something to learn."""
     monkeypatch.setattr(
         "spa_trainers.trajectories.turn_rewards",
         lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
     )
+
+
+@pytest.fixture
+def first_step(tokenizer, task, tmp_path, rewarded):
+    """Returns a function of settings: what a step tells, and the rewards it learns from, summed."""
 
     def step(name, **settings):
         ppo, _ = _ppo(tokenizer, task, tmp_path / name, _settings(**settings))
@@ -474,6 +479,21 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path, muon)
     assert _untimed(tmp_path / "whole") == _untimed(tmp_path / "cut")
 
 
+def test_a_run_that_goes_on_with_smaller_microbatches_ends_with_the_same_weights(
+    tokenizer, task, tmp_path, rewarded
+):
+    whole, _ = _ppo(tokenizer, task, tmp_path / "whole", _settings(steps=2))
+    whole.run()
+    _ppo(tokenizer, task, tmp_path / "cut", _settings(steps=1))[0].run()
+    smaller = _settings(steps=2, microbatch=1, gradient_checkpointing=True)
+    second, _ = _ppo(tokenizer, task, tmp_path / "cut", smaller)
+    second.run()
+    for one, other in zip(
+        whole.learner.model.parameters(), second.learner.model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tokenizer, task, tmp_path, full_disk):
     first, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
     with (
@@ -485,11 +505,9 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tokenizer, task, tmp_pa
     assert _ppo(tokenizer, task, tmp_path, _settings(steps=1))[0].run()["steps"] == 1
 
 
-def test_no_board_is_played_where_states_have_no_room(tokenizer, task, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "spa_trainers.trajectories.turn_rewards",
-        lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
-    )
+def test_no_board_is_played_where_states_have_no_room(
+    tokenizer, task, tmp_path, monkeypatch, rewarded
+):
     ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
     state = sum(4 * 3 * p.numel() for p in ppo.learner.model.parameters())
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * state - 1))

@@ -114,7 +114,7 @@ class Grpo:
         if self._guard.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
                 f"rl: {MOST_SKIPPED} updates in a row had gradients that are no numbers; a smaller"
-                f" learning_rate may help. {last_good(self._checkpoints)}"
+                f" learning_rate may help, in another --output. {last_good(self._checkpoints)}"
             )
         model: Any = self.trainer.model
         if s.lora is not None:

@@ -1,6 +1,6 @@
 """Runs the stages of a recipe, one after the other, each skipped when it is done and unchanged.
 
-OUTPUT/recipe.json      the recipe as it was resolved
+OUTPUT/recipe.json      the recipe that began it, as it was resolved
 OUTPUT/start/           the fresh model of a `nano` recipe
 OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
 OUTPUT/sft/             log.jsonl, checkpoints to resume from
@@ -176,7 +176,11 @@ class Pipeline:
         assert settings is not None
         tasks = selfplay.training_tasks(settings, self.registry)
         folder = self.output / "selfplay"
-        inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
+        inputs = [
+            done.begun_with(self.output, "selfplay"),
+            self._start_fingerprint(),
+            [t.hash for t in tasks],
+        ]
         if not done.begin(folder, inputs):
             self.say(f"selfplay: already done, in {folder}")
             return
@@ -204,7 +208,7 @@ class Pipeline:
         played = done.record_of(self.output / "selfplay")
         if played is None:  # nor may rows of a play that was cut short be learnt from
             raise InputError(f"{dataset}: not made yet; `spa-bench train selfplay ..` makes it")
-        inputs = [settings.model_dump(), played, self._start_fingerprint()]
+        inputs = [done.begun_with(self.output, "sft"), played, self._start_fingerprint()]
         if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"sft: already done, in {made}")
             return made
@@ -252,7 +256,11 @@ class Pipeline:
         if recipe.sft is not None and not os.path.isdir(begin):
             raise InputError(f"{begin}: not made yet; `spa-bench train sft ..` makes it")
         tasks = self.registry.resolve(settings.tasks)
-        inputs = [settings.model_dump(), checkpoint.fingerprint(begin), [t.hash for t in tasks]]
+        inputs = [
+            done.begun_with(self.output, "rl"),
+            checkpoint.fingerprint(begin),
+            [t.hash for t in tasks],
+        ]
         if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"rl: already done, in {made}")
             return made

@@ -88,7 +88,7 @@ class Ppo:
             if bad >= 3:
                 raise TrainingError(
                     f"rl: 3 steps in a row had gradients that are no numbers (step {step}); a"
-                    " smaller actor_lr may help."
+                    " smaller actor_lr may help, in another --output."
                     + (f" The last good state is in {self._state}" if self._state.is_file() else "")
                 )
             if step % s.evaluate_every == 0 or step == s.steps:

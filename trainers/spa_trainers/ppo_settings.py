@@ -55,6 +55,10 @@ class PpoSettings(RlSettings):
     microbatch_tokens: int = Field(65_536, ge=1)
     critic_warmup: int = Field(0, ge=0)
 
+    @property
+    def how(self) -> frozenset[str]:
+        return super().how | {"microbatch", "microbatch_tokens", "save_every"}
+
     @model_validator(mode="after")
     def _baseline_goes_with_the_rewards(self) -> PpoSettings:
         if self.baseline == "group" and self.reward.beliefs > 0:

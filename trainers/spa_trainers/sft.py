@@ -81,6 +81,13 @@ class SftSettings(Settings):
     log_every: int = Field(50, ge=1)
     seed: Seed = 0
 
+    @property
+    def how(self) -> frozenset[str]:
+        return super().how | {"batch_size", "accumulate", "gradient_checkpointing"}
+
+    def what(self) -> dict[str, Any]:
+        return {**super().what(), "sequences of a step": self.batch_size * self.accumulate}
+
 
 @dataclass(frozen=True)
 class SftReport:
@@ -188,9 +195,10 @@ def fine_tune(
     last, begun = last_checkpoint(folder / "checkpoints")
     step_log.cut(folder / "log.jsonl", begun)
     advice = (
-        f"sft: out of memory with {settings.batch_size} sequences at a time; try a smaller"
-        " `batch_size` with more `accumulate` (the gradients stay the same),"
-        " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
+        f"sft: out of memory with {settings.batch_size} sequences at a time; the same training goes"
+        " on with a smaller `batch_size` and as much more `accumulate`, or with"
+        " `gradient_checkpointing: true`; `dtype: bfloat16` or `lora` make another one, in another"
+        " --output"
     )
     with explained(advice), writing(folder):
         trainer.go_on(last)
@@ -198,7 +206,7 @@ def fine_tune(
     if guard.in_a_row >= MOST_SKIPPED:
         raise TrainingError(
             f"{MOST_SKIPPED} steps in a row had gradients that are no numbers (step"
-            f" {steps}); a smaller learning_rate or dtype float32 may help."
+            f" {steps}); a smaller learning_rate or dtype float32 may help, in another --output."
             f" {last_good(folder / 'checkpoints')}"
         )
     trained: Any = trainer.model
