@@ -365,9 +365,13 @@ def test_a_run_that_was_cut_off_goes_on_exactly(make, muon):
     assert all(map(torch.equal, whole.model.parameters(), third.model.parameters()))
 
 
-def test_a_run_that_goes_on_with_smaller_microbatches_ends_with_the_same_weights(
-    make, monkeypatch
-):
+def test_an_adapter_of_the_last_layer_is_refused_in_one_line(make):
+    says = r"^rl\.lora\.targets: TRL trains no adapter of the last layer, lm_head$"
+    with pytest.raises(InputError, match=says):
+        make(lora={"rank": 2, "targets": ["lm_head"]}).run()
+
+
+def test_a_run_that_goes_on_with_smaller_microbatches_ends_with_the_same_weights(make, monkeypatch):
     _rewarded(monkeypatch, lambda i: float(i % 3))
     whole = make("whole", steps=2)
     before = _weights(whole.model)

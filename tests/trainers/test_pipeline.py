@@ -402,10 +402,11 @@ def test_a_merged_adapter_of_the_first_layer_leaves_the_last_as_it_was(tied):
     torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
 
 
-def test_an_adapter_of_the_last_layer_is_refused_in_one_line(trained, tmp_path):
-    tune = {**TUNE, "lora": {"rank": 2, "targets": ["lm_head"]}}
-    with pytest.raises(InputError, match="no adapter of the last layer, lm_head"):
-        _pipeline(_recipe(sft=tune), tmp_path / "out")[0].run()
+@pytest.mark.parametrize("targets", [["lm_head"], ".*(lm_head|q_proj)"])
+def test_an_adapter_of_the_last_layer_is_refused_in_one_line(trained, tmp_path, targets):
+    says = r"^sft\.lora\.targets: TRL trains no adapter of the last layer, lm_head$"
+    with pytest.raises(InputError, match=says):
+        _fine_tune(trained, tmp_path, lora={"rank": 2, "targets": targets})
 
 
 @pytest.mark.parametrize("stage", ["selfplay", "rl"])

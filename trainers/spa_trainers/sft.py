@@ -142,7 +142,6 @@ def fine_tune(
     from spa_trainers.sft_order import KeyedOrderTrainer
 
     no_telemetry()  # a trainer of TRL's reports home when it is made
-    _check_lora(model, settings.lora)
     set_seed(settings.seed)
     cuda = torch.cuda.is_available()
     if settings.dtype == "bfloat16" and not (cuda or hf_load.cpu_has_bfloat16()):
@@ -230,17 +229,21 @@ def fine_tune(
 
 @contextmanager
 def known_targets(stage: str) -> Generator[None]:
-    """Turns a layer of `lora.targets` that the model does not have into one line.
+    """Turns layers of `lora.targets` that the model does not have, or TRL does not train, into one
+    line.
 
     Raises:
-        InputError: in place of what peft says.
+        InputError: in place of what peft and TRL say.
     """
     try:
         yield
     except ValueError as error:
-        if not str(error).startswith("Target modules"):
+        said = str(error).partition("\n")[0]
+        if said.startswith("Applying a PEFT adapter to `lm_head`"):
+            said = "TRL trains no adapter of the last layer, lm_head"
+        elif not said.startswith("Target modules"):
             raise
-        raise InputError(f"{stage}.lora.targets: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{stage}.lora.targets: {said}") from None
 
 
 @contextmanager
@@ -258,21 +261,6 @@ def explained(advice: str) -> Generator[None]:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(advice) from None
-
-
-def _check_lora(model: Any, lora: Lora | None) -> None:
-    """Refuses an adapter of the last layer, of which TRL would say so at length.
-
-    Raises:
-        InputError: if `targets` names it.
-    """
-    if lora is None:
-        return
-    targets = [lora.targets] if isinstance(lora.targets, str) else lora.targets
-    end = model.get_output_embeddings()
-    for last in (name.rpartition(".")[2] for name, one in model.named_modules() if one is end):
-        if last in targets:
-            raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {last}")
 
 
 def last_checkpoint(folder: Path) -> tuple[str | None, int]:
