@@ -299,6 +299,16 @@ def test_rewards_that_are_all_equal_teach_nothing_and_say_so(make, monkeypatch):
     assert read(grpo.folder)[-1]["kept"] == 0
 
 
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_kept_is_the_share_of_groups_with_spread_however_advantages_are_scaled(
+    make, monkeypatch, scale
+):
+    _rewarded(monkeypatch, lambda i: float(i == 0))
+    grpo = make(steps=1, scale_rewards=scale)
+    grpo.run()
+    assert read(grpo.folder)[-1]["kept"] == pytest.approx(1 / 3, abs=1e-6)
+
+
 def test_training_makes_good_tokens_likelier(make, monkeypatch):
     """One step's episodes again and again, every third of them rewarded."""
     _rewarded(monkeypatch, lambda i: float(i % 3 == 0))

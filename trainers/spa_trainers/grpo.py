@@ -24,6 +24,7 @@ from contextlib import closing
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
 from spa_trainers.disk import check_room_for_states, writing
 from spa_trainers.errors import TrainingError
+from spa_trainers.groups import differ
 from spa_trainers.grpo_settings import TESTED, GrpoSettings, check_trl
 from spa_trainers.memory import explained, state_bytes
 from spa_trainers.play import Player, rollout_facts
@@ -153,6 +155,8 @@ class Grpo:
         played = [t for t in trajectories if t is not None]
         self._rolled_out = time.monotonic()
         self._told = rollout_facts(played) | {"rollout_seconds": self._rolled_out - started}
+        members = [trajectories[i : i + s.repeats] for i in range(0, len(prompts), s.repeats)]
+        self._told["kept"] = fmean(differ([t for t in group if t]) for group in members)
         if s.engine != "transformers":  # which plays the very weights
             self._told["logprob_gap"] = self._gap(played[:_COMPARED])
         padding = trainer.processing_class.pad_token_id
@@ -186,7 +190,6 @@ class Grpo:
                 f"rl: TRL trains on {logs['completions/mean_length']:.1f} tokens a trajectory,"
                 f" {sampled:.1f} were sampled: it does not heed env_mask. Install trl {TESTED}"
             )
-        told["kept"] = 1 - logs["frac_reward_zero_std"]
         told["policy_loss"] = logs["loss"]  # where no entropy is taken off, TRL says it once
         told |= {ours: logs[theirs] for ours, theirs in _NAMES.items() if theirs in logs}
         told |= {"updates": s.updates, "skipped": self._guard.skipped - self._skipped}
