@@ -489,6 +489,28 @@ def test_play_that_could_not_be_trained_on_is_refused_before_it_is_played(tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("play", "says"),
+    [
+        ({"player": "model", "actions_a_turn": [1]}, "actions_a_turn is for player: random"),
+        ({"player": "model", "expects": "any", "beliefs": "own"}, "expects is for player: random"),
+        ({"player": "random", "expects": "any"}, "expects is for beliefs: own"),
+    ],
+)
+def test_settings_of_play_that_nothing_would_heed_are_refused(play, says):
+    with pytest.raises(ValidationError, match=says):
+        selfplay.SelfPlaySettings.model_validate({"tasks": ["frozenlake_wm"], **play})
+    spoken = {"player": "random", "expects": "any", "beliefs": "own", "actions_a_turn": [1]}
+    assert selfplay.SelfPlaySettings.model_validate({"tasks": ["frozenlake_wm"], **spoken})
+
+
+def test_beliefs_that_no_reply_states_are_not_rewarded(tmp_path):
+    rl = {"tasks": ["frozenlake"], "reward": {"beliefs": 0.5}}
+    with pytest.raises(InputError, match=r"rl\.reward\.beliefs: replies of frozenlake state no"):
+        _pipeline(_recipe(rl=rl), tmp_path / "out")[0].run()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("nano", "says"),
     [
         ({"tasks": ["nope"]}, "unknown task 'nope'"),

@@ -380,7 +380,13 @@ def test_the_mean_of_whole_trajectories_is_refused_where_every_turn_is_rewarded(
 def test_a_baseline_goes_with_rewards_that_no_token_discounts(baseline):
     with pytest.raises(ValueError, match="gamma must be 1"):
         _settings(baseline=baseline, gamma=0.99)
-    assert _settings(baseline=baseline, turn_gamma=0.9).turn_gamma == 0.9
+
+
+def test_a_discount_of_turns_that_nothing_would_heed_is_refused():
+    for name in ("turn_gamma", "turn_lam"):
+        with pytest.raises(ValueError, match=r"are for advantages: bilevel"):
+            _settings(**{name: 0.9}, baseline="turn", advantages="turn")
+        assert _settings(**{name: 0.9}, baseline="turn", advantages="bilevel")
 
 
 @pytest.fixture

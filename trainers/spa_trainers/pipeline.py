@@ -154,6 +154,7 @@ class Pipeline:
                 _check_sampling(task)
                 _check_history("rl", task)
                 if recipe.rl.reward.beliefs:
+                    _check_believes(task)
                     _check_enumerable("rl.reward.beliefs", task)
             trackers.check(recipe.rl.tracker)
             if isinstance(recipe.rl, GrpoSettings):
@@ -441,6 +442,15 @@ def _check_enumerable(stage: str, task: Task) -> None:
         raise InputError(
             f"{stage}: the world of {task.config.task} cannot list what its actions lead to, so the"
             " true states of an episode are not known"
+        )
+
+
+def _check_believes(task: Task) -> None:
+    """Refuses to reward beliefs that no reply states."""
+    if not task.format.believes:
+        raise InputError(
+            f"rl.reward.beliefs: replies of {task.config.task} state no beliefs (format:"
+            f" {task.config.format}); train on a task that asks for them, or leave it out"
         )
 
 

@@ -60,6 +60,15 @@ class PpoSettings(RlSettings):
         return super().how | {"microbatch", "microbatch_tokens", "save_every"}
 
     @model_validator(mode="after")
+    def _turns_are_discounted_in_two_levels(self) -> PpoSettings:
+        if self.advantages != "bilevel" and (self.turn_gamma, self.turn_lam) != (1, 1):
+            raise ValueError(
+                f"turn_gamma and turn_lam are for advantages: bilevel; beside advantages:"
+                f" {self.advantages} leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _baseline_goes_with_the_rewards(self) -> PpoSettings:
         if self.baseline == "group" and self.reward.beliefs > 0:
             raise ValueError(
