@@ -504,7 +504,7 @@ def test_settings_of_play_that_nothing_would_heed_are_refused(play, says):
 
 
 def test_beliefs_that_no_reply_states_are_not_rewarded(tmp_path):
-    rl = {"tasks": ["frozenlake"], "reward": {"beliefs": 0.5}}
+    rl = {"tasks": ["frozenlake"], "steps": 0, "reward": {"beliefs": 0.5}}
     with pytest.raises(InputError, match=r"rl\.reward\.beliefs: replies of frozenlake state no"):
         _pipeline(_recipe(rl=rl), tmp_path / "out")[0].run()
     assert not (tmp_path / "out").exists()
