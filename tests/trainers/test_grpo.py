@@ -15,6 +15,7 @@ from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
 from spa_trainers import grpo_settings
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.errors import TrainingError
 from spa_trainers.grpo import Grpo, as_trl
 from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -22,7 +23,6 @@ from spa_trainers.nano.tokenizer import make_tokenizer
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.play import Player
 from spa_trainers.recipe import Recipe, find_recipe, load_recipe
-from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import read
 
 SMALL = {"tasks": ["frozenlake"], "steps": 3, "boards": 3, "repeats": 3, "pool": 20}
@@ -299,6 +299,16 @@ def test_rewards_that_are_all_equal_teach_nothing_and_say_so(make, monkeypatch):
     assert read(grpo.folder)[-1]["kept"] == 0
 
 
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_kept_is_the_share_of_groups_with_spread_however_advantages_are_scaled(
+    make, monkeypatch, scale
+):
+    _rewarded(monkeypatch, lambda i: float(i == 0))
+    grpo = make(steps=1, scale_rewards=scale)
+    grpo.run()
+    assert read(grpo.folder)[-1]["kept"] == pytest.approx(1 / 3, abs=1e-6)
+
+
 def test_training_makes_good_tokens_likelier(make, monkeypatch):
     """One step's episodes again and again, every third of them rewarded."""
     _rewarded(monkeypatch, lambda i: float(i % 3 == 0))
@@ -363,6 +373,26 @@ def test_a_run_that_was_cut_off_goes_on_exactly(make, muon):
     third = make("cut", **muon)
     third.run()
     assert all(map(torch.equal, whole.model.parameters(), third.model.parameters()))
+
+
+def test_an_adapter_of_the_last_layer_is_refused_in_one_line(make):
+    says = r"^rl\.lora\.targets: TRL trains no adapter of the last layer, lm_head$"
+    with pytest.raises(InputError, match=says):
+        make(lora={"rank": 2, "targets": ["lm_head"]}).run()
+
+
+def test_a_run_that_goes_on_with_smaller_microbatches_ends_with_the_same_weights(make, monkeypatch):
+    _rewarded(monkeypatch, lambda i: float(i % 3))
+    whole = make("whole", steps=2)
+    before = _weights(whole.model)
+    whole.run()
+    assert not all(map(torch.equal, before, whole.model.parameters()))
+    make("cut", steps=1).run()
+    second = make("cut", steps=2, microbatch=1)
+    assert second.settings.trajectories < whole.settings.trajectories
+    second.run()
+    for one, other in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def _untimed(folder):

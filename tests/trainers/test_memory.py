@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from spa_bench.errors import InputError
+from spa_trainers.errors import TrainingError
+from spa_trainers.grpo_settings import GrpoSettings
 from spa_trainers.memory import check_critic, explained, free_bytes, needed
 from spa_trainers.ppo_settings import PpoSettings
-from spa_trainers.sft import TrainingError
 
 PLAIN = PpoSettings(tasks=["frozenlake"])
 
@@ -48,6 +49,17 @@ def test_this_machine_has_memory():
 
 def test_running_out_of_memory_is_said_with_what_to_do():
     with pytest.raises(TrainingError, match="smaller `microbatch`"), explained(PLAIN):
+        torch.empty(2**50)
+
+
+def test_what_goes_on_in_the_same_folder_is_told_from_what_does_not():
+    with pytest.raises(TrainingError) as of_ppo, explained(PLAIN):
+        torch.empty(2**50)
+    same, _, other = str(of_ppo.value).partition(";")[2].partition(";")
+    assert "`microbatch`, fewer `microbatch_tokens`, `gradient_checkpointing: true`" in same
+    assert "`dtype: bfloat16` or `lora` make another one, in another --output" in other
+    grpo = GrpoSettings(tasks=["frozenlake"])  # its entropy bonus is a mean of each pass
+    with pytest.raises(TrainingError, match="; a smaller `microbatch` or `dtype"), explained(grpo):
         torch.empty(2**50)
 
 

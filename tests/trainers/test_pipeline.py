@@ -13,7 +13,7 @@ import torch
 import trl
 from datasets import load_dataset
 from pydantic import ValidationError
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, TrainerCallback
 
 import spa_bench
 from spa_bench.checkpoint import overlap, read_boards, read_card
@@ -24,9 +24,11 @@ from spa_bench.registry import Registry
 from spa_bench.run import Silent
 from spa_bench.task_file import builtin_tasks_folder
 from spa_trainers import checkpoint, done, selfplay, sft
+from spa_trainers.errors import TrainingError
 from spa_trainers.pipeline import Pipeline
 from spa_trainers.players import RandomPlayer
 from spa_trainers.recipe import Recipe
+from spa_trainers.tokens import Example
 
 NANO = {"tasks": ["frozenlake_wm"], "boards": 30, "hidden": 16, "layers": 1, "heads": 2}
 NANO |= {"feed_forward": 32}
@@ -134,6 +136,53 @@ def test_done_stages_are_skipped_and_changed_ones_refused(trained):
     changed, _ = _pipeline(_recipe(sft={**TUNE, "epochs": 2}), made.parent)
     with pytest.raises(InputError, match=r"another recipe \(changed: sft\)"):
         changed.run()
+
+
+def test_a_training_goes_on_with_settings_that_compute_the_same(trained):
+    made, _ = trained
+    same = {**TUNE, "batch_size": 2, "accumulate": 2, "gradient_checkpointing": True}
+    pipeline, said = _pipeline(_recipe(sft=same), made.parent)
+    assert pipeline.run() == made
+    assert all("already done" in line for line in said)
+    with pytest.raises(InputError, match=r"another recipe \(changed: sft\)"):
+        _pipeline(_recipe(sft={**same, "accumulate": 1}), made.parent)[0].run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "goes_on"),
+    [
+        ({"microbatch": 1, "microbatch_tokens": 100, "save_every": 1, "batch_size": 8}, True),
+        ({"gradient_checkpointing": True}, True),
+        ({"actor_lr": 0.1}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"algorithm": "grpo", "entropy": 0.0, "microbatch": 1}, True),
+        ({"algorithm": "grpo", "entropy": 0.1, "microbatch": 1}, False),  # a mean of each pass
+    ],
+)
+def test_a_folder_takes_the_recipes_that_compute_what_it_was_begun_with(
+    tmp_path, settings, goes_on
+):
+    begun = {"tasks": ["frozenlake"]} | {
+        k: v for k, v in settings.items() if k in ("algorithm", "entropy")
+    }
+    done.check_same_recipe(tmp_path, _recipe(rl=begun))
+    inputs = done.begun_with(tmp_path, "rl")
+    if not goes_on:
+        with pytest.raises(InputError, match=r"another recipe \(changed: rl\)"):
+            done.check_same_recipe(tmp_path, _recipe(rl={**begun, **settings}))
+        return
+    done.check_same_recipe(tmp_path, _recipe(rl={**begun, **settings}))
+    assert done.begun_with(tmp_path, "rl") == inputs
+
+
+def test_the_recipe_of_a_folder_that_cannot_be_understood_is_said(tmp_path):
+    done.check_same_recipe(tmp_path, _recipe())
+    path = tmp_path / "recipe.json"
+    path.write_text(path.read_text().replace('"epochs"', '"epoch"'))
+    with pytest.raises(
+        InputError, match=r"recipe\.json: not a recipe of this version \(sft\.epoch"
+    ):
+        done.check_same_recipe(tmp_path, _recipe())
 
 
 def test_a_stage_alone_needs_the_one_before(tmp_path):
@@ -269,6 +318,72 @@ def test_training_goes_on_where_it_was_cut_off(trained, tmp_path, monkeypatch, m
     assert steps == list(range(1, len(steps) + 1))
 
 
+EXAMPLES = [Example([5, 6, 7, 8 + i % 3], [-100, 6, 7, 8 + i % 3]) for i in range(8)]
+
+
+def _fine_tune(trained, folder, **changes):
+    start = checkpoint.load(str(trained[0].parent / "start"))
+    settings = sft.SftSettings.model_validate({**TUNE, "batch_size": 1, **changes})
+    return sft.fine_tune(start.model, start.tokenizer, EXAMPLES, settings, folder)
+
+
+def _step_losses(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_the_loss_of_a_resumed_training_is_the_mean_over_the_steps_it_ran(
+    trained, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerCallback, "on_save", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _fine_tune(trained, tmp_path, save_every=6)
+    _, report = _fine_tune(trained, tmp_path, save_every=6)
+    assert (report.steps, report.ran) == (8, 2)
+    assert report.loss == pytest.approx(sum(_step_losses(tmp_path)[6:]) / 2, rel=1e-3)
+
+
+def test_a_training_that_was_cut_off_after_its_last_step_takes_no_other(
+    trained, tmp_path, monkeypatch
+):
+    whole, _ = _fine_tune(trained, tmp_path / "whole", epochs=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerCallback, "on_save", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _fine_tune(trained, tmp_path / "cut", epochs=0.5)
+    resumed, report = _fine_tune(trained, tmp_path / "cut", epochs=0.5)
+    assert (report.steps, report.ran, report.loss) == (4, 0, None)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_training_that_goes_on_with_smaller_batches_ends_with_the_same_weights(
+    trained, tmp_path, monkeypatch
+):
+    whole, _ = _fine_tune(trained, tmp_path / "whole", batch_size=2, save_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainerCallback, "on_save", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _fine_tune(trained, tmp_path / "cut", batch_size=2, save_every=2)
+    resumed, report = _fine_tune(
+        trained, tmp_path / "cut", batch_size=1, accumulate=2, gradient_checkpointing=True
+    )
+    assert (report.steps, report.ran) == (4, 2)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_training_on_a_full_disk_goes_on_when_there_is_room(trained, tmp_path, full_disk):
+    with full_disk(50_000), pytest.raises(TrainingError, match=r"sft: cannot be written .* free"):
+        _fine_tune(trained, tmp_path / "sft")
+    assert _fine_tune(trained, tmp_path / "sft")[1].ran == 8
+
+
+def _cut_off(*_, **__):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_merged_adapter_of_the_first_layer_leaves_the_last_as_it_was(tied):
     import torch
@@ -287,10 +402,11 @@ def test_a_merged_adapter_of_the_first_layer_leaves_the_last_as_it_was(tied):
     torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
 
 
-def test_an_adapter_of_the_last_layer_is_refused_in_one_line(trained, tmp_path):
-    tune = {**TUNE, "lora": {"rank": 2, "targets": ["lm_head"]}}
-    with pytest.raises(InputError, match="no adapter of the last layer, lm_head"):
-        _pipeline(_recipe(sft=tune), tmp_path / "out")[0].run()
+@pytest.mark.parametrize("targets", [["lm_head"], ".*(lm_head|q_proj)"])
+def test_an_adapter_of_the_last_layer_is_refused_in_one_line(trained, tmp_path, targets):
+    says = r"^sft\.lora\.targets: TRL trains no adapter of the last layer, lm_head$"
+    with pytest.raises(InputError, match=says):
+        _fine_tune(trained, tmp_path, lora={"rank": 2, "targets": targets})
 
 
 @pytest.mark.parametrize("stage", ["selfplay", "rl"])
@@ -326,7 +442,7 @@ def test_infinite_gradients_are_skipped_and_three_in_a_row_end_it(trained, tmp_p
 
     start.model.model.embed_tokens.weight.register_hook(poison)
     settings = sft.SftSettings.model_validate({**TUNE, **muon, "batch_size": 1})
-    with pytest.raises(sft.TrainingError, match=r"3 steps in a row.* No checkpoint had been saved"):
+    with pytest.raises(TrainingError, match=r"3 steps in a row.* No checkpoint had been saved"):
         sft.fine_tune(start.model, start.tokenizer, examples, settings, tmp_path)
     for a, b in zip(before, start.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -373,6 +489,28 @@ def test_play_that_could_not_be_trained_on_is_refused_before_it_is_played(tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("play", "says"),
+    [
+        ({"player": "model", "actions_a_turn": [1]}, "actions_a_turn is for player: random"),
+        ({"player": "model", "expects": "any", "beliefs": "own"}, "expects is for player: random"),
+        ({"player": "random", "expects": "any"}, "expects is for beliefs: own"),
+    ],
+)
+def test_settings_of_play_that_nothing_would_heed_are_refused(play, says):
+    with pytest.raises(ValidationError, match=says):
+        selfplay.SelfPlaySettings.model_validate({"tasks": ["frozenlake_wm"], **play})
+    spoken = {"player": "random", "expects": "any", "beliefs": "own", "actions_a_turn": [1]}
+    assert selfplay.SelfPlaySettings.model_validate({"tasks": ["frozenlake_wm"], **spoken})
+
+
+def test_beliefs_that_no_reply_states_are_not_rewarded(tmp_path):
+    rl = {"tasks": ["frozenlake"], "steps": 0, "reward": {"beliefs": 0.5}}
+    with pytest.raises(InputError, match=r"rl\.reward\.beliefs: replies of frozenlake state no"):
+        _pipeline(_recipe(rl=rl), tmp_path / "out")[0].run()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("nano", "says"),
     [
         ({"tasks": ["nope"]}, "unknown task 'nope'"),
@@ -410,7 +548,7 @@ def test_running_out_of_memory_is_one_line(trained, tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(trl.SFTTrainer, "train", full)
-    with pytest.raises(sft.TrainingError, match="out of memory with 4 sequences at a time"):
+    with pytest.raises(TrainingError, match="out of memory with 4 sequences at a time"):
         _pipeline(_recipe(), tmp_path)[0].run()
 
 

@@ -14,7 +14,7 @@ WORLDS = ["sokoban_wm", "frozenlake_wm", "sudoku_wm"]
 
 
 def _settings(name, expects="shown"):
-    return SelfPlaySettings(tasks=[name], boards=8, player="random", expects=expects)
+    return SelfPlaySettings(tasks=[name], boards=8, player="random", beliefs="own", expects=expects)
 
 
 def _played(name, expects):

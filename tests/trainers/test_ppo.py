@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from spa_bench.runner.episode import EpisodeSpec, play
 from spa_trainers import checkpoint, done
 from spa_trainers.actor_critic import ActorCritic
 from spa_trainers.boards import TRAINING_SEEDS, held_out_task, training_task
+from spa_trainers.errors import TrainingError
 from spa_trainers.learner import Learner, advantages_of
 from spa_trainers.loss_spans import everything
 from spa_trainers.nano.model import NanoConfig, make_model
@@ -378,16 +380,27 @@ def test_the_mean_of_whole_trajectories_is_refused_where_every_turn_is_rewarded(
 def test_a_baseline_goes_with_rewards_that_no_token_discounts(baseline):
     with pytest.raises(ValueError, match="gamma must be 1"):
         _settings(baseline=baseline, gamma=0.99)
-    assert _settings(baseline=baseline, turn_gamma=0.9).turn_gamma == 0.9
+
+
+def test_a_discount_of_turns_that_nothing_would_heed_is_refused():
+    for name in ("turn_gamma", "turn_lam"):
+        with pytest.raises(ValueError, match=r"are for advantages: bilevel"):
+            _settings(**{name: 0.9}, baseline="turn", advantages="turn")
+        assert _settings(**{name: 0.9}, baseline="turn", advantages="bilevel")
 
 
 @pytest.fixture
-def first_step(tokenizer, task, tmp_path, monkeypatch):
-    """Returns a function of settings: what a step tells, and the rewards it learns from, summed."""
+def rewarded(monkeypatch):
+    """Every turn has a reward that depends on what was written: there is something to learn."""
     monkeypatch.setattr(
         "spa_trainers.trajectories.turn_rewards",
         lambda task, start, episode, settings: tuple(len(t.reply) % 7 / 7 for t in episode.turns),
     )
+
+
+@pytest.fixture
+def first_step(tokenizer, task, tmp_path, rewarded):
+    """Returns a function of settings: what a step tells, and the rewards it learns from, summed."""
 
     def step(name, **settings):
         ppo, _ = _ppo(tokenizer, task, tmp_path / name, _settings(**settings))
@@ -470,6 +483,46 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tokenizer, task, tmp_path, muon)
     ):
         assert torch.equal(one, other)
     assert _untimed(tmp_path / "whole") == _untimed(tmp_path / "cut")
+
+
+def test_a_run_that_goes_on_with_smaller_microbatches_ends_with_the_same_weights(
+    tokenizer, task, tmp_path, rewarded
+):
+    whole, _ = _ppo(tokenizer, task, tmp_path / "whole", _settings(steps=2))
+    whole.run()
+    _ppo(tokenizer, task, tmp_path / "cut", _settings(steps=1))[0].run()
+    smaller = _settings(steps=2, microbatch=1, gradient_checkpointing=True)
+    second, _ = _ppo(tokenizer, task, tmp_path / "cut", smaller)
+    second.run()
+    for one, other in zip(
+        whole.learner.model.parameters(), second.learner.model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tokenizer, task, tmp_path, full_disk):
+    first, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
+    with (
+        full_disk(50_000),
+        pytest.raises(TrainingError, match=r"state\.pt: cannot be written .* MB free"),
+    ):
+        first.run()
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    assert _ppo(tokenizer, task, tmp_path, _settings(steps=1))[0].run()["steps"] == 1
+
+
+def test_no_board_is_played_where_states_have_no_room(
+    tokenizer, task, tmp_path, monkeypatch, rewarded
+):
+    ppo, _ = _ppo(tokenizer, task, tmp_path, _settings(steps=1))
+    state = sum(4 * 3 * p.numel() for p in ppo.learner.model.parameters())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * state - 1))
+    with pytest.raises(InputError, match="a state to resume from, and the next one beside it"):
+        ppo.run()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * state))
+    ppo.run()
+    assert state < (tmp_path / "state.pt").stat().st_size < 1.5 * state
 
 
 def test_rewards_that_are_all_equal_teach_nothing_and_say_so(

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from played import between, play_boards
 from scripted import Scripted
 
+from spa_bench.formats.format import ParsedReply
+from spa_bench.formats.format import between as inside
 from spa_bench.formats.world_model import WorldModel
 from spa_bench.registry import Registry
 from spa_trainers.boards import TRAINING_SEEDS, training_task
@@ -140,6 +142,33 @@ def test_what_does_not_follow_the_format_is_dropped_with_its_reason(reply, why):
     assert list(maker.rows(play_boards(task, Scripted([reply])))) == []
     assert maker.kept.why[why] == 1
     assert maker.kept.turns == sum(maker.kept.why.values())
+
+
+class Brackets:
+    """A format with tags of its own."""
+
+    name, prefill, believes = "brackets", "", True
+
+    def parse(self, message, mode):
+        answer, seen, expected = (
+            inside(message, f"[{tag}]", f"[/{tag}]") for tag in ("answer", "see", "expect")
+        )
+        return ParsedReply(answer=answer, observation=seen, prediction=expected)
+
+    def compose(self, content):
+        return (
+            f"[see]{content.observation}[/see][expect]{content.prediction}[/expect]"
+            f"[answer]{content.answer}[/answer]"
+        )
+
+
+def test_a_format_may_have_tags_of_its_own():
+    task = replace(_task("sokoban_wm"), format=Brackets())
+    maker = _maker(task)
+    rows = list(maker.rows(play_boards(task, RandomPlayer("r"))))
+    assert rows
+    assert set(maker.kept.why) <= {"repeats another row"}
+    assert all(set(row.spans) == {"observation", "prediction", "answer"} for row in rows)
 
 
 def test_turns_after_a_bad_one_are_not_learnt_from():

@@ -7,57 +7,63 @@ ends `done.json`, with its report beside the same hash.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import ValidationError
 
 from spa_bench.canonical import sha256_hex
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, first_complaint
 from spa_bench.lock import lock
 from spa_bench.runner.log import write_atomically
+from spa_trainers.recipe import Recipe
+from spa_trainers.settings import Settings
 
-_LEAST_FREE_BYTES = 500_000_000
-_BEGUN, _DONE = "begun.json", "done.json"
-
-
-def check_room(output: Path) -> None:
-    """Makes the folder.
-
-    Raises:
-        InputError: if the disk has too little room for a training.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(output).free
-    if free < _LEAST_FREE_BYTES:
-        raise InputError(
-            f"{output}: {free / 1e6:.0f} MB free, training needs"
-            f" {_LEAST_FREE_BYTES / 1e6:.0f} MB at least"
-        )
+_RECIPE, _BEGUN, _DONE = "recipe.json", "begun.json", "done.json"
 
 
-def check_same_recipe(output: Path, recipe: BaseModel) -> None:
-    """Writes the recipe into the folder.
+def check_same_recipe(output: Path, recipe: Recipe) -> None:
+    """Writes the recipe into the folder that it begins.
 
     Raises:
-        InputError: if another recipe began it.
+        InputError: if another one began it: one that computes something else.
     """
     if (output / "run.json").exists():
         raise InputError(f"{output} holds the run of an evaluation; choose another --output")
-    path = output / "recipe.json"
-    now = json.loads(recipe.model_dump_json())
-    before = _read(path)
-    if before is not None:
-        changed = [key for key in now if now[key] != before.get(key) and key != "description"]
-        if changed:
-            raise InputError(
-                f"{output} was begun with another recipe (changed: {', '.join(changed)});"
-                " choose another --output, or remove it"
-            )
-    _write(path, now)
+    found = _read(output / _RECIPE)
+    if found is None:
+        _write(output / _RECIPE, json.loads(recipe.model_dump_json()))
+        return
+    try:
+        before = _what(Recipe.model_validate(found))
+    except ValidationError as error:
+        raise InputError(
+            f"{output / _RECIPE}: not a recipe of this version ({first_complaint(error)}); choose"
+            " another --output, or remove it"
+        ) from None
+    changed = [key for key, value in _what(recipe).items() if value != before[key]]
+    if changed:
+        raise InputError(
+            f"{output} was begun with another recipe (changed: {', '.join(changed)});"
+            " choose another --output, or remove it"
+        )
+
+
+def _what(recipe: Recipe) -> dict[str, Any]:
+    parts = {key: value for key, value in recipe if key != "description"}
+    return {k: v.what() if isinstance(v, Settings) else v for k, v in parts.items()}
+
+
+def begun_with(output: Path, stage: str) -> dict[str, Any]:
+    """Returns the settings of a stage of the recipe that began the folder.
+
+    They compute the same as those of now, though maybe in another way.
+    """
+    recipe = _read(output / _RECIPE)
+    assert recipe is not None
+    return recipe[stage]
 
 
 @contextmanager

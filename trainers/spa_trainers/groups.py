@@ -23,12 +23,13 @@ def groups_kept(trajectories: Sequence[Trajectory], share: float) -> list[Trajec
     spread = [float(torch.tensor([t.reward for t in g]).std(correction=0)) for g in groups]
     order = sorted(range(len(groups)), key=lambda i: (-spread[i], groups[i][0].group))
     most = max(1, round(share * len(groups)))
-    return [t for i in order[:most] if _differ(groups[i]) for t in groups[i]]
+    return [t for i in order[:most] if differ(groups[i]) for t in groups[i]]
 
 
-def _differ(group: Sequence[Trajectory]) -> bool:
+def differ(group: Sequence[Trajectory]) -> bool:
+    """Returns whether the rewards of a group differ, by more than rounding."""
     rewards = [t.reward for t in group]
-    return max(rewards) - min(rewards) > 1e-6
+    return max(rewards, default=0) - min(rewards, default=0) > 1e-6
 
 
 def less_group_mean(trajectories: Sequence[Trajectory]) -> list[Trajectory]:

@@ -24,6 +24,7 @@ from contextlib import closing
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -35,12 +36,14 @@ from spa_bench.errors import InputError
 from spa_bench.models.hf_load import merged
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
+from spa_trainers.disk import check_room_for_states, writing
+from spa_trainers.errors import TrainingError
+from spa_trainers.groups import differ
 from spa_trainers.grpo_settings import TESTED, GrpoSettings, check_trl
-from spa_trainers.memory import explained
+from spa_trainers.memory import explained, state_bytes
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.sft import (
     MOST_SKIPPED,
-    TrainingError,
     checkpointing,
     gradient_guard,
     known_targets,
@@ -78,10 +81,10 @@ class Grpo:
         """Trains; returns the model, LoRA layers merged into it, and a report.
 
         Raises:
-            InputError: if TRL's version is another, the template is not append-only, or no board
-                is left to train on.
-            TrainingError: if gradients are no numbers three updates in a row, or TRL does not do
-                with the episodes what it did when this was written.
+            InputError: if TRL's version is another, the template is not append-only, no board is
+                left to train on, or the disk has no room for states to resume from.
+            TrainingError: if gradients are no numbers three updates in a row, a state cannot be
+                written, or TRL does not do with the episodes what it did when this was written.
         """
         with closing(self.player):
             return self._run()
@@ -89,8 +92,9 @@ class Grpo:
     def _run(self) -> tuple[Any, dict[str, Any]]:
         s = self.settings
         self.player.check()
-        self.folder.mkdir(parents=True, exist_ok=True)
         (last, updates), log = last_checkpoint(self._checkpoints), self._log
+        trained = (p for p in self.policy.parameters() if p.requires_grad)
+        check_room_for_states(self.folder, state_bytes(trained), Path(last) if last else None)
         if last is None:
             log.clear()
             log.write({"step": 0, **self.player.evaluate(self.policy)})
@@ -106,13 +110,13 @@ class Grpo:
         for callback in (self._guard, _OnLog(tell)):
             self.trainer.add_callback(callback)
         if s.steps:
-            with explained(s):
+            with explained(s), writing(self.folder):
                 self.trainer.train(resume_from_checkpoint=last)
         log.close()
         if self._guard.in_a_row >= MOST_SKIPPED:
             raise TrainingError(
                 f"rl: {MOST_SKIPPED} updates in a row had gradients that are no numbers; a smaller"
-                f" learning_rate may help. {last_good(self._checkpoints)}"
+                f" learning_rate may help, in another --output. {last_good(self._checkpoints)}"
             )
         model: Any = self.trainer.model
         if s.lora is not None:
@@ -151,6 +155,8 @@ class Grpo:
         played = [t for t in trajectories if t is not None]
         self._rolled_out = time.monotonic()
         self._told = rollout_facts(played) | {"rollout_seconds": self._rolled_out - started}
+        members = [trajectories[i : i + s.repeats] for i in range(0, len(prompts), s.repeats)]
+        self._told["kept"] = fmean(differ([t for t in group if t]) for group in members)
         if s.engine != "transformers":  # which plays the very weights
             self._told["logprob_gap"] = self._gap(played[:_COMPARED])
         padding = trainer.processing_class.pad_token_id
@@ -184,7 +190,6 @@ class Grpo:
                 f"rl: TRL trains on {logs['completions/mean_length']:.1f} tokens a trajectory,"
                 f" {sampled:.1f} were sampled: it does not heed env_mask. Install trl {TESTED}"
             )
-        told["kept"] = 1 - logs["frac_reward_zero_std"]
         told["policy_loss"] = logs["loss"]  # where no entropy is taken off, TRL says it once
         told |= {ours: logs[theirs] for ours, theirs in _NAMES.items() if theirs in logs}
         told |= {"updates": s.updates, "skipped": self._guard.skipped - self._skipped}

@@ -54,6 +54,12 @@ class GrpoSettings(RlSettings):
         return self
 
     @property
+    def how(self) -> frozenset[str]:
+        # TRL takes these as means of each forward pass
+        of_a_pass = self.entropy > 0 or self.loss == "bnpo"
+        return super().how if of_a_pass else super().how | {"microbatch"}
+
+    @property
     def trajectories(self) -> int:
         """Of one forward pass: the most, up to `microbatch`, that make equal parts of an update."""
         update = self.boards * self.repeats // self.minibatches

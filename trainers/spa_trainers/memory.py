@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,6 +35,11 @@ def needed(weights: int, trained: int, settings: PpoSettings, processes: int = 1
     return round(spread) + reference
 
 
+def state_bytes(saved: Iterable[torch.nn.Parameter]) -> int:
+    """Returns the bytes of a state to resume from: weights, and Adam's two means of the trained."""
+    return sum(p.numel() * p.element_size() * (3 if p.requires_grad else 1) for p in saved)
+
+
 def check_critic(actor: Any, settings: PpoSettings, free: int, processes: int = 1) -> None:
     """Sees to it that a critic has room beside the actor.
 
@@ -50,9 +56,9 @@ def check_critic(actor: Any, settings: PpoSettings, free: int, processes: int = 
     if (need := needed(weights, trained, settings, processes)) > free:
         raise InputError(
             f"rl: beside the actor, the critic and the optimizer of both need {_gb(need)}, and"
-            f" {_gb(free)} are free on {actor.device.type}. A smaller model, `lora`, several GPUs"
-            " (docs/training-rl.md), `critic: shared`, or `algorithm: grpo`, which has no critic,"
-            " need less"
+            f" {_gb(free)} are free on {actor.device.type}. Several GPUs (docs/training-rl.md) need"
+            " less, or, in another --output, a smaller model, `lora`, `critic: shared`, or"
+            " `algorithm: grpo`, which has no critic"
         )
 
 
@@ -71,13 +77,26 @@ def explained(settings: RlSettings) -> AbstractContextManager[None]:
     Raises:
         TrainingError: in its place.
     """
-    beside = ", less for the engine (`engine_args.gpu_memory_utilization`)"
+    had = {name: says for name, says in _LESS.items() if name in type(settings).model_fields}
+    same = [says for name, says in had.items() if name in settings.how]
+    other = [says for name, says in had.items() if name not in settings.how]
+    if settings.engine == "vllm":
+        same.append("less for the engine (`engine_args.gpu_memory_utilization`)")
     return sft.explained(
-        f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; try"
-        " a smaller `microbatch` (the gradients stay the same; so they do with PPO's"
-        " `microbatch_tokens`), `gradient_checkpointing: true`, `dtype: bfloat16`, `lora`, or"
-        f" several GPUs (docs/training-rl.md){beside if settings.engine == 'vllm' else ''}"
+        f"rl: out of memory in an update of {settings.microbatch} trajectories at a time; the same"
+        f" training goes on with {', '.join(same)}, or several GPUs (docs/training-rl.md);"
+        f" {' or '.join(other)} make another one, in another --output"
     )
+
+
+_LESS = {
+    "microbatch": "a smaller `microbatch`",
+    "microbatch_tokens": "fewer `microbatch_tokens`",
+    "gradient_checkpointing": "`gradient_checkpointing: true`",
+    "dtype": "`dtype: bfloat16`",
+    "lora": "`lora`",
+}
+"""Settings with which an update takes less memory."""
 
 
 def _gb(count: int) -> str:

@@ -1,6 +1,6 @@
 """Runs the stages of a recipe, one after the other, each skipped when it is done and unchanged.
 
-OUTPUT/recipe.json      the recipe as it was resolved
+OUTPUT/recipe.json      the recipe that began it, as it was resolved
 OUTPUT/start/           the fresh model of a `nano` recipe
 OUTPUT/selfplay/        run.json, episodes.jsonl; dataset/ with rows.parquet and a card
 OUTPUT/sft/             log.jsonl, checkpoints to resume from
@@ -32,7 +32,7 @@ from spa_bench.models.vllm_start import needs_vllm
 from spa_bench.registry import Registry
 from spa_bench.run import Progress
 from spa_bench.task import Task
-from spa_trainers import checkpoint, done, selfplay, trackers
+from spa_trainers import checkpoint, disk, done, selfplay, trackers
 from spa_trainers.boards import TRAINING_SEEDS, evaluated_boards, held_out_task, training_task
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.grpo_settings import GrpoSettings, check_trl
@@ -81,7 +81,7 @@ class Pipeline:
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
         self._check_names()
-        done.check_room(self.output)
+        disk.check_room(self.output)
         with without_bars():
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 return self._together(only)
@@ -154,6 +154,7 @@ class Pipeline:
                 _check_sampling(task)
                 _check_history("rl", task)
                 if recipe.rl.reward.beliefs:
+                    _check_believes(task)
                     _check_enumerable("rl.reward.beliefs", task)
             trackers.check(recipe.rl.tracker)
             if isinstance(recipe.rl, GrpoSettings):
@@ -176,7 +177,11 @@ class Pipeline:
         assert settings is not None
         tasks = selfplay.training_tasks(settings, self.registry)
         folder = self.output / "selfplay"
-        inputs = [settings.model_dump(), self._start_fingerprint(), [t.hash for t in tasks]]
+        inputs = [
+            done.begun_with(self.output, "selfplay"),
+            self._start_fingerprint(),
+            [t.hash for t in tasks],
+        ]
         if not done.begin(folder, inputs):
             self.say(f"selfplay: already done, in {folder}")
             return
@@ -204,7 +209,7 @@ class Pipeline:
         played = done.record_of(self.output / "selfplay")
         if played is None:  # nor may rows of a play that was cut short be learnt from
             raise InputError(f"{dataset}: not made yet; `spa-bench train selfplay ..` makes it")
-        inputs = [settings.model_dump(), played, self._start_fingerprint()]
+        inputs = [done.begun_with(self.output, "sft"), played, self._start_fingerprint()]
         if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"sft: already done, in {made}")
             return made
@@ -252,7 +257,11 @@ class Pipeline:
         if recipe.sft is not None and not os.path.isdir(begin):
             raise InputError(f"{begin}: not made yet; `spa-bench train sft ..` makes it")
         tasks = self.registry.resolve(settings.tasks)
-        inputs = [settings.model_dump(), checkpoint.fingerprint(begin), [t.hash for t in tasks]]
+        inputs = [
+            done.begun_with(self.output, "rl"),
+            checkpoint.fingerprint(begin),
+            [t.hash for t in tasks],
+        ]
         if not done.begin(folder, inputs) and made.is_dir():
             self.say(f"rl: already done, in {made}")
             return made
@@ -369,11 +378,8 @@ class Pipeline:
             card = CheckpointCard(
                 name="start", method="base", tasks=[], recipe=recipe.recipe, versions=_versions()
             )
-            whole = folder.with_name(".start.partial")
-            shutil.rmtree(whole, ignore_errors=True)
-            checkpoint.save(whole, model, tokenizer, card, {})
-            shutil.rmtree(folder, ignore_errors=True)
-            whole.rename(folder)
+            with disk.whole(folder) as partial:
+                checkpoint.save(partial, model, tokenizer, card, {})
         return str(folder)
 
     def _sft_checkpoint(self) -> Path:
@@ -416,18 +422,9 @@ class Pipeline:
             stages=stages,
             versions=_versions(),
         )
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        checkpoint.save(
-            partial,
-            model,
-            start.tokenizer,
-            card,
-            checkpoint.joined(start.boards, boards),
-            recipe.save_dtype,
-        )
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        joined = checkpoint.joined(start.boards, boards)
+        with disk.whole(folder) as partial:
+            checkpoint.save(partial, model, start.tokenizer, card, joined, recipe.save_dtype)
 
 
 def _check_history(stage: str, task: Task) -> None:
@@ -445,6 +442,15 @@ def _check_enumerable(stage: str, task: Task) -> None:
         raise InputError(
             f"{stage}: the world of {task.config.task} cannot list what its actions lead to, so the"
             " true states of an episode are not known"
+        )
+
+
+def _check_believes(task: Task) -> None:
+    """Refuses to reward beliefs that no reply states."""
+    if not task.format.believes:
+        raise InputError(
+            f"rl.reward.beliefs: replies of {task.config.task} state no beliefs (format:"
+            f" {task.config.format}); train on a task that asks for them, or leave it out"
         )
 
 

@@ -22,6 +22,8 @@ import torch
 from spa_bench.errors import InputError
 from spa_bench.models.hf_template import Template
 from spa_bench.task import Task
+from spa_trainers.disk import check_room_for_states, whole
+from spa_trainers.errors import TrainingError
 from spa_trainers.groups import (
     groups_kept,
     less_group_mean,
@@ -30,11 +32,10 @@ from spa_trainers.groups import (
 )
 from spa_trainers.learner import Learner, generator_of
 from spa_trainers.loss_spans import Answers, everything
-from spa_trainers.memory import explained
+from spa_trainers.memory import explained, state_bytes
 from spa_trainers.play import Player, rollout_facts
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.processes import load
-from spa_trainers.sft import TrainingError
 from spa_trainers.step_log import StepLog
 from spa_trainers.trajectories import Spans, Trajectory, collate, replies
 
@@ -62,8 +63,10 @@ class Ppo:
         """Trains; returns a report.
 
         Raises:
-            InputError: if the template is not append-only, or no board is left to train on.
-            TrainingError: if gradients are no numbers three steps in a row, or memory runs out.
+            InputError: if the template is not append-only, no board is left to train on, or the
+                disk has no room for states to resume from.
+            TrainingError: if gradients are no numbers three steps in a row, memory runs out, or a
+                state cannot be written.
         """
         with closing(self._player):
             return self._run()
@@ -71,7 +74,10 @@ class Ppo:
     def _run(self) -> dict[str, Any]:
         s = self.settings
         self._player.check()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.learner.processes.is_main:
+            check_room_for_states(
+                self.folder, state_bytes(self.learner.model.parameters()), self._state
+            )
         step, bad = self._resume(), 0
         if step == 0:
             self._tell({"step": 0, **self.evaluate()})
@@ -80,11 +86,10 @@ class Ppo:
             step += 1
             bad = bad + 1 if told.get("skipped") else 0
             if bad >= 3:
-                state = self.folder / "state.pt"
                 raise TrainingError(
                     f"rl: 3 steps in a row had gradients that are no numbers (step {step}); a"
-                    " smaller actor_lr may help."
-                    + (f" The last good state is in {state}" if state.is_file() else "")
+                    " smaller actor_lr may help, in another --output."
+                    + (f" The last good state is in {self._state}" if self._state.is_file() else "")
                 )
             if step % s.evaluate_every == 0 or step == s.steps:
                 told |= self.evaluate()
@@ -159,6 +164,10 @@ class Ppo:
         if self.learner.processes.is_main:
             self._log.write(told)
 
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state.pt"
+
     def _save(self, step: int) -> None:
         among = self.learner.processes
         state = {
@@ -169,12 +178,11 @@ class Ppo:
         }
         if not among.is_main:
             return
-        partial = self.folder / "state.pt.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "state.pt")
+        with whole(self._state) as partial:
+            torch.save(state, partial)
 
     def _resume(self) -> int:
-        path, is_main = self.folder / "state.pt", self.learner.processes.is_main
+        path, is_main = self._state, self.learner.processes.is_main
         if not path.is_file():
             if is_main:
                 self._log.clear()

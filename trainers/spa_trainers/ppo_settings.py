@@ -55,6 +55,19 @@ class PpoSettings(RlSettings):
     microbatch_tokens: int = Field(65_536, ge=1)
     critic_warmup: int = Field(0, ge=0)
 
+    @property
+    def how(self) -> frozenset[str]:
+        return super().how | {"microbatch", "microbatch_tokens", "save_every"}
+
+    @model_validator(mode="after")
+    def _turns_are_discounted_in_two_levels(self) -> PpoSettings:
+        if self.advantages != "bilevel" and (self.turn_gamma, self.turn_lam) != (1, 1):
+            raise ValueError(
+                f"turn_gamma and turn_lam are for advantages: bilevel; beside advantages:"
+                f" {self.advantages} leave them out"
+            )
+        return self
+
     @model_validator(mode="after")
     def _baseline_goes_with_the_rewards(self) -> PpoSettings:
         if self.baseline == "group" and self.reward.beliefs > 0:

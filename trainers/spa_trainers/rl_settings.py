@@ -140,6 +140,10 @@ class RlSettings(Settings):
         return args
 
     @property
+    def how(self) -> frozenset[str]:
+        return super().how | {"batch_size", "gradient_checkpointing"}
+
+    @property
     def decay_steps(self) -> int:
         """How many steps `decay` is."""
         return round(self.decay * self.steps)

@@ -178,7 +178,7 @@ class RowMaker:
         if seen.end > expected.start:
             return reversed_
         tags = ("<observation>", "<prediction>", "<answer>", "</think>")
-        return repeated if any(reply.count(tag) != 1 for tag in tags) else None
+        return repeated if any(reply.count(tag) > 1 for tag in tags) else None
 
     def _shown(self, episode: Episode, index: int, state: Any) -> str:
         environment, observation = self.task.environment, self.task.config.observation

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from spa_bench.checkpoint import short_key, world_of
 from spa_bench.errors import InputError, SpaBenchError, nearest
@@ -64,6 +64,18 @@ class SelfPlaySettings(Settings):
     filtered: bool = True
     leave_out: list[str] = Field(["paper"])
     salt: str = "selfplay"
+
+    @model_validator(mode="after")
+    def _what_is_said_is_of_use(self) -> SelfPlaySettings:
+        fields = type(self).model_fields
+        for name in ("actions_a_turn", "expects"):
+            if self.player == "model" and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} is for player: random; beside player: model leave it out")
+        if self.beliefs == "truth" and self.expects != "shown":
+            raise ValueError(
+                "expects is for beliefs: own; with beliefs: truth what was expected is replaced"
+            )
+        return self
 
 
 def training_tasks(settings: SelfPlaySettings, registry: Registry) -> list[Task]:

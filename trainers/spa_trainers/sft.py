@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from spa_bench.errors import InputError, SpaBenchError
+from spa_bench.errors import InputError
 from spa_bench.models import hf_load
 from spa_bench.privacy import no_telemetry
 from spa_trainers import step_log
+from spa_trainers.disk import writing
+from spa_trainers.errors import TrainingError
 from spa_trainers.settings import Settings
 from spa_trainers.tokens import IGNORED, Example, Labels, Merge
 
@@ -79,6 +81,13 @@ class SftSettings(Settings):
     log_every: int = Field(50, ge=1)
     seed: Seed = 0
 
+    @property
+    def how(self) -> frozenset[str]:
+        return super().how | {"batch_size", "accumulate", "gradient_checkpointing"}
+
+    def what(self) -> dict[str, Any]:
+        return {**super().what(), "sequences of a step": self.batch_size * self.accumulate}
+
 
 @dataclass(frozen=True)
 class SftReport:
@@ -120,7 +129,8 @@ def fine_tune(
 
     Raises:
         InputError: if there is nothing to train on.
-        TrainingError: if the gradients stay infinite; the last good checkpoint is kept.
+        TrainingError: if the gradients stay infinite, or the disk is full; the last good
+            checkpoint is kept.
     """
     if not any(label != IGNORED for example in examples for label in example.labels):
         raise InputError(f"no token of the {len(examples)} sequences would carry loss")
@@ -132,7 +142,6 @@ def fine_tune(
     from spa_trainers.sft_order import KeyedOrderTrainer
 
     no_telemetry()  # a trainer of TRL's reports home when it is made
-    _check_lora(model, settings.lora)
     set_seed(settings.seed)
     cuda = torch.cuda.is_available()
     if settings.dtype == "bfloat16" and not (cuda or hf_load.cpu_has_bfloat16()):
@@ -185,52 +194,56 @@ def fine_tune(
     last, begun = last_checkpoint(folder / "checkpoints")
     step_log.cut(folder / "log.jsonl", begun)
     advice = (
-        f"sft: out of memory with {settings.batch_size} sequences at a time; try a smaller"
-        " `batch_size` with more `accumulate` (the gradients stay the same),"
-        " `gradient_checkpointing: true`, `dtype: bfloat16` or `lora`"
+        f"sft: out of memory with {settings.batch_size} sequences at a time; the same training goes"
+        " on with a smaller `batch_size` and as much more `accumulate`, or with"
+        " `gradient_checkpointing: true`; `dtype: bfloat16` or `lora` make another one, in another"
+        " --output"
     )
-    with explained(advice):
-        done = trainer.train(resume_from_checkpoint=last)
-    seconds = time.monotonic() - started
+    with explained(advice), writing(folder):
+        trainer.go_on(last)
+    seconds, steps = time.monotonic() - started, trainer.state.global_step
     if guard.in_a_row >= MOST_SKIPPED:
         raise TrainingError(
             f"{MOST_SKIPPED} steps in a row had gradients that are no numbers (step"
-            f" {done.global_step}); a smaller learning_rate or dtype float32 may help."
+            f" {steps}); a smaller learning_rate or dtype float32 may help, in another --output."
             f" {last_good(folder / 'checkpoints')}"
         )
     trained: Any = trainer.model
     if lora is not None:
         trained = hf_load.merged(trained)
     tokens = sum(len(e.input_ids) for e in examples)
-    ran = done.global_step - begun
+    ran = steps - begun
     with_loss = sum(label != IGNORED for e in examples for label in e.labels)
     return trained, SftReport(
         examples=len(examples),
-        steps=done.global_step,
+        steps=steps,
         tokens=round(tokens * settings.epochs),
         trained=round(with_loss * settings.epochs),
         ran=ran,
         seconds=seconds,
         peak_bytes=peak_bytes(),
         skipped=guard.skipped,
-        # the trainer divides the losses of this process by the steps of all
-        loss=done.training_loss * done.global_step / ran if ran else None,
+        loss=trainer.summed_loss / ran if ran else None,
     )
 
 
 @contextmanager
 def known_targets(stage: str) -> Generator[None]:
-    """Turns a layer of `lora.targets` that the model does not have into one line.
+    """Turns layers of `lora.targets` that the model does not have, or TRL does not train, into one
+    line.
 
     Raises:
-        InputError: in place of what peft says.
+        InputError: in place of what peft and TRL say.
     """
     try:
         yield
     except ValueError as error:
-        if not str(error).startswith("Target modules"):
+        said = str(error).partition("\n")[0]
+        if said.startswith("Applying a PEFT adapter to `lm_head`"):
+            said = "TRL trains no adapter of the last layer, lm_head"
+        elif not said.startswith("Target modules"):
             raise
-        raise InputError(f"{stage}.lora.targets: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{stage}.lora.targets: {said}") from None
 
 
 @contextmanager
@@ -250,21 +263,6 @@ def explained(advice: str) -> Generator[None]:
         raise TrainingError(advice) from None
 
 
-def _check_lora(model: Any, lora: Lora | None) -> None:
-    """Refuses an adapter of the last layer, of which TRL would say so at length.
-
-    Raises:
-        InputError: if `targets` names it.
-    """
-    if lora is None:
-        return
-    targets = [lora.targets] if isinstance(lora.targets, str) else lora.targets
-    end = model.get_output_embeddings()
-    for last in (name.rpartition(".")[2] for name, one in model.named_modules() if one is end):
-        if last in targets:
-            raise InputError(f"sft.lora.targets: TRL trains no adapter of the last layer, {last}")
-
-
 def last_checkpoint(folder: Path) -> tuple[str | None, int]:
     """Returns the last of a trainer's checkpoints that was written whole, and its step; None and 0
     if there is none. Its trainer_state.json comes last."""
@@ -281,12 +279,6 @@ def last_good(folder: Path) -> str:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.partition("-")[2])
-
-
-class TrainingError(SpaBenchError):
-    """A training that cannot go on."""
-
-    exit_code = 1
 
 
 def peak_bytes() -> int:

@@ -1,4 +1,4 @@
-"""The order of rows in fine-tuning, keyed by seed and epoch.
+"""TRL's trainer as fine-tuning needs it: rows in an order that is keyed by seed and epoch.
 
 transformers draws the order of each epoch from torch's global generator, whose state a training
 that goes on within a later epoch does not have again: some rows would come twice, others never.
@@ -9,9 +9,12 @@ Import this file only where something is about to be trained.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
@@ -40,6 +43,25 @@ class KeyedOrder(LengthGroupedSampler):
 
 class KeyedOrderTrainer(SFTTrainer):
     """TRL's trainer with that order."""
+
+    @property
+    def summed_loss(self) -> float:
+        """Of the steps of this process; what transformers divides it by, its versions differ in."""
+        return self._total_loss_scalar
+
+    def go_on(self, checkpoint: str | None) -> None:
+        """Trains from a checkpoint on, from the beginning if there is none.
+
+        After the last step only the weights are loaded: where the epochs are a fraction,
+        transformers would take one step more.
+        """
+        if checkpoint is not None:
+            state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+            if state.global_step >= state.max_steps:
+                self._load_from_checkpoint(checkpoint)
+                self.state = state
+                return
+        self.train(resume_from_checkpoint=checkpoint)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> KeyedOrder:
         dataset: Any = self.train_dataset if train_dataset is None else train_dataset
