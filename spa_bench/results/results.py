@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, Literal
@@ -286,6 +286,11 @@ def _score(metric: str, tally: _Tally, of_boards: dict[str, BoardBounds]) -> Sco
     samples = sum(board.episodes for board in played.values())
     estimate: Estimate = clustered(values, samples)
     bounds = [bound for name, bound in of_boards.items() if name in played or not played]
+    return between(metric, estimate, bounds)
+
+
+def between(metric: str, estimate: Estimate, bounds: Sequence[BoardBounds]) -> Score:
+    """Returns a figure between the floor and the ceiling of some boards."""
     floor, ceiling = floor_of(metric, bounds), ceiling_of(metric, bounds)
     return Score(
         value=estimate.value,

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spa_bench.errors import InputError, first_complaint
-from spa_bench.metrics.success import normalised
+from spa_bench.metrics.interval import Estimate
 from spa_bench.probes.world import ProbeWorld
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import BoardBounds, board_bounds, ceiling_of, closed_loop_of, floor_of
 from spa_bench.results.probe import ACCURACY
-from spa_bench.results.results import Results, Score, TaskResult
+from spa_bench.results.results import Results, Score, TaskResult, between
 from spa_bench.runner.record import Episode
 from spa_bench.submission.folder import MB, SubmissionFolder, folders_in
 from spa_bench.submission.schema import Badge, Submission, Verification
@@ -243,19 +243,9 @@ class MeasuredTask:
     def between_bounds(self, metric: str, score: Score) -> Score:
         """Returns a score between the bounds of this task."""
         name = "pass@1" if metric == ACCURACY else metric  # an item is answered once
-        floor, ceiling = floor_of(name, self._bounds), self.ceiling(name)
-        value = math.nan if score.value is None else score.value
-        return Score(
-            value=score.value,
-            low=score.low,
-            high=score.high,
-            floor=floor.value,
-            floor_low=floor.low,
-            floor_high=floor.high,
-            ceiling=ceiling,
-            closed_loop=self.closed_loop(name),
-            normalised=normalised(value, floor.value, ceiling),
-        )
+        figures = (score.value, score.low, score.high)
+        estimate = Estimate(*(math.nan if figure is None else figure for figure in figures))
+        return between(name, estimate, self._bounds)
 
     @cached_property
     def _bounds(self) -> list[BoardBounds]:
