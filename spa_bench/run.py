@@ -14,10 +14,10 @@ from typing import NamedTuple, Protocol
 import spa_bench
 from spa_bench.canonical import canonical_json
 from spa_bench.checkpoint import overlap
-from spa_bench.errors import InputError, PluginError, plugin_code
+from spa_bench.errors import InputError, PluginError
 from spa_bench.lock import NO_LOCKS
 from spa_bench.models.meter import Meter, Metered, Spending
-from spa_bench.models.model import Model, Trained
+from spa_bench.models.model import Model, Trained, model_code
 from spa_bench.models.ranking import can_rank
 from spa_bench.results.results import Results, compute
 from spa_bench.runner.chance import MOST_SALT
@@ -162,7 +162,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
     meter = _meter(evaluation, folder)
     _AT_WORK.add(id(model))
     try:
-        with plugin_code(f"model {model.name!r}"):
+        with model_code(model):
             await model.start()
         with folder.writer() as log:
             if not log.locked:
@@ -190,7 +190,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
                 progress.note(f"{stopped}the run has spent {meter}")
     finally:
         try:
-            with plugin_code(f"model {model.name!r}"):
+            with model_code(model):
                 await model.close()
         except PluginError as error:  # all is played, or something else went wrong first
             progress.note(str(error))
@@ -406,7 +406,7 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
 
 def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:
     model = evaluation.model
-    with plugin_code(f"model {model.name!r}"):
+    with model_code(model):
         identity = dict(model.identity())
     try:
         canonical_json(identity)

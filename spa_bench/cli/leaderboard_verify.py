@@ -99,7 +99,7 @@ def _concluded(
 ) -> tuple[Verification | None, int]:
     """Prints what came of a replay, and of the weights if there are any; returns what to write,
     and the exit code."""
-    from spa_bench.errors import InputError
+    from spa_bench.errors import SpaBenchError
     from spa_bench.submission.verify import with_earlier_badge
 
     _print_replay(folder, report)
@@ -113,7 +113,7 @@ def _concluded(
                 typer.echo("  weights: not checked; verification.json keeps the earlier result")
         else:
             verification = _by_weights(folder, report, weights)
-    except InputError as error:
+    except SpaBenchError as error:
         typer.echo(f"  weights: not checked: {error}", err=True)
         verification, code = with_earlier_badge(folder, report.verification), 2
     typer.echo(f"  badge: {verification.badge}")

@@ -70,8 +70,8 @@ def command(
         import asyncio
 
         from spa_bench.cli.evaluate import key_values
-        from spa_bench.errors import plugin_code
         from spa_bench.evaluation import chosen_tasks
+        from spa_bench.models.model import model_code
         from spa_bench.models.ranking import check_scores
         from spa_bench.plugins import make_model, resolve_model
 
@@ -94,7 +94,7 @@ def command(
         measured: list[Found] = []
 
         async def all_of_them() -> None:
-            with plugin_code(f"{what} of model {made.name!r}"):
+            with model_code(made, what):
                 try:
                     await made.start()
                     for task in found:

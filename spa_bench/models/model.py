@@ -7,11 +7,13 @@ One call, `generate(Request) -> Reply`. What a backend can do beyond text is dec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
+from spa_bench.errors import plugin_code
 from spa_bench.formats.format import Content
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
@@ -187,6 +189,16 @@ class Model(Protocol):
     async def close(self) -> None:
         """Gives back connections, threads and memory."""
         ...
+
+
+def model_code(model: Model, doing: str = "") -> AbstractContextManager[None]:
+    """Returns what turns any exception of a model's own code into a PluginError of one line.
+
+    Args:
+        model: whose code runs within.
+        doing: what it does there, such as `perplexity`, for the message.
+    """
+    return plugin_code(f"{doing} of model {model.name!r}" if doing else f"model {model.name!r}")
 
 
 class ScoredToken(NamedTuple):

@@ -27,6 +27,7 @@ from spa_bench.models.model import (
     Request,
     Sampling,
     StopReason,
+    model_code,
 )
 from spa_bench.models.ranking import likeliest
 from spa_bench.runner import chance
@@ -86,7 +87,7 @@ async def _turns(rollout: Rollout, model: Model) -> Episode:
             request = _request(rollout, rollout.ask(), model, token_prefix)
         started = time.perf_counter()
         try:
-            with plugin_code(f"model {model.name!r}"):
+            with model_code(model):
                 reply = await _reply(model, request)
                 seconds = time.perf_counter() - started
                 answer = _answer(reply, prefill, seconds, spec.log_tokens)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import student_t
-from spa_bench.models.model import Model, Request, Scorer
+from spa_bench.models.model import Model, Request, Scorer, model_code
 from spa_bench.runner.plan import Plan
 from spa_bench.submission.folder import SubmissionFolder
 from spa_bench.submission.sample import Recorded, sample
@@ -60,6 +60,7 @@ async def authored(
 
     Raises:
         InputError: for a model that cannot score, too few replies, or a folder without weights.
+        PluginError: for a model whose code fails.
     """
     plan, verification = report.plan, report.verification
     if plan is None or verification is None:
@@ -126,6 +127,7 @@ async def authorship(
     Raises:
         InputError: for a model that cannot score a given text, or a submission with too few
             replies.
+        PluginError: for a model whose code fails, as with weights that do not fit it.
     """
     if not isinstance(model, Scorer):
         raise InputError(f"{model.name} cannot score a given text; load the weights with hf/")
@@ -154,12 +156,13 @@ async def authorship(
         async with gate:
             return await _off(model, reply)
 
-    try:
-        await model.start()
-        pairs = await asyncio.gather(*map(pair, written))
-        offs = await asyncio.gather(*map(off, ranked))
-    finally:
-        await model.close()
+    with model_code(model):
+        try:
+            await model.start()
+            pairs = await asyncio.gather(*map(pair, written))
+            offs = await asyncio.gather(*map(off, ranked))
+        finally:
+            await model.close()
     return _compared(pairs, weights, nonce, _ranking(offs))
 
 

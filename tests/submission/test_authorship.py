@@ -12,7 +12,7 @@ from submissions import ABOUT, NOBODY, FewBoards, evaluated, moody
 from worlds import changed
 
 from benchmarks.tampering import Copy, Line
-from spa_bench.errors import InputError
+from spa_bench.errors import InputError, PluginError
 from spa_bench.models.model import Model
 from spa_bench.plugins import make_model, resolve_model
 from spa_bench.submission.authorship import TOLERANCE, authored, plausible, says
@@ -122,6 +122,19 @@ def test_a_model_that_cannot_score_is_refused(written: SubmissionFolder, own: Pa
     report = verify(written, Short())
     with pytest.raises(InputError, match="cannot score a given text"):
         asyncio.run(authored(written, report, moody(), own))
+
+
+def test_a_model_whose_code_fails_is_one_line(
+    written: SubmissionFolder, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, model = verify(written, Short()), loaded(own)
+
+    async def score_text(*_: object) -> None:
+        raise IndexError("no such token")
+
+    monkeypatch.setattr(model, "score_text", score_text)
+    with pytest.raises(PluginError, match="^model 'tiny' raised IndexError: no such token"):
+        asyncio.run(authored(written, report, model, own))
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
