@@ -26,8 +26,8 @@ class PpoSettings(RlSettings):
         value_clip: how far the critic may move from what it said before the update.
         loss_on: what the policy learns from: `reply`, all that the model sampled; of each reply
             the `answer` alone, which is the other way to read the paper's mask of "answer tokens";
-            or `all`, what the environment said after the first reply as well, as the public code
-            does. Critic and `kl` see whole replies in any case.
+            or `all`, what the environment said after the first reply as well (the public code also
+            learns what it says before). Critic and `kl` see whole replies in any case.
         critic: `own`, a model beside the actor; `shared`, a value head on the actor's hidden
             states, which halves the cost of an update.
         value_weight: of the critic's loss beside the actor's.
