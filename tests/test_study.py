@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from benchmarks import study, study_belief, study_chance, study_players
+from benchmarks import study, study_belief, study_chance, study_plans, study_players
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
 from spa_bench.site.entries import read_entries
@@ -235,3 +235,17 @@ def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
     assert "old" not in new
     with pytest.raises(KeyError):
         study.written(page.replace("nano", "nothing"), _table())
+
+
+@pytest.mark.parametrize(
+    ("reply", "done"),
+    [
+        ("<think>1. Up 2. Left</think><answer>Up || Left</answer>", True),
+        ("<think>1. Up 2. Left</think><answer>Left || Up</answer>", False),
+        ("<think>1. Up 2. Left</think><answer>Up</answer>", False),
+        ("<think>1. Up</think>", False),
+        ("1. Up 2. Left</think><answer>Up||Left</answer>", True),
+    ],
+)
+def test_a_turn_is_done_as_planned_if_it_names_all_of_the_plan_in_order(reply, done):
+    assert study_plans.as_planned(reply) is done
