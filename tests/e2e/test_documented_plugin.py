@@ -132,6 +132,19 @@ def test_the_example_of_a_world_from_gymnasium_is_evaluated(
     assert {row["task"] for row in _rows(table)} == {"gymnasium_lake"}
 
 
+@pytest.mark.parametrize(
+    ("page", "task"), [("adding-a-task.md", "sokoban_8x8"), ("probes.md", "lake_8x8_transition")]
+)
+def test_a_task_that_a_page_shows_is_evaluated(page: str, task: str, tmp_path: Path) -> None:
+    _write(page, tmp_path)
+    table = _spa_bench(
+        (tmp_path, dict(os.environ)),
+        *("evaluate", "--model", "baseline/random", "--tasks", task, "--include-path", "my_tasks"),
+        *("--limit", "2", "--repeats", "1", "--output", "run", "--output-format", "csv"),
+    )
+    assert {row["task"] for row in _rows(table)} == {task}
+
+
 def test_the_example_of_a_model_is_evaluated(tmp_path: Path) -> None:
     table = _spa_bench(
         _install("models.md", tmp_path),
