@@ -20,6 +20,9 @@ from tabulate import tabulate
 EXTRAS = ("", "hf", "train", "lm-eval", "dev")
 """In this order; a package is listed with the first that needs it."""
 
+UNLISTED = ("vllm", "fuzz")
+"""Not installed where this page is written."""
+
 OURS = "spa-bench"
 
 _LONGEST = 60
@@ -100,6 +103,9 @@ def page() -> str:
         " below,\nin the versions that were tested together (`constraints.txt`). Each is listed"
         " under the first extra\nthat needs it, with the licence that it states itself. This page"
         " is written by\n`python -m benchmarks.licences --write docs/licences.md`.\n",
+        f"The extras {' and '.join(f'`{extra}`' for extra in UNLISTED)} are not listed:"
+        " they are not installed beside the others. Where you\ninstall them, read the licences of"
+        " what they bring.\n",
     ]
     for extra in EXTRAS:
         name = extra or "base"

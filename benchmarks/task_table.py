@@ -42,6 +42,10 @@ the actions of a turn blind. *closed loop* is the best policy that looks before 
 are in percent, for Pass@1 / Pass@8, exact unless marked `~`. *random* and *oracle* are the
 baselines as played, {repeats} episodes per board: Pass@1 with its 95% interval. *distinct* counts
 the boards that remain different under the board's symmetries.
+
+`_hidden` tasks, in the group `ood`, do not say what is unfamiliar. `sokoban_actions` and
+`sudoku_letters` have no such variant, as nothing would be left to find out: North moves north, and
+letters have to be named to be written.
 """
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
 import spa_bench
-from benchmarks.licences import licence, needed
+from benchmarks.licences import EXTRAS, UNLISTED, licence, needed
 
 ROOT = Path(__file__).parents[1]
 PERMISSIVE = ("MIT", "BSD", "Apache", "PSF", "Python Software Foundation", "ISC", "MPL", "Mozilla")
@@ -29,6 +30,14 @@ def test_every_package_of_the_base_install_is_permissive(name: str) -> None:
 
 def test_a_base_install_needs_no_torch() -> None:
     assert not {"torch", "transformers", "trl", "datasets", "vllm"} & BASE.keys()
+
+
+def test_every_extra_is_listed_or_said_not_to_be() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*EXTRAS, *UNLISTED} == {"", *project["optional-dependencies"]}
+    page = (ROOT / "docs" / "licences.md").read_text("utf-8")
+    assert [extra for extra in EXTRAS[1:] if f"## Extra `{extra}`" not in page] == []
+    assert [extra for extra in UNLISTED if f"`{extra}`" not in page] == []
 
 
 def test_the_citation_names_this_version_and_licence() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from spa_bench.cli.options import (
+    Adapter,
     BaseUrl,
     BatchSize,
     Device,
@@ -76,7 +77,7 @@ def evaluate(
     ] = "",
     seed: Annotated[str, typer.Option(help="Seed of all random draws; any text.")] = "0",
     include_path: IncludePath = None,
-    adapter: Annotated[str | None, typer.Option(help="A LoRA adapter for a local model.")] = None,
+    adapter: Adapter = None,
     log_tokens: Annotated[
         bool, typer.Option("--log-tokens", help="Log token ids and log-probabilities.")
     ] = False,

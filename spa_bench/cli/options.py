@@ -47,6 +47,7 @@ ModelArgs = Annotated[str, typer.Option(help="Model settings, as key=value,key=v
 BaseUrl = Annotated[
     list[str] | None, typer.Option(help="URL of an OpenAI-compatible server; can be repeated.")
 ]
+Adapter = Annotated[str | None, typer.Option(help="A LoRA adapter for a local model.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Largest batch of a local model.")]
 Device = Annotated[str | None, typer.Option(help="Device of a local model: cpu, cuda, cuda:1, ..")]
 Dtype = Annotated[

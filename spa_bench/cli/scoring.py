@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 import typer
 
 from spa_bench.cli.options import (
+    Adapter,
     BaseUrl,
     BatchSize,
     Device,
@@ -65,6 +66,7 @@ def command(
         device: Device = None,
         dtype: Dtype = None,
         include_path: IncludePath = None,
+        adapter: Adapter = None,
         output: Annotated[Path | None, path_option("JSON file to write the figures to.")] = None,
     ) -> None:
         import asyncio
@@ -88,6 +90,7 @@ def command(
             batch_size=batch_size,
             device=device,
             dtype=dtype,
+            adapter=adapter,
         )
         made, one = make_model(options, provider), measure()
         check_scores(made, what)

@@ -13,7 +13,7 @@ from scripted import Scripted
 from spa_bench import plugins
 from spa_bench.cli import main
 from spa_bench.errors import ModelGoneError
-from spa_bench.models.model import Message, ScoredToken
+from spa_bench.models.model import Message, ModelOptions, ScoredToken
 from spa_bench.task_file import builtin_tasks_folder
 
 COMMANDS = ("perplexity", "foresight")
@@ -83,6 +83,20 @@ def test_what_cannot_be_is_one_line_before_any_text_is_scored(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert told in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_model_is_made_with_its_adapter(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapters: list[str | None] = []
+
+    def make(options: ModelOptions, _: str) -> Scoring:
+        adapters.append(options.adapter)
+        return Scoring(0)
+
+    monkeypatch.setattr(plugins, "make_model", make)
+    with pytest.raises(SystemExit):
+        main([command, "--model", "hf/x", "--limit", "1", "--adapter", "./lora"])
+    assert adapters == ["./lora"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
