@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 from spa_bench.results.efficiency import Efficiency
 from spa_bench.results.figures import as_csv, figures
 from spa_bench.results.results import Results, Score, TaskResult
+from spa_bench.results.schema import json_of
 from spa_bench.results.shown import (
     counted,
     missing,
@@ -33,8 +34,7 @@ _OPTIONAL = (*_KNOWLEDGE, "tokens/turn", "s/turn", "cost $")
 def format_results(results: Sequence[Results], output_format: OutputFormat) -> str:
     """Returns results of one or more models in the format asked for."""
     if output_format == "json":
-        bodies = [r.model_dump_json(by_alias=True, indent=2) for r in results]
-        return bodies[0] if len(bodies) == 1 else f"[{','.join(bodies)}]"
+        return json_of(results)
     if output_format == "csv":
         rows = [{"model": r.model, "salt": r.salt} | row for r in results for row in figures(r)]
         return as_csv(rows).rstrip("\n")
