@@ -396,6 +396,15 @@ def test_show_prints_the_bounds_of_the_board(spa: Command) -> None:
                                 "plan", line.split()[-1]]  # fmt: skip
 
 
+def test_show_prints_the_closed_loop_where_looking_helps(spa: Command) -> None:
+    assert "closed loop" not in spa("show", "sokoban").out
+    shown = spa("show", "frozenlake_slippery").out
+    line = next(line for line in shown.splitlines() if "bounds" in line)
+    found = re.search(r"ceiling (\S+)%  closed loop (\S+)%", line)
+    assert found is not None
+    assert float(found[1]) < float(found[2])
+
+
 # -- pipes and terminals --------------------------------------------------------------------------
 
 MAIN = (sys.executable, "-c", "from spa_bench.cli import main; main()")
