@@ -32,9 +32,7 @@ def show(
     looking = "" if closed_loop == ceiling else f"  closed loop {closed_loop}"
     typer.echo(f"task       {chosen.name}  {chosen.hash}")
     typer.echo(f"instance   {board.id}  {board.board_key}")
-    typer.echo(
-        f"bounds     floor {floor}  ceiling {ceiling}{looking}  shortest plan {plan}"
-    )
+    typer.echo(f"bounds     floor {floor}  ceiling {ceiling}{looking}  shortest plan {plan}")
     typer.echo(f"\n--- system ---\n{chosen.config.prompt.system}")
     typer.echo(f"\n--- user ---\n{chosen.opening_message(state, 1, chosen.limits.actions)}")
     typer.echo(f"\n--- assistant, already started ---\n{chosen.format.prefill}")
