@@ -38,7 +38,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(own: Mapping[str, str], metric: str, figure: Mapping[str, Any]) -> dict[str, Any]:
-    return dict.fromkeys(_COLUMNS) | own | {"metric": metric} | figure
+    return {**dict.fromkeys(_COLUMNS), **own, "metric": metric, **figure}
 
 
 def _numbers(path: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:

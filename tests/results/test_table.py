@@ -7,7 +7,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -222,9 +222,10 @@ def test_csv_has_every_number_that_json_has(tmp_path: Path) -> None:
 
 
 def _numbers(part: Any) -> list[float]:
-    if isinstance(part, dict | list):
-        inner = part.values() if isinstance(part, dict) else part
-        return [number for value in inner for number in _numbers(value)]
+    if isinstance(part, dict):
+        part = list(cast("dict[str, Any]", part).values())
+    if isinstance(part, list):
+        return [number for inner in cast("list[Any]", part) for number in _numbers(inner)]
     return [float(part)] if isinstance(part, int | float) else []
 
 
