@@ -38,12 +38,17 @@ def styled() -> Any:
     return pyplot
 
 
-def panels(count: int) -> tuple[Any, Any]:
-    """Returns a figure and its axes, side by side."""
+def panels(count: int, rows: int = 1) -> tuple[Any, Any]:
+    """Returns a figure and its axes, so many side by side in each row; row by row."""
     figure, axes = styled().subplots(
-        1, count, figsize=(max(2.7 * count + 0.6, 4.8), 3.0), sharey=True, squeeze=False
+        rows,
+        count,
+        figsize=(max(2.7 * count + 0.6, 4.8), 2.4 * rows + 0.6),
+        sharex="col",
+        sharey=True,
+        squeeze=False,
     )
-    return figure, axes[0]
+    return figure, axes.ravel()
 
 
 def draw_line(axis: Any, points: Sequence[tuple[float, Any]], name: str, number: int) -> None:
@@ -94,5 +99,6 @@ def save(figure: Any, axes: Any, path: Path) -> None:
         handles.values(), handles, loc="lower center", ncols=columns, frameon=False, fontsize=8
     )
     rows = math.ceil(len(handles) / columns)
-    figure.tight_layout(rect=(0, 0.02 + 0.07 * rows, 1, 1))
+    legend = 0.06 + 0.21 * rows
+    figure.tight_layout(rect=(0, legend / figure.get_figheight(), 1, 1))
     figure.savefig(path, metadata={"Date": None})

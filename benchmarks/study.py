@@ -56,6 +56,8 @@ BY_THE_RECIPES: Mapping[str, str] = {
 }
 """Worlds, and how the names of runs by the recipes end in each."""
 
+METRICS = ("pass@1", "pass@8")
+
 TRAINED = METHODS[2:]
 SEEDS = 3
 """Runs of each method by the recipes, where all were made."""
@@ -212,26 +214,34 @@ def _below(cell: Cell) -> bool:
 
 
 def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
-    """Draws Pass@1 on held-out boards over the steps of training, a panel a world and set-up."""
-    curves: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
+    """Draws success on held-out boards over the steps of training: a row a metric, in it a panel a
+    world and set-up."""
+    curves: dict[tuple[str, str], list[tuple[str, Mapping[str, list[tuple[float, float]]]]]] = {}
     for entry in sorted(entries, key=lambda e: (e.submission.method, e.submission.model)):
         method, model = entry.submission.method, entry.submission.model
-        for world in WORLDS:
-            key = f"{_task(world, method)}/pass@1"
-            points = [(step["step"], step[key]) for step in entry.training if key in step]
-            for setup, ending in SETUPS.items():
-                if points and re.fullmatch(_name(method, world) + ending, model):
-                    curves.setdefault((world, setup), []).append((method, points))
-    figure, axes = panels(len(curves))
+        for world, (setup, ending) in product(WORLDS, SETUPS.items()):
+            points = {metric: _points(entry, _task(world, method), metric) for metric in METRICS}
+            if any(points.values()) and re.fullmatch(_name(method, world) + ending, model):
+                curves.setdefault((world, setup), []).append((method, points))
     order = sorted(curves, key=lambda panel: (panel[0], [*SETUPS].index(panel[1])))
-    for axis, (world, setup) in zip(axes, order, strict=True):
+    figure, axes = panels(len(order), len(METRICS))
+    for axis, (metric, (world, setup)) in zip(axes, product(METRICS, order), strict=True):
         for method, points in curves[world, setup]:  # all seeds of a method look the same
-            draw_line(axis, points, method.replace("_", " "), METHODS.index(method))
-        chance = 100 * _chance(found, world, "pass@1")
+            draw_line(axis, points[metric], method.replace("_", " "), METHODS.index(method))
+        chance = 100 * _chance(found, world, metric)
         axis.axhline(chance, color="0.4", linestyle=":", linewidth=1.1, label="chance")
-        axis.set(title=f"{world}, {setup}", xlabel="steps, 256 episodes each")
-    axes[0].set_ylabel("Pass@1 on held-out boards, %")
+        if metric == METRICS[0]:
+            axis.set_title(f"{world}, {setup}")
+        else:
+            axis.set_xlabel("steps, 256 episodes each")
+    for axis, metric in zip(axes[:: len(order)], METRICS, strict=True):
+        axis.set_ylabel(f"{metric.capitalize()} held out, %")
     save(figure, axes, path)
+
+
+def _points(entry: Entry, task: str, metric: str) -> list[tuple[float, float]]:
+    key = f"{task}/{metric}"
+    return [(step["step"], step[key]) for step in entry.training if key in step]
 
 
 def _chance(found: Table, world: str, metric: str) -> float:

@@ -5,7 +5,8 @@
         [--boards 32] [--repeats 4] [--output runs/world-model] [--write docs/world-model.md]
 
 Every model named is measured, or its run continued, below `--output`; then the page is made of all
-runs that are there, so models can be added one by one. Without a model, only the page is made.
+runs that are there, so models can be added one by one. Without a model, only the page is made. A
+page that shows a model of which there is no run is left as it is.
 `baseline/oracle` and `baseline/random` take all items whatever `--items` says: they cost little.
 Interrupt it at will: started again it goes on.
 """
@@ -20,7 +21,7 @@ from typing import Any
 
 from benchmarks.world_model_page import write_page
 from spa_bench.cli import main as spa_bench
-from spa_bench.errors import SpaBenchError
+from spa_bench.errors import InputError, SpaBenchError
 from spa_bench.evaluation import evaluate
 from spa_bench.models.model import Model
 from spa_bench.models.ranking import can_rank
@@ -60,7 +61,10 @@ def main() -> None:
                 _measure(part, name, folder, chosen, baseline)
             except SpaBenchError as error:  # one model that fails is no reason to lose the others
                 print(f"{name}, {part}: {error}", file=sys.stderr)
-    write_page(chosen.output, chosen.write)
+    try:
+        write_page(chosen.output, chosen.write)
+    except InputError as error:
+        sys.exit(str(error))
 
 
 def _measure(part: str, name: str, folder: Path, chosen: Any, baseline: bool) -> None:

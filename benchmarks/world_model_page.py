@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import WIDEST, draw_line, panels, percents, save
 from benchmarks.tables import markdown
+from spa_bench.errors import InputError
 from spa_bench.results.results import Results, TaskResult
 from spa_bench.results.schema import Interval
 from spa_bench.results.shown import percent, with_interval
@@ -54,6 +55,9 @@ between two states, *legality* whether an action changes anything, *reward* what
 and whether it ends the episode, *reachability* whether success is still within reach. A probe with
 `_grid` shows the grid alone, the others the grid and coordinates.
 
+`-` under a model means that it was not asked that probe; under *copied*, that what is shown cannot
+be an answer.
+
 Models trained only on play, such as nano, have never seen such questions and answer them with
 moves: their 0 means that they did not answer, and says nothing about what they know. *Belief inside
 episodes* and *Foresight* ask them in their own format. There is one nano per world, so a name such
@@ -76,8 +80,18 @@ class Measured:
 
 
 def write_page(runs: Path, page: Path) -> None:
-    """Writes the page and its figures from all runs below a folder."""
+    """Writes the page and its figures from all runs below a folder.
+
+    Raises:
+        InputError: if the page is there and has models that are not measured below the folder: it
+            would lose them.
+    """
     measured = sorted(_families(runs), key=lambda m: (not m.name.startswith("baseline/"), m.name))
+    if lost := _shown_models(page) - {m.name for m in measured}:
+        raise InputError(
+            f"{page} shows {', '.join(sorted(lost))}, not measured in {runs}: measure each with"
+            f" `python -m benchmarks.world_model MODEL --output {runs}`, or --write another page"
+        )
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     parts = [_INTRODUCTION, *_probe_sections(measured), *_ranking_section(measured)]
@@ -96,8 +110,20 @@ def write_page(runs: Path, page: Path) -> None:
     print(f"wrote {page} from {len(measured)} models in {runs}")
 
 
+def _shown_models(page: Path) -> set[str]:
+    """Returns the models of a page that was written before: the columns of its tables of probes."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    heads: Iterable[str] = re.findall(
+        r"^\| probe +\| chance \| copied \|(.+)\|$", text, re.MULTILINE
+    )
+    return {name.strip() for head in heads for name in head.split("|")}
+
+
 def _families(runs: Path) -> Iterator[Measured]:
-    """Yields what is measured of each model; `nano-base-sokoban` is of the family `nano-base`."""
+    """Yields what is measured of each model; `nano-base-sokoban` is of the family `nano-base`.
+
+    Folders in which nothing is measured yet are left out.
+    """
     families: dict[str, Measured] = {}
     for folder in sorted(path for path in runs.glob("*") if path.is_dir()):
         family = re.sub(r"-(sokoban|frozenlake|sudoku)$", "", folder.name)
@@ -107,7 +133,7 @@ def _families(runs: Path) -> Iterator[Measured]:
             measured.tasks |= {task.task: task for task in results.tasks}
         measured.perplexity += _scored(folder / "perplexity.json")
         measured.foresight += _scored(folder / "foresight.json")
-    yield from families.values()
+    yield from (m for m in families.values() if m.tasks or m.perplexity or m.foresight)
 
 
 def _scored(path: Path) -> list[Mapping[str, Any]]:

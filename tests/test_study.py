@@ -3,13 +3,18 @@
 import math
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scripted import Scripted
 
 from benchmarks import study, study_belief, study_chance, study_plans, study_players
+from spa_bench.evaluation import evaluate
 from spa_bench.registry import Registry
 from spa_bench.results.bounds import board_bounds
+from spa_bench.results.shown import percent
+from spa_bench.runner.log import RunFolder
 from spa_bench.site.entries import read_entries
 from spa_bench.site.rows import Cell, Row, Table
 
@@ -227,6 +232,18 @@ def test_a_checkpoint_elsewhere_stands_beside_what_it_was_trained_on_in_bold():
     assert set(map(tuple, cells[3:])) == {("-", "-")}
 
 
+def test_the_curves_show_both_metrics_of_a_run_each_beside_its_chance(tmp_path):
+    training = [{"step": n, "frozenlake/pass@1": 0.3, "frozenlake/pass@8": 0.7} for n in (0, 25)]
+    submission = SimpleNamespace(method="spa", model="nano-spa-frozenlake-seed-1")
+    run = SimpleNamespace(submission=submission, training=training)
+    path = tmp_path / "curves.svg"
+    study.draw([run], _table(_row("floor", 0.2, 0.6, kind="bound")), path)
+    drawn = path.read_text(encoding="utf-8")
+    assert drawn.count("frozenlake, no baseline") == 1  # above its two panels
+    assert "Pass@1 held out, %" in drawn
+    assert "Pass@8 held out, %" in drawn
+
+
 def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
     page = "before\n<!-- nano -->\nold\n<!-- end -->\nafter\n"
     new = study.written(page, _table())
@@ -249,3 +266,20 @@ def test_text_around_the_tables_is_left_alone_and_unknown_ones_are_refused():
 )
 def test_a_turn_is_done_as_planned_if_it_names_all_of_the_plan_in_order(reply, done):
     assert study_plans.as_planned(reply) is done
+
+
+def test_what_is_done_as_planned_is_told_of_any_run_and_any_submission(tmp_path):
+    plan = "<think>1. Up 2. Left</think><answer>{}</answer>"
+    said = [plan.format("Up || Left"), *[plan.format("Up")] * 3]
+    model = Scripted(lambda request: said[len(model.requests) % 4])
+    run = tmp_path / "run"
+    evaluate(model, "frozenlake", limit=4, repeats=1, output=run)
+    replies = [turn.reply for episode in RunFolder(run).episodes() for turn in episode.turns]
+    share = sum(map(study_plans.as_planned, replies)) / len(replies)
+    submission = study.SUBMISSIONS[0] / "nano-state-estimation-sokoban"
+    head, _, line, *others = study_plans.of_runs([run, submission]).splitlines()
+    assert "% of turns done as planned" in head
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells == [str(run), "frozenlake", percent(share)]
+    assert 0 < share < 1
+    assert {line.split("|")[1].strip() for line in others} == {str(submission)}

@@ -28,12 +28,11 @@ def show(
     state = chosen.environment.observe(board.state, chosen.config.observation)
     bounds = board_bounds(chosen, [board])[board.id]
     plan = "none" if bounds.shortest_plan is None else str(bounds.shortest_plan)
+    floor, ceiling, closed_loop = map(_percent, (bounds.floor, bounds.ceiling, bounds.closed_loop))
+    looking = "" if closed_loop == ceiling else f"  closed loop {closed_loop}"
     typer.echo(f"task       {chosen.name}  {chosen.hash}")
     typer.echo(f"instance   {board.id}  {board.board_key}")
-    typer.echo(
-        f"bounds     floor {_percent(bounds.floor)}  ceiling {_percent(bounds.ceiling)}"
-        f"  shortest plan {plan}"
-    )
+    typer.echo(f"bounds     floor {floor}  ceiling {ceiling}{looking}  shortest plan {plan}")
     typer.echo(f"\n--- system ---\n{chosen.config.prompt.system}")
     typer.echo(f"\n--- user ---\n{chosen.opening_message(state, 1, chosen.limits.actions)}")
     typer.echo(f"\n--- assistant, already started ---\n{chosen.format.prefill}")

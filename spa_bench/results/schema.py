@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
@@ -22,6 +23,12 @@ class ResultModel(BaseModel):
     """A part of `results.json`."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+def json_of(parts: Sequence[ResultModel]) -> str:
+    """Returns one part as JSON, and several as a list of them."""
+    bodies = [part.model_dump_json(by_alias=True, indent=2) for part in parts]
+    return bodies[0] if len(bodies) == 1 else f"[{','.join(bodies)}]"
 
 
 class Interval(ResultModel):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from spa_bench.results.efficiency import Efficiency
+from spa_bench.results.figures import as_csv, figures
 from spa_bench.results.results import Results, Score, TaskResult
+from spa_bench.results.schema import json_of
 from spa_bench.results.shown import (
     counted,
     missing,
-    no_formula,
     percent,
     whole_percent,
     with_interval,
@@ -35,10 +34,10 @@ _OPTIONAL = (*_KNOWLEDGE, "tokens/turn", "s/turn", "cost $")
 def format_results(results: Sequence[Results], output_format: OutputFormat) -> str:
     """Returns results of one or more models in the format asked for."""
     if output_format == "json":
-        bodies = [r.model_dump_json(by_alias=True, indent=2) for r in results]
-        return bodies[0] if len(bodies) == 1 else f"[{','.join(bodies)}]"
+        return json_of(results)
     if output_format == "csv":
-        return _csv(results)
+        rows = [{"model": r.model, "salt": r.salt} | row for r in results for row in figures(r)]
+        return as_csv(rows).rstrip("\n")
     metrics = list(dict.fromkeys(m for r in results for t in r.tasks for m in t.metrics))
     many = len(results) > 1
     headers = [
@@ -147,28 +146,3 @@ def _tokens(task: TaskResult) -> str:
     if not counted:
         return "-"
     return f"{task.tokens.prompt / counted:.0f} + {task.tokens.completion / counted:.0f}"
-
-
-def _csv(results: Sequence[Results]) -> str:
-    out = io.StringIO()
-    fields = ["model", "task", "task_hash", "boards", "repeats", "episodes", "owed", "metric"]
-    fields += [
-        "value",
-        "low",
-        "high",
-        "floor",
-        "floor_low",
-        "floor_high",
-        "ceiling",
-        "closed_loop",
-        "normalised",
-    ]
-    writer = csv.DictWriter(out, fields, lineterminator="\n")
-    writer.writeheader()
-    for result in results:
-        for task in result.tasks:
-            own: dict[str, Any] = task.model_dump(include=set(fields), mode="json")
-            for metric, score in task.metrics.items():
-                row = {**own, "model": no_formula(result.model), "metric": metric}
-                writer.writerow(row | score.model_dump(mode="json"))
-    return out.getvalue().rstrip("\n")

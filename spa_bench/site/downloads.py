@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from spa_bench.results.results import Results
+from spa_bench.results.figures import as_csv, figures
 from spa_bench.results.shown import no_formula
 from spa_bench.site.entries import Counts, Entry
 from spa_bench.site.rows import NOTHING, OVERALL, Cell, Table, told
@@ -98,7 +97,7 @@ def write_downloads(entry: Entry, folder: Path, counts: Counts) -> list[str]:
         names.append(EPISODES)
     for name in names:
         shutil.copyfile(entry.folder.path / name, folder / name)
-    tables = {"results": list(_figures(entry.results))}
+    tables = {"results": list(figures(entry.results))}
     if entry.verification is not None:
         tables["boards"] = [
             {"task": task, "board": board, "episodes": n, "successes": c}
@@ -109,39 +108,6 @@ def write_downloads(entry: Entry, folder: Path, counts: Counts) -> list[str]:
         (folder / "boards.json").write_text(f"{text}\n", encoding="utf-8")
         names.append("boards.json")
     for name, rows in tables.items():
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(
-                {key: no_formula(v) if isinstance(v, str) else v for key, v in row.items()}
-                for row in rows
-            )
+        (folder / f"{name}.csv").write_text(as_csv(rows), encoding="utf-8", newline="")
         names.append(f"{name}.csv")
     return sorted(names)
-
-
-_FIGURE = ("value", "low", "high", "floor", "ceiling", "normalised")
-
-
-def _figures(results: Results) -> Iterator[dict[str, Any]]:
-    """Yields a line a figure: those with an interval, and all other numbers by their path."""
-    for task in results.tasks:
-        told = task.model_dump(mode="json")
-        metrics: dict[str, Any] = told.pop("metrics")
-        for path, found in (*metrics.items(), *_numbers("", told)):
-            yield {"task": task.task, "figure": path} | {key: found.get(key) for key in _FIGURE}
-
-
-def _numbers(path: str, part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(part, dict):
-        fields = cast(dict[str, Any], part)
-        if fields.keys() == {"value", "low", "high"}:
-            yield path, fields
-            return
-        for key, value in fields.items():
-            yield from _numbers(f"{path}.{key}" if path else key, value)
-    elif isinstance(part, list):
-        for number, value in enumerate(cast(list[Any], part), 1):
-            yield from _numbers(f"{path}.{number}", value)
-    elif isinstance(part, int | float):
-        yield path, {"value": part}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from spa_bench.cli import main
 from spa_bench.errors import InputError
 from spa_bench.evaluation import evaluate
 from spa_bench.results.compare import LoggedRun, compare, format_comparisons, notes
@@ -131,6 +132,34 @@ def test_beliefs_are_compared_and_told_beside_success(tmp_path: Path) -> None:
     ]
     assert percent(told.prediction.cell_accuracy) in row.split()
     assert text.count("baseline/random  observation") == 1
+
+
+def test_json_has_what_the_tables_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, limit in (("random", 3), ("oracle", 2)):
+        output = tmp_path / name
+        evaluate(f"baseline/{name}", "sokoban_wm", limit=limit, repeats=2, output=output)
+    folders = [str(tmp_path / name) for name in ("random", "oracle")]
+
+    def told(*runs: str) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main(["compare", *runs, "--output-format", "json"])
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = told(*folders)
+    assert found["schema"] == "spa-bench/comparison/1"
+    assert found["second"] == {"path": folders[1], "model": "baseline/oracle"}
+    first, second = (LoggedRun.read(Path(folder)) for folder in folders)
+    one, belief = compare(first, second)
+    success, prediction = found["comparisons"]
+    assert (success["task"], success["metric"], success["boards"]) == ("sokoban_wm", "pass@1", 2)
+    assert success["second"]["value"] == one.second_score.value
+    assert success["difference"]["value"] == one.result.difference.value
+    assert (success["p_value"], success["first_belief"]) == (one.result.p_value, None)
+    assert belief.beliefs is not None
+    assert prediction["second_belief"]["ceiling"] == belief.beliefs[1].ceiling
+    assert found["notes"] == notes(first, second)
+    assert told(*folders, folders[1]) == [found, found]
 
 
 def test_a_share_of_turns_or_items_is_what_the_results_say(tmp_path: Path) -> None:

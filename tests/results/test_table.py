@@ -7,7 +7,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -183,14 +183,11 @@ def from_csv(*results: Results) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(format_results(results, "csv"))))
 
 
-def test_csv_has_a_line_for_each_task_and_metric() -> None:
+def test_csv_has_each_metric_of_each_task() -> None:
     rows = from_csv(a_result(a_task(), a_task(task="other")))
-    assert [(found["task"], found["metric"]) for found in rows] == [
-        ("sokoban", "pass@1"),
-        ("sokoban", "pass@8"),
-        ("other", "pass@1"),
-        ("other", "pass@8"),
-    ]
+    found = {(row["task"], row["metric"]): row["value"] for row in rows}
+    assert len(found) == len(rows)
+    assert [found[task, "pass@8"] for task in ("sokoban", "other")] == ["0.7", "0.7"]
 
 
 def test_csv_has_every_number_of_a_score() -> None:
@@ -199,6 +196,37 @@ def test_csv_has_every_number_of_a_score() -> None:
     assert {name: found[name] for name in numbers} == {
         name: "" if number is None else str(number) for name, number in numbers.items()
     }
+
+
+def test_csv_has_every_number_that_json_has(tmp_path: Path) -> None:
+    tasks = "sokoban_wm,frozenlake_transition"
+    results = evaluate("baseline/random", tasks, limit=4, repeats=1, output=tmp_path / "run")
+    told = json.loads(format_results([results], "json"))
+    rows = from_csv(results)
+    numbers = [float(value) for row in rows for value in list(row.values())[5:] if value]
+    assert sorted(numbers) == sorted(_numbers(told))
+    found = {(row["task"], row["metric"]): row for row in rows}
+    wm, transition = told["tasks"]
+    exact = wm["belief"]["prediction"]["exact"]
+    stated = found["sokoban_wm", "belief.prediction.exact"]
+    assert [float(stated[key]) for key in exact] == list(exact.values())
+    failure, count = next(iter(wm["failures"].items()))
+    for task, path, number in (
+        (wm, f"failures.{failure}", count),
+        (wm, "seconds", wm["seconds"]),
+        (transition, "probe.copied", transition["probe"]["copied"]),
+    ):
+        row = found[task["task"], path]
+        assert (float(row["value"]), row["task_hash"]) == (number, task["task_hash"])
+    assert float(found["", "efficiency.calls"]["value"]) == told["efficiency"]["calls"]
+
+
+def _numbers(part: Any) -> list[float]:
+    if isinstance(part, dict):
+        part = list(cast("dict[str, Any]", part).values())
+    if isinstance(part, list):
+        return [number for inner in cast("list[Any]", part) for number in _numbers(inner)]
+    return [float(part)] if isinstance(part, int | float) else []
 
 
 def test_csv_keeps_names_with_commas_and_quotes_whole() -> None:

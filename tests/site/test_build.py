@@ -230,7 +230,7 @@ def test_the_figures_of_a_submission_are_those_of_its_results(
 ) -> None:
     results = Results.model_validate_json((submissions / "strong" / "results.json").read_bytes())
     lines = list(csv.DictReader((site / "submissions" / "strong" / "results.csv").open()))
-    found = {(line["task"], line["figure"]): line for line in lines}
+    found = {(line["task"], line["metric"]): line for line in lines}
     first = results.tasks[0].metrics["pass@1"]
     assert float(found["sokoban", "pass@1"]["high"]) == first.high
     assert float(found["sokoban", "pass@1"]["floor"]) == first.floor
@@ -407,7 +407,7 @@ def test_bounds_of_a_page_are_computed_and_not_those_that_are_stated(
     folder = tmp_path / "site" / "submissions" / "strong"
     assert ">43.2<" not in (folder / "index.html").read_text()
     lines = list(csv.DictReader((folder / "results.csv").open()))
-    told = {(line["task"], line["figure"]): line for line in lines}
+    told = {(line["task"], line["metric"]): line for line in lines}
     for task in true["tasks"]:
         for metric, score in task["metrics"].items():
             for bound in ("floor", "ceiling", "normalised"):

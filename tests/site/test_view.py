@@ -86,6 +86,18 @@ def test_the_scores_are_those_of_the_results(run: Path, page: str) -> None:
         assert f"{100 * (task.belief.prediction.exact.value or 0):.1f}" in page
 
 
+def test_steps_over_optimal_stand_beside_the_scores(tmp_path: Path) -> None:
+    results = spa_bench.evaluate(
+        "baseline/random", "frozenlake", limit=6, repeats=2, output=tmp_path
+    )
+    steps = results.tasks[0].steps_over_optimal
+    assert steps is not None
+    assert steps > 0
+    page = run_page(tmp_path)
+    assert "<th>steps over optimal</th>" in page
+    assert f"<td>{steps:.2f}</td>" in page
+
+
 def test_the_same_log_makes_the_same_page(run: Path, page: str) -> None:
     assert run_page(run) == page
 
