@@ -61,9 +61,10 @@ def _python(installed: tuple[Path, dict[str, str]], *arguments: str) -> str:
 
 
 def _rows(table: str) -> list[dict[str, str]]:
-    """Reads a table of `--output-format csv`."""
+    """Reads from a table of `--output-format csv` what is said of tasks, not of the whole run."""
     header, *lines = table.strip().split("\n")
-    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    return [row for row in rows if row["task"]]
 
 
 def test_the_example_validates(installed: tuple[Path, dict[str, str]]) -> None:
@@ -82,7 +83,7 @@ def test_the_oracle_solves_every_board_of_the_example(
         *("--include-path", "tasks", *output),
     )
     rows = _rows(table)
-    assert {row["task"] for row in rows} == {"lights_out", "lights_out_transition", ""}
+    assert {row["task"] for row in rows} == {"lights_out", "lights_out_transition"}
     for row in rows:
         if row["metric"] in ("pass@1", "accuracy"):
             assert (row["value"], row["ceiling"]) == ("1.0", "1.0")

@@ -133,7 +133,7 @@ def test_a_model_whose_code_fails_is_one_line(
         raise IndexError("no such token")
 
     monkeypatch.setattr(model, "score_text", score_text)
-    with pytest.raises(PluginError, match="^model 'tiny' raised IndexError: no such token"):
+    with pytest.raises(PluginError, match=r"^model 'tiny' raised IndexError: no such token"):
         asyncio.run(authored(written, report, model, own))
 
 
