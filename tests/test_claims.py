@@ -1,0 +1,81 @@
+"""Claims: each row says when and on what code it was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.claims import report, row
+from benchmarks.claims.claim import Claim, Measured
+from benchmarks.claims.row import Row
+
+ROW = Row("speed", "core", "it is fast", "1 s", "met", "0.5 s", machine="2 cores")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    known = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *known, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "docs").mkdir()
+    for name in ("code.py", "docs/claims.md", "docs/claims.json"):
+        (tmp_path / name).write_text("1", encoding="utf-8")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-q", "-m", "one")
+    row.commit.cache_clear()
+    return tmp_path
+
+
+def test_a_commit_is_its_short_hash(repository: Path) -> None:
+    assert row.commit(repository) == _git(repository, "rev-parse", "--short", "HEAD")
+
+
+def test_files_that_differ_from_the_commit_are_told(repository: Path) -> None:
+    (repository / "code.py").write_text("2", encoding="utf-8")
+    assert row.commit(repository) == _git(repository, "rev-parse", "--short", "HEAD") + "+"
+
+
+def test_the_page_itself_is_no_difference(repository: Path) -> None:
+    for name in ("docs/claims.md", "docs/claims.json"):
+        (repository / name).write_text("2", encoding="utf-8")
+    assert row.commit(repository) == _git(repository, "rev-parse", "--short", "HEAD")
+
+
+def test_where_there_is_no_commit_none_is_told(tmp_path: Path) -> None:
+    assert row.commit(tmp_path) == ""
+
+
+def test_a_measurement_notes_its_date_and_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row, "_measure_apart", lambda claim: ROW)
+    monkeypatch.setattr(row, "machine", lambda: "2 cores")
+    monkeypatch.setattr(row, "commit", lambda: "abc1234+")
+    measured = row.measure(Claim("speed", "core", "it is fast", "1 s", lambda: Measured("", True)))
+    assert measured.commit == "abc1234+"
+    assert len(measured.date) == len("2026-11-29")
+
+
+def test_the_page_shows_date_and_commit_and_a_dash_where_nobody_noted_them(tmp_path: Path) -> None:
+    page = tmp_path / "claims.md"
+    noted = replace(ROW, name="noted", date="2026-11-29", commit="abc1234")
+    report.write(page, [ROW, noted])
+    assert report.read(page) == [ROW, noted]
+    cells = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| core")
+    ]
+    assert [found[-3:-1] for found in cells] == [["-", "-"], ["2026-11-29", "abc1234"]]
+
+
+def test_rows_from_before_there_were_dates_are_read(tmp_path: Path) -> None:
+    kept = {k: v for k, v in vars(ROW).items() if k not in ("date", "commit")}
+    (tmp_path / "claims.json").write_text(json.dumps([kept]), encoding="utf-8")
+    assert report.read(tmp_path / "claims.md") == [ROW]
