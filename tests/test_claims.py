@@ -1,4 +1,4 @@
-"""Claims: each row says when and on what code it was measured."""
+"""Claims: what they measure, and that each row says when and on what code it did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.claims import report, row
+from benchmarks.claims import report, row, trainer
 from benchmarks.claims.claim import Claim, Measured
 from benchmarks.claims.row import Row
 
@@ -79,3 +79,20 @@ def test_rows_from_before_there_were_dates_are_read(tmp_path: Path) -> None:
     kept = {k: v for k, v in vars(ROW).items() if k not in ("date", "commit")}
     (tmp_path / "claims.json").write_text(json.dumps([kept]), encoding="utf-8")
     assert report.read(tmp_path / "claims.md") == [ROW]
+
+
+@pytest.mark.parametrize(
+    ("result", "met"), [((True, "2 passed"), True), ((False, "1 failed"), False)]
+)
+def test_what_tests_hold_is_met_if_they_pass(
+    monkeypatch: pytest.MonkeyPatch, result: tuple[bool, str], met: bool
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(trainer, "passed", lambda *tests: ran.extend(tests) or result)
+    for claim in trainer.CLAIMS:
+        found = claim.measure()
+        assert (found.met, found.value == claim.aim) == (met, met)
+    root = Path(__file__).parent
+    for test in ran:
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (root / file).read_text(encoding="utf-8")
