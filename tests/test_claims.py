@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.claims import report, row, trainer
+from benchmarks.claims import report, row, servers, trainer
 from benchmarks.claims.claim import Claim, Measured
+from benchmarks.claims.process import Timed
 from benchmarks.claims.row import Row
 
 ROW = Row("speed", "core", "it is fast", "1 s", "met", "0.5 s", machine="2 cores")
@@ -54,7 +56,10 @@ def test_where_there_is_no_commit_none_is_told(tmp_path: Path) -> None:
 
 
 def test_a_measurement_notes_its_date_and_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row, "_measure_apart", lambda claim: ROW)
+    def measured_apart(claim: Claim) -> Row:
+        return ROW
+
+    monkeypatch.setattr(row, "_measure_apart", measured_apart)
     monkeypatch.setattr(row, "machine", lambda: "2 cores")
     monkeypatch.setattr(row, "commit", lambda: "abc1234+")
     measured = row.measure(Claim("speed", "core", "it is fast", "1 s", lambda: Measured("", True)))
@@ -88,7 +93,12 @@ def test_what_tests_hold_is_met_if_they_pass(
     monkeypatch: pytest.MonkeyPatch, result: tuple[bool, str], met: bool
 ) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(trainer, "passed", lambda *tests: ran.extend(tests) or result)
+
+    def passed(*tests: str) -> tuple[bool, str]:
+        ran.extend(tests)
+        return result
+
+    monkeypatch.setattr(trainer, "passed", passed)
     for claim in trainer.CLAIMS:
         found = claim.measure()
         assert (found.met, found.value == claim.aim) == (met, met)
@@ -96,3 +106,42 @@ def test_what_tests_hold_is_met_if_they_pass(
     for test in ran:
         file, _, name = test.partition("::")
         assert f"def {name}(" in (root / file).read_text(encoding="utf-8")
+
+
+COSTS = """\
+| | CPU ms a call | wall ms a call |
+|---|---|---|
+| aiohttp alone | 0.10 | 0.20 |
+| spa-bench openai/ | {ours} | 0.90 |
+"""
+
+WAITS = """\
+| in flight | | seconds | of the bound |
+|---|---|---|---|
+| 64 | bound | 10.0 | 1.00 |
+| 64 | in order | 11.0 | 1.10 |
+| 64 | spa-bench | 11.0 | {ours} |
+| 64 | lock-step | 20.0 | 2.00 |
+"""
+
+
+@pytest.mark.parametrize(
+    ("measure", "table", "good", "bad"),
+    [(servers.client_cost, COSTS, 0.46, 0.61), (servers.stragglers, WAITS, 1.05, 1.39)],
+)
+def test_the_table_of_a_benchmark_is_compared_with_the_aim(
+    monkeypatch: pytest.MonkeyPatch,
+    measure: Callable[[], Measured],
+    table: str,
+    good: float,
+    bad: float,
+) -> None:
+    for ours, met in ((good, True), (bad, False)):
+
+        def printed(command: Sequence[str], ours: float = ours) -> Timed:
+            return Timed(1.0, 1.0, table.format(ours=ours))
+
+        monkeypatch.setattr(servers, "timed", printed)
+        found = measure()
+        assert found.met is met
+        assert found.value.startswith(f"{ours:.2f}")
