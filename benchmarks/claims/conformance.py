@@ -45,19 +45,32 @@ def _data(name: str) -> bytes:
 
 def tested(test: str, count: int, what: str, least: int) -> Measured:
     """Runs one test file; nothing may fail, and nothing may be skipped."""
+    clean, told = passed(f"conformance/{test}")
+    if clean:
+        return Measured(f"all {count:,} {what} are equal", count >= least, f"{test}: {told}")
+    return Measured(f"{what} differ, or could not be compared", False, f"{test}: {told}")
+
+
+def passed(*tests: str) -> tuple[bool, str]:
+    """Runs tests, given as pytest names them below `tests/`.
+
+    Returns:
+        Whether they ran and none failed or was skipped, and how many did what.
+    """
     options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *options, str(TESTS / test)]
+    named = [str(TESTS.parent / test) for test in tests]
     done = subprocess.run(
-        command, cwd=TESTS.parents[1], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", *options, *named],
+        cwd=TESTS.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if "No module named pytest" in done.stderr:
         raise NotRunError("pytest is not installed: pip install -e '.[dev]'")
     summary = _counts(done.stdout)
     clean = done.returncode == 0 and "passed" in summary and "skipped" not in summary
-    told = ", ".join(f"{number} {word}" for word, number in summary.items()) or "no test ran"
-    if clean:
-        return Measured(f"all {count:,} {what} are equal", count >= least, f"{test}: {told}")
-    return Measured(f"{what} differ, or could not be compared", False, f"{test}: {told}")
+    return clean, ", ".join(f"{number} {word}" for word, number in summary.items()) or "no test ran"
 
 
 def _counts(output: str) -> dict[str, int]:

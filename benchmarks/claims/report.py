@@ -17,7 +17,8 @@ Figures that the documents state, each with its aim, measured again. `make claim
 (`python -m benchmarks.claims --write docs/claims.md`) writes this page and
 [claims.json](claims.json); do not edit either by hand. Each row's command measures that row alone;
 with `--write docs/claims.md` after it, it also updates the row here. *Not run* says what was
-missing; it does not count as a success.
+missing; it does not count as a success. *Commit* is the code that was measured, with a + if files
+differed from it. A row with - was measured before this was noted.
 """
 
 
@@ -69,11 +70,13 @@ def _markdown(rows: Sequence[Row]) -> str:
             f"{row.value} ({row.detail})" if row.detail else row.value,
             row.status,
             1 + machines.index(row.machine),
+            row.date or "-",
+            row.commit or "-",
             f"`{row.command}`",
         )
         for row in rows
     ]
-    headers = ["topic", "claim", "aim", "measured", "", "on", "command"]
+    headers = ["topic", "claim", "aim", "measured", "", "on", "date", "commit", "command"]
     escaped = [[str(cell).replace("|", "\\|") for cell in cells_of_row] for cells_of_row in cells]
     body = tabulate(escaped, headers=headers, tablefmt="github", disable_numparse=True)
     told = "\n".join(f"{number}. {machine}" for number, machine in enumerate(machines, start=1))

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -39,6 +40,8 @@ class Row:
         status: `not run` where something that it needs is absent; `value` then says what.
         seconds: that the measurement took; 0 where nobody noted it.
         machine: on which.
+        date: of the measurement, such as 2026-11-29. commit: as `commit` says. Empty where nobody
+            noted it.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Row:
     detail: str = ""
     seconds: float = 0.0
     machine: str = ""
+    date: str = ""
+    commit: str = ""
 
     @property
     def command(self) -> str:
@@ -73,12 +78,34 @@ def machine() -> str:
     )
 
 
+@functools.cache
+def commit(root: Path = ROOT) -> str:
+    """Returns the short hash of the code in a folder, with a + if the files differ from it.
+
+    The page of the claims is left out: it changes with each claim that is measured. Empty where
+    git knows of no commit.
+    """
+    page = [":/", ":(exclude,top)docs/claims.md", ":(exclude,top)docs/claims.json"]
+    try:
+        head = _git(root, "rev-parse", "--short", "HEAD")
+        differs = _git(root, "status", "--porcelain", "--", *page)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{head}+" if differs else head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def measure(claim: Claim) -> Row:
     """Measures a claim in a new process. A measurement that breaks is a claim not met."""
+    date, code = f"{datetime.now(UTC):%Y-%m-%d}", commit()
     started = time.perf_counter()
     row = _measure_apart(claim)
     seconds = round(time.perf_counter() - started, 1)
-    return replace(row, seconds=seconds, machine=machine())
+    return replace(row, seconds=seconds, machine=machine(), date=date, commit=code)
 
 
 def _measure_apart(claim: Claim) -> Row:

@@ -16,7 +16,6 @@ experimental in TRL and may change without notice, so it is checked, and TRL's v
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +41,7 @@ from spa_trainers.groups import differ
 from spa_trainers.grpo_settings import TESTED, GrpoSettings, check_trl
 from spa_trainers.memory import explained, state_bytes
 from spa_trainers.play import Player, rollout_facts
+from spa_trainers.processes import launched
 from spa_trainers.sft import (
     MOST_SKIPPED,
     checkpointing,
@@ -206,7 +206,7 @@ class Grpo:
     def trainer(self) -> GRPOTrainer:
         """TRL's trainer, told what the settings say."""
         check_trl()
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if launched() > 1:
             raise InputError("rl: GRPO runs in one process; in several, train with algorithm: ppo")
         s, cuda = self.settings, torch.cuda.is_available()
         _check_padding(self.model)

@@ -77,13 +77,15 @@ class Pipeline:
         Raises:
             InputError: for whatever can be refused before work begins.
         """
+        from spa_trainers.processes import launched
+
         recipe = self.recipe
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")
         self._check_names()
         disk.check_room(self.output)
         with without_bars():
-            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            if launched() > 1:
                 return self._together(only)
             with self._held():
                 return self._alone(only)

@@ -25,6 +25,11 @@ _PATIENCE = timedelta(days=1)
 """So long a process waits for the others: one may have longer episodes, or a state to save."""
 
 
+def launched() -> int:
+    """Returns how many processes a launcher started; 1 where none did."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @dataclass(frozen=True)
 class Processes:
     """This process among its like.
@@ -44,7 +49,7 @@ class Processes:
     @classmethod
     def started(cls) -> Processes:
         """Returns the processes that a launcher started, connected; or the one there is."""
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if launched() == 1:
             return cls()
         from accelerate import Accelerator, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
 
