@@ -152,7 +152,11 @@ def compare(first: LoggedRun, second: LoggedRun) -> list[Comparison]:
         for comparison in _compare_tasks(first, one, second, other)
     ]
     if not found:
-        raise InputError(f"{first.path} and {second.path} have no boards in common")
+        one, other = (", ".join(task.task for task in run.info.tasks) for run in (first, second))
+        raise InputError(
+            f"{first.path} and {second.path} have no boards in common: the first played {one},"
+            f" the second {other}"
+        )
     return found
 
 
@@ -169,10 +173,14 @@ def _counterparts(first: LoggedRun, second: LoggedRun) -> Iterator[tuple[RunTask
                 yield task, other
 
 
+def _name(one: RunTask, other: RunTask) -> str:
+    return one.task if one.task == other.task else f"{one.task} : {other.task}"
+
+
 def _compare_tasks(
     first: LoggedRun, one: RunTask, second: LoggedRun, other: RunTask
 ) -> Iterator[Comparison]:
-    name = one.task if one.task == other.task else f"{one.task} : {other.task}"
+    name = _name(one, other)
     differences = tuple(_differences(one.config, other.config))
     for metric in _metrics(one):
         beliefs = None
@@ -209,6 +217,10 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
             told.append(
                 f"{name}: not compared, as the other has no counterpart: {', '.join(alone)}"
             )
+        if unpaired := [text for pair in matched if (text := _unpaired(first, second, pair, side))]:
+            told.append(
+                f"{name}: not compared, as the other did not play them: {', '.join(unpaired)}"
+            )
     seeds = first.info.salt, second.info.salt
     if seeds[0] != seeds[1]:
         told.append(
@@ -216,6 +228,16 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
             " draws on them are not"
         )
     return told
+
+
+def _unpaired(
+    first: LoggedRun, second: LoggedRun, pair: tuple[RunTask, RunTask], side: int
+) -> str | None:
+    """Returns how much of two tasks one side alone has played, such as `3 boards of sokoban`."""
+    played = [set(run.counts[task.hash]) for run, task in zip((first, second), pair, strict=True)]
+    alone = len(played[side] - played[1 - side])
+    noun = "question" if ACCURACY in _metrics(pair[side]) else "board"
+    return f"{counted(alone, noun)} of {_name(*pair)}" if alone else None
 
 
 @dataclass(frozen=True)
