@@ -123,8 +123,6 @@ class Comparison:
             of turns with an exact prediction.
     """
 
-    first: str
-    second: str
     task: str
     metric: str
     first_score: Estimate
@@ -194,8 +192,6 @@ def _compare_tasks(
             sides = _scores(metric, first, one, second, other)
         if sides[0].values:
             yield Comparison(
-                first=first.info.model.name,
-                second=second.info.model.name,
                 task=name,
                 metric=metric,
                 first_score=sides[0].score(),
@@ -435,20 +431,18 @@ difference."""
 
 def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
     beliefs = [
-        (comparison.task, model, belief)
+        (comparison.task, run, belief)
         for comparison in comparisons
-        for model, belief in zip(
-            (comparison.first, comparison.second), comparison.beliefs or (), strict=False
-        )
+        for run, belief in zip(("first", "second"), comparison.beliefs or (), strict=False)
     ]
     stated = tabulated(
         [
-            *("task", "model", "statement", "stated", "exact", "cells", "F1"),
+            *("task", "run", "statement", "stated", "exact", "cells", "F1"),
             *("of changed", "copied", "best", "possible", "probable"),
         ],
         [
-            [task, model, *cells]
-            for task, model, belief in beliefs
+            [task, run, *cells]
+            for task, run, belief in beliefs
             for cells in (
                 ["observation", *_statement(belief.observation), *("-", "-"), "100.0", "-", "-"],
                 [
@@ -465,17 +459,17 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
         style,
     )
     pays = tabulated(
-        ["task", "model", "turns", "if right", "if wrong", "gain"],
+        ["task", "run", "turns", "if right", "if wrong", "gain"],
         [
             [
                 task,
-                model,
+                run,
                 belief.turns,
                 with_interval(belief.success_if_right),
                 with_interval(belief.success_if_wrong),
                 with_interval(belief.gain, sign=True),
             ]
-            for task, model, belief in beliefs
+            for task, run, belief in beliefs
         ],
         style,
     )

@@ -145,12 +145,12 @@ def test_beliefs_are_compared_and_told_beside_success(tmp_path: Path) -> None:
     text = format_comparisons(found)
     assert "if right" in text
     told = belief.beliefs[1]
-    row = next(line for line in text.splitlines() if "baseline/oracle  prediction" in line)
+    row = next(line for line in text.splitlines() if "  second  prediction" in line)
     assert row.split()[-3:] == [
         percent(share) for share in (told.ceiling, told.supported, told.probability)
     ]
     assert percent(told.prediction.cell_accuracy) in row.split()
-    assert text.count("baseline/random  observation") == 1
+    assert text.count("  first   observation") == 1
 
 
 def test_json_has_what_the_tables_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
