@@ -20,6 +20,7 @@ from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model, Trained, model_code
 from spa_bench.models.ranking import can_rank
 from spa_bench.results.results import Results, compute
+from spa_bench.results.shown import counted
 from spa_bench.runner.chance import MOST_SALT
 from spa_bench.runner.log import (
     BadLines,
@@ -178,6 +179,11 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
                     )
             done = _done(plan, folder, progress)
             owed = sum(1 for _ in plan.owed(done))
+            if outside := done.count - (plan.total - owed):
+                progress.note(
+                    f"not counted, but kept in the log: {counted(outside, 'finished episode')}"
+                    " beyond --limit or --repeats"
+                )
             progress.start(plan.total, plan.total - owed)
             keep = _Keeper(log, progress)
             try:

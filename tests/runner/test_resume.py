@@ -220,6 +220,19 @@ def test_fewer_repeats_score_the_first_ones_only(tmp_path: Path) -> None:
     assert len(lines_of(tmp_path / "run")) == 12
 
 
+def test_finished_episodes_that_no_longer_count_are_told(tmp_path: Path) -> None:
+    run(Scripted(still), tmp_path / "run", repeats=3)
+    for options, told in (
+        ({"repeats": 2}, "4 finished episodes"),
+        ({"repeats": 2, "limit": 1}, "10 finished episodes"),
+        ({"repeats": 3}, None),
+    ):
+        watcher = Watcher()
+        run(Scripted(still), tmp_path / "run", resume=True, progress=watcher, **options)
+        why = f"not counted, but kept in the log: {told} beyond --limit or --repeats"
+        assert watcher.notes == ([why] if told else [])
+
+
 def test_a_limit_marks_the_results_partial(tmp_path: Path) -> None:
     assert run(Scripted(still), tmp_path / "run", limit=2).partial
 
