@@ -52,6 +52,15 @@ def test_what_is_owed_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "3 episodes still owed; evaluate with --resume" in capsys.readouterr().err
 
 
+def test_a_task_whose_environment_is_not_installed_is_no_success(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = run / "run.json"
+    info.write_text(info.read_text().replace('"name": "frozenlake"', '"name": "frozenlace"'))
+    assert results(run) == 1
+    assert "install the package that provides it" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
