@@ -195,8 +195,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
             finally:
                 progress.stop()
             if meter is not None:
-                stopped = "stopped at the budget: " if meter.refused else ""
-                progress.note(f"{stopped}the run has spent {meter}")
+                progress.note(_spent_so_far(evaluation, meter))
     finally:
         try:
             with model_code(model):
@@ -299,6 +298,16 @@ def _meter(evaluation: Evaluation, folder: RunFolder) -> Meter | None:
         for episode in folder.episodes(BadLines()):
             model.meter.spend(_spent(episode))
     return model.meter
+
+
+def _spent_so_far(evaluation: Evaluation, meter: Meter) -> str:
+    """Returns what a run has spent and, where it stopped at that, what the rest needs."""
+    spent = f"the run has spent {meter}"
+    if not meter.refused:
+        return spent
+    limits = {"cost": evaluation.max_cost, "tokens-total": evaluation.max_tokens_total}
+    larger = " or ".join(f"--max-{name}" for name, most in limits.items() if most is not None)
+    return f"stopped at the budget: {spent}; the rest needs a larger {larger}"
 
 
 def _spent(episode: Episode) -> Spending:
