@@ -178,7 +178,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
                 if task.trained_on:
                     progress.note(
                         f"{task.task}: the model was trained on {task.trained_on}"
-                        f" of these {task.boards} boards"
+                        f" of this run's {counted(task.boards, 'board')}"
                     )
             done = _done(plan, folder, progress)
             owed = sum(1 for _ in plan.owed(done))
@@ -388,7 +388,7 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
             )
     boards = sum(len(whole.boards(task)) for task in plan.tasks)
     if plan.shard is not None and plan.shard.count > boards:
-        raise InputError(f"--shard {plan.shard}: there are only {boards} boards to deal out")
+        raise InputError(f"--shard {plan.shard}: only {counted(boards, 'board')} to deal out")
 
 
 def check_folder(folder: RunFolder, resume: bool) -> None:

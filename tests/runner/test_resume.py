@@ -222,11 +222,12 @@ def test_fewer_repeats_score_the_first_ones_only(tmp_path: Path) -> None:
 
 def test_finished_episodes_that_no_longer_count_are_told(tmp_path: Path) -> None:
     run(Scripted(still), tmp_path / "run", repeats=3)
-    for options, told in (
+    started: list[tuple[dict[str, Any], str | None]] = [
         ({"repeats": 2}, "4 finished episodes"),
         ({"repeats": 2, "limit": 1}, "10 finished episodes"),
         ({"repeats": 3}, None),
-    ):
+    ]
+    for options, told in started:
         watcher = Watcher()
         run(Scripted(still), tmp_path / "run", resume=True, progress=watcher, **options)
         why = f"not counted, but kept in the log: {told} beyond --limit or --repeats"
