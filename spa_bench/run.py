@@ -20,6 +20,7 @@ from spa_bench.models.meter import Meter, Metered, Spending
 from spa_bench.models.model import Model, Trained, model_code
 from spa_bench.models.ranking import can_rank
 from spa_bench.results.results import Results, compute
+from spa_bench.results.shown import counted
 from spa_bench.runner.chance import MOST_SALT
 from spa_bench.runner.log import (
     BadLines,
@@ -129,9 +130,12 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
         PluginError: if the model cannot start for a reason that it has no words for.
         UnwrittenError: if a file of the run cannot be written; it can be resumed, too.
     """
+    folder = RunFolder(evaluation.output)
+    check_folder(folder, evaluation.resume)
+    _check_not_foreign(folder)
     try:
         played = await play_owed(evaluation, progress)
-        folder, plan = RunFolder(evaluation.output), evaluation.plan()
+        plan = evaluation.plan()
         return write_results(folder, plan, evaluation.model.name, played.info.price)
     except UnwrittenError as error:
         raise UnwrittenError(f"{error}; mend that and continue with --resume") from None
@@ -174,10 +178,15 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
                 if task.trained_on:
                     progress.note(
                         f"{task.task}: the model was trained on {task.trained_on}"
-                        f" of these {task.boards} boards"
+                        f" of this run's {counted(task.boards, 'board')}"
                     )
             done = _done(plan, folder, progress)
             owed = sum(1 for _ in plan.owed(done))
+            if outside := done.count - (plan.total - owed):
+                progress.note(
+                    f"not counted, but kept in the log: {counted(outside, 'finished episode')}"
+                    " beyond --limit or --repeats"
+                )
             progress.start(plan.total, plan.total - owed)
             keep = _Keeper(log, progress)
             try:
@@ -186,8 +195,7 @@ async def play_owed(evaluation: Evaluation, progress: Progress) -> Played:
             finally:
                 progress.stop()
             if meter is not None:
-                stopped = "stopped at the budget: " if meter.refused else ""
-                progress.note(f"{stopped}the run has spent {meter}")
+                progress.note(_spent_so_far(evaluation, meter))
     finally:
         try:
             with model_code(model):
@@ -292,6 +300,16 @@ def _meter(evaluation: Evaluation, folder: RunFolder) -> Meter | None:
     return model.meter
 
 
+def _spent_so_far(evaluation: Evaluation, meter: Meter) -> str:
+    """Returns what a run has spent and, where it stopped at that, what the rest needs."""
+    spent = f"the run has spent {meter}"
+    if not meter.refused:
+        return spent
+    limits = {"cost": evaluation.max_cost, "tokens-total": evaluation.max_tokens_total}
+    larger = " or ".join(f"--max-{name}" for name, most in limits.items() if most is not None)
+    return f"stopped at the budget: {spent}; the rest needs a larger {larger}"
+
+
 def _spent(episode: Episode) -> Spending:
     """Returns the tokens of an episode of the log, as far as they were counted."""
     usages = [turn.usage for turn in episode.turns]
@@ -370,7 +388,7 @@ def _check_evaluation(evaluation: Evaluation, plan: Plan) -> None:
             )
     boards = sum(len(whole.boards(task)) for task in plan.tasks)
     if plan.shard is not None and plan.shard.count > boards:
-        raise InputError(f"--shard {plan.shard}: there are only {boards} boards to deal out")
+        raise InputError(f"--shard {plan.shard}: only {counted(boards, 'board')} to deal out")
 
 
 def check_folder(folder: RunFolder, resume: bool) -> None:
@@ -393,15 +411,20 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
                     f"{path} already holds a run; add --resume to continue it,"
                     " or choose another --output"
                 )
-        elif (path / "recipe.json").is_file():
-            raise InputError(f"{path} holds a training; choose another --output")
-        elif folder.results_path.is_file():
-            raise InputError(
-                f"{folder.results_path} is there already and belongs to no run; choose another"
-                " --output"
-            )
     except OSError as error:
         raise InputError(f"--output {path}: {error.strerror}") from None
+
+
+def _check_not_foreign(folder: RunFolder) -> None:
+    """Refuses a folder of something else. A run has a log, even if it was killed as it began.
+
+    Raises:
+        InputError: with what to do.
+    """
+    path = folder.path
+    files = set(path.iterdir()) if path.is_dir() else set[Path]()
+    if files and not files & {folder.info_path, folder.episodes_path}:
+        raise InputError(f"{path} is there already and is no run; choose another --output")
 
 
 def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:

@@ -8,6 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spa_bench.results.shown import counted
 from spa_bench.run import Progress as Watching
 from spa_bench.runner.record import Episode
 from spa_bench.terminal import printable, unfiltered
@@ -21,6 +22,8 @@ def watch() -> Watching:
 
 
 class _Counts:
+    """What came of the episodes played since this start; those in the log before are left out."""
+
     def __init__(self) -> None:
         self.played = self.successes = self.broken = 0
         self.started = time.monotonic()
@@ -38,11 +41,10 @@ class _Counts:
 
     def __str__(self) -> str:
         # no share: episodes that are solved soon end first, so an early share promises too much
-        solved = f"{self.successes} of {self.played} solved"
         broken = f", {self.broken} broken" if self.broken else ""
         rate = self.rate
         written = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-        return f"{solved}{broken}, {written} episodes/s"
+        return f"{self.successes} solved{broken}, {written} episodes/s"
 
 
 class _Bar:
@@ -66,7 +68,7 @@ class _Bar:
 
     def start(self, total: int, done: int) -> None:
         self._counts = _Counts()
-        self._bar.update(self._task, total=total, completed=done)
+        self._bar.update(self._task, total=total - done, completed=0)
         if done < total:
             self._bar.start()
 
@@ -88,15 +90,15 @@ class _Lines:
 
     def __init__(self) -> None:
         self._counts = _Counts()
-        self._total = self._done = 0
+        self._owed = 0
         self._next = 0.0
 
     def start(self, total: int, done: int) -> None:
         self._counts = _Counts()
-        self._total, self._done = total, done
+        self._owed = total - done
         self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
-        again = f", {done} of them already in the log" if done else ""
-        self.note(f"{total} episodes{again}")
+        again = f", {done} already in the log" if done else ""
+        self.note(f"{counted(total, 'episode')}{again}")
 
     def update(self, episode: Episode) -> None:
         self._counts.add(episode)
@@ -112,12 +114,11 @@ class _Lines:
             self._line(over=True)
 
     def _line(self, *, over: bool = False) -> None:
-        done = self._done + self._counts.played
-        remaining = ""
-        if done < self._total and self._counts.rate and not over:
-            left = (self._total - done) / self._counts.rate
-            remaining = f", about {_duration(left)} left"
-        self.note(f"{done}/{self._total} episodes, {self._counts}{remaining}")
+        remaining, left = "", self._owed - self._counts.played
+        if left and self._counts.rate and not over:
+            remaining = f", about {_duration(left / self._counts.rate)} left"
+        episodes = counted(self._owed, "episode")
+        self.note(f"{self._counts.played}/{episodes}, {self._counts}{remaining}")
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ def results(
     """Print the table of one or more runs, computed from their logs.
 
     It is the table that evaluate printed; no model is needed. Exits with code 1 if a run owes
-    episodes.
+    episodes, or has a task that this installation does not know.
     """
     from spa_bench.cli.evaluate import check_output_format
     from spa_bench.paths import typed
@@ -34,12 +34,16 @@ def results(
     typer.echo(format_results(computed, style))
     for (path, log), own in zip(found, computed, strict=True):
         for _, reason in log.lost:
-            typer.echo(f"{path}: {reason}; it has no results here", err=True)
+            typer.echo(
+                f"{path}: {reason}; for its results, install the package that provides it, in the"
+                " version that played it",
+                err=True,
+            )
         if own.owed:
             owed = counted(own.owed, "episode")
             typer.echo(
                 f"{path}: {owed} still owed; evaluate with --resume --output {typed(path)}",
                 err=True,
             )
-    if any(own.owed for own in computed):
+    if any(log.lost for _, log in found) or any(own.owed for own in computed):
         raise typer.Exit(1)

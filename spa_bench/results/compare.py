@@ -123,8 +123,6 @@ class Comparison:
             of turns with an exact prediction.
     """
 
-    first: str
-    second: str
     task: str
     metric: str
     first_score: Estimate
@@ -152,7 +150,11 @@ def compare(first: LoggedRun, second: LoggedRun) -> list[Comparison]:
         for comparison in _compare_tasks(first, one, second, other)
     ]
     if not found:
-        raise InputError(f"{first.path} and {second.path} have no boards in common")
+        one, other = (", ".join(task.task for task in run.info.tasks) for run in (first, second))
+        raise InputError(
+            f"{first.path} and {second.path} have no boards in common: the first played {one},"
+            f" the second {other}"
+        )
     return found
 
 
@@ -169,10 +171,14 @@ def _counterparts(first: LoggedRun, second: LoggedRun) -> Iterator[tuple[RunTask
                 yield task, other
 
 
+def _name(one: RunTask, other: RunTask) -> str:
+    return one.task if one.task == other.task else f"{one.task} : {other.task}"
+
+
 def _compare_tasks(
     first: LoggedRun, one: RunTask, second: LoggedRun, other: RunTask
 ) -> Iterator[Comparison]:
-    name = one.task if one.task == other.task else f"{one.task} : {other.task}"
+    name = _name(one, other)
     differences = tuple(_differences(one.config, other.config))
     for metric in _metrics(one):
         beliefs = None
@@ -186,8 +192,6 @@ def _compare_tasks(
             sides = _scores(metric, first, one, second, other)
         if sides[0].values:
             yield Comparison(
-                first=first.info.model.name,
-                second=second.info.model.name,
                 task=name,
                 metric=metric,
                 first_score=sides[0].score(),
@@ -209,6 +213,10 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
             told.append(
                 f"{name}: not compared, as the other has no counterpart: {', '.join(alone)}"
             )
+        if unpaired := [text for pair in matched if (text := _unpaired(first, second, pair, side))]:
+            told.append(
+                f"{name}: not compared, as the other did not play them: {', '.join(unpaired)}"
+            )
     seeds = first.info.salt, second.info.salt
     if seeds[0] != seeds[1]:
         told.append(
@@ -216,6 +224,16 @@ def notes(first: LoggedRun, second: LoggedRun) -> list[str]:
             " draws on them are not"
         )
     return told
+
+
+def _unpaired(
+    first: LoggedRun, second: LoggedRun, pair: tuple[RunTask, RunTask], side: int
+) -> str | None:
+    """Returns how much of two tasks one side alone has played, such as `3 boards of sokoban`."""
+    played = [set(run.counts[task.hash]) for run, task in zip((first, second), pair, strict=True)]
+    alone = len(played[side] - played[1 - side])
+    noun = "question" if ACCURACY in _metrics(pair[side]) else "board"
+    return f"{counted(alone, noun)} of {_name(*pair)}" if alone else None
 
 
 @dataclass(frozen=True)
@@ -413,20 +431,18 @@ difference."""
 
 def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
     beliefs = [
-        (comparison.task, model, belief)
+        (comparison.task, run, belief)
         for comparison in comparisons
-        for model, belief in zip(
-            (comparison.first, comparison.second), comparison.beliefs or (), strict=False
-        )
+        for run, belief in zip(("first", "second"), comparison.beliefs or (), strict=False)
     ]
     stated = tabulated(
         [
-            *("task", "model", "statement", "stated", "exact", "cells", "F1"),
+            *("task", "run", "statement", "stated", "exact", "cells", "F1"),
             *("of changed", "copied", "best", "possible", "probable"),
         ],
         [
-            [task, model, *cells]
-            for task, model, belief in beliefs
+            [task, run, *cells]
+            for task, run, belief in beliefs
             for cells in (
                 ["observation", *_statement(belief.observation), *("-", "-"), "100.0", "-", "-"],
                 [
@@ -443,17 +459,17 @@ def _format_beliefs(comparisons: Sequence[Comparison], style: str) -> str:
         style,
     )
     pays = tabulated(
-        ["task", "model", "turns", "if right", "if wrong", "gain"],
+        ["task", "run", "turns", "if right", "if wrong", "gain"],
         [
             [
                 task,
-                model,
+                run,
                 belief.turns,
                 with_interval(belief.success_if_right),
                 with_interval(belief.success_if_wrong),
                 with_interval(belief.gain, sign=True),
             ]
-            for task, model, belief in beliefs
+            for task, run, belief in beliefs
         ],
         style,
     )

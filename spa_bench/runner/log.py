@@ -149,14 +149,23 @@ class RunFolder:
         path = self.info_path
         try:
             return RunInfo.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            holds = "episodes but no run.json" if self.exists() else "no run (no run.json)"
-            raise InputError(f"{self.path} holds {holds}; choose another folder") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(self._no_run()) from None
         except ValidationError as error:
             said = first_complaint(error)
             raise InputError(f"{path}: not a run this version reads: {said}") from None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
+
+    def _no_run(self) -> str:
+        """Returns what is wrong where there is no `run.json`, and what to give instead."""
+        if self.exists():
+            return f"{self.path} holds episodes but no run.json; choose another folder"
+        if not self.path.is_file():
+            return f"{self.path} holds no run (no run.json); give a run's folder, such as runs/NAME"
+        around = self.path.parent
+        folder = around if RunFolder(around).exists() else "runs/NAME"
+        return f"{self.path} is a file; give a run's folder, such as {folder}"
 
     def write_info(self, info: RunInfo) -> None:
         """Writes `run.json`, whole or not at all."""

@@ -21,7 +21,7 @@ import jinja2
 from markupsafe import Markup
 from pydantic import TypeAdapter
 
-from spa_bench.results.shown import whole_percent
+from spa_bench.results.shown import counted, whole_percent
 from spa_bench.site.trace import Trace
 
 _HERE = Path(__file__).parent
@@ -86,6 +86,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.globals["json_block"] = json_block  # pyright: ignore[reportArgumentType]
     environment.globals["inline"] = _inline  # pyright: ignore[reportArgumentType]
+    environment.globals["counted"] = counted  # pyright: ignore[reportArgumentType]
     environment.filters.update(
         percent=percent, whole_percent=whole_percent, number=number, short=short
     )

@@ -26,6 +26,7 @@ def test_a_spent_budget_ends_in_a_table_and_exit_code_1(
     assert exited.value.code == 1
     assert first.out.splitlines()[-1].startswith("frozenlake")
     assert "stopped at the budget: the run has spent" in first.err
+    assert "; the rest needs a larger --max-cost\n" in first.err
     assert f"continue with --resume --output {folder}" in first.err
     assert resumed.value.code == 0
 

@@ -134,7 +134,7 @@ def test_a_run_can_be_resumed(spa: Command) -> None:
     spa(*PLAY, "--output", "run")
     said = spa(*PLAY, "--output", "run", "--resume", "--repeats", "3")
     assert said.code == 0
-    assert said.err.splitlines()[0] == "6 episodes, 4 of them already in the log"
+    assert said.err.splitlines()[0] == "6 episodes, 4 already in the log"
 
 
 def test_json_is_the_results_file(spa: Command, tmp_path: Path) -> None:

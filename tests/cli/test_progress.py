@@ -50,12 +50,22 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_the_first_line_says_what_is_to_be_done(lines: list[str]) -> None:
-    assert lines[0] == "6 episodes, 1 of them already in the log"
+    assert lines[0] == "6 episodes, 1 already in the log"
 
 
 def test_the_last_line_says_what_came_of_it(lines: list[str]) -> None:
     said = re.sub(r"[\d.,]+ episodes/s.*", "R episodes/s", lines[-2])
-    assert said == "5/6 episodes, 1 of 4 solved, 1 broken, R episodes/s"
+    assert said == "4/5 episodes, 1 solved, 1 broken, R episodes/s"
+
+
+def test_one_episode_is_no_plural(capsys: pytest.CaptureFixture[str]) -> None:
+    watching = progress.watch()
+    watching.start(1, 0)
+    watching.update(WON)
+    watching.stop()
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "1 episode"
+    assert last.startswith("1/1 episode, 1 solved, ")
 
 
 def test_a_note_is_a_line(lines: list[str]) -> None:
@@ -70,7 +80,7 @@ def test_a_run_that_owes_nothing_says_no_rate(capsys: pytest.CaptureFixture[str]
     watching = progress.watch()
     watching.start(6, 6)
     watching.stop()
-    assert capsys.readouterr().err == "6 episodes, 6 of them already in the log\n"
+    assert capsys.readouterr().err == "6 episodes, 6 already in the log\n"
 
 
 def test_time_is_left_only_where_there_is_a_rate_and_more_to_come(
@@ -99,6 +109,17 @@ def test_a_terminal_gets_a_bar_and_keeps_the_notes(monkeypatch: pytest.MonkeyPat
     watching.note("[red]done[/red] 100%")
     assert terminal.getvalue().splitlines()[-1].endswith("[red]done[/red] 100%")
     assert "solved" in terminal.getvalue()
+
+
+def test_a_bar_counts_what_is_played_since_this_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    watching = progress.watch()
+    watching.start(6, 4)
+    watching.update(WON)
+    watching.update(LOST)
+    watching.stop()
+    assert "2/2 1 solved" in re.sub(r"\x1b\[[\d;?]*\w", "", terminal.getvalue())
 
 
 def test_a_bar_has_colours_where_all_others_are_kept_from_giving_orders(

@@ -52,8 +52,28 @@ def test_what_is_owed_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "3 episodes still owed; evaluate with --resume" in capsys.readouterr().err
 
 
+def test_a_task_whose_environment_is_not_installed_is_no_success(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = run / "run.json"
+    info.write_text(info.read_text().replace('"name": "frozenlake"', '"name": "frozenlace"'))
+    assert results(run) == 1
+    assert "install the package that provides it" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert results(tmp_path) == 2
-    assert "no run" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.endswith("holds no run (no run.json); give a run's folder, such as runs/NAME\n")
+
+
+def test_a_file_is_refused_and_its_run_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for path, folder in ((run / "results.json", run), (tmp_path / "file", "runs/NAME")):
+        assert results(path) == 2
+        said = capsys.readouterr().err
+        assert said == f"error: {path} is a file; give a run's folder, such as {folder}\n"

@@ -62,6 +62,24 @@ def test_tasks_that_one_run_alone_has_are_named(runs: dict[str, LoggedRun]) -> N
     assert notes(runs["random"], runs["grid"]) == []
 
 
+def test_boards_that_one_run_alone_played_are_counted(tmp_path: Path) -> None:
+    tasks = "sokoban,sokoban_transition"
+    evaluate("baseline/random", tasks, limit=6, repeats=1, output=tmp_path / "six")
+    evaluate("baseline/random", tasks, limit=5, repeats=1, output=tmp_path / "five")
+    six, five = (LoggedRun.read(tmp_path / name) for name in ("six", "five"))
+    alone = "1 board of sokoban, 1 question of sokoban_transition"
+    assert notes(six, five) == [f"first: not compared, as the other did not play them: {alone}"]
+    assert notes(five, six) == [f"second: not compared, as the other did not play them: {alone}"]
+
+
+def test_boards_that_one_run_alone_played_in_another_format_are_counted(
+    runs: dict[str, LoggedRun], tmp_path: Path
+) -> None:
+    evaluate("baseline/random", "sokoban_grid", limit=2, repeats=1, output=tmp_path / "two")
+    (told,) = notes(runs["random"], LoggedRun.read(tmp_path / "two"))
+    assert told.endswith("the other did not play them: 4 boards of sokoban : sokoban_grid")
+
+
 def test_a_run_without_an_episode_is_told(runs: dict[str, LoggedRun]) -> None:
     empty = replace(runs["random"], counts={key: {} for key in runs["random"].counts})
     with pytest.raises(InputError, match="random has no complete episode yet"):
@@ -69,8 +87,9 @@ def test_a_run_without_an_episode_is_told(runs: dict[str, LoggedRun]) -> None:
 
 
 def test_runs_without_common_boards_are_refused(runs: dict[str, LoggedRun]) -> None:
-    with pytest.raises(InputError, match="no boards in common"):
-        compare(runs["random"], runs["lake"])
+    why = "no boards in common: the first played sokoban, sokoban_grid, the second frozenlake"
+    with pytest.raises(InputError, match=why):
+        compare(runs["both"], runs["lake"])
 
 
 def test_a_run_compared_with_itself_differs_by_nothing(runs: dict[str, LoggedRun]) -> None:
@@ -126,12 +145,12 @@ def test_beliefs_are_compared_and_told_beside_success(tmp_path: Path) -> None:
     text = format_comparisons(found)
     assert "if right" in text
     told = belief.beliefs[1]
-    row = next(line for line in text.splitlines() if "baseline/oracle  prediction" in line)
+    row = next(line for line in text.splitlines() if "  second  prediction" in line)
     assert row.split()[-3:] == [
         percent(share) for share in (told.ceiling, told.supported, told.probability)
     ]
     assert percent(told.prediction.cell_accuracy) in row.split()
-    assert text.count("baseline/random  observation") == 1
+    assert text.count("  first   observation") == 1
 
 
 def test_json_has_what_the_tables_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

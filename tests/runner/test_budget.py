@@ -106,6 +106,13 @@ def test_the_cost_is_kept_to_and_the_rest_is_owed(tmp_path: Path) -> None:
     assert any("stopped at the budget" in note for note in watcher.notes)
 
 
+def test_the_limits_that_may_have_stopped_a_run_are_named(tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"max_cost": 0.3, "max_tokens_total": 30_000, "price": PRICE}
+    watcher = Watcher()
+    _run(FaultServer(default=Bill()), tmp_path / "run", progress=watcher, **limits)
+    assert watcher.notes[-1].endswith("needs a larger --max-cost or --max-tokens-total")
+
+
 def test_what_was_spent_counts_when_the_run_goes_on(tmp_path: Path) -> None:
     folder, bill = tmp_path / "run", Bill()
     _run(FaultServer(default=bill), folder, max_cost=0.3, price=PRICE)

@@ -220,6 +220,20 @@ def test_fewer_repeats_score_the_first_ones_only(tmp_path: Path) -> None:
     assert len(lines_of(tmp_path / "run")) == 12
 
 
+def test_finished_episodes_that_no_longer_count_are_told(tmp_path: Path) -> None:
+    run(Scripted(still), tmp_path / "run", repeats=3)
+    started: list[tuple[dict[str, Any], str | None]] = [
+        ({"repeats": 2}, "4 finished episodes"),
+        ({"repeats": 2, "limit": 1}, "10 finished episodes"),
+        ({"repeats": 3}, None),
+    ]
+    for options, told in started:
+        watcher = Watcher()
+        run(Scripted(still), tmp_path / "run", resume=True, progress=watcher, **options)
+        why = f"not counted, but kept in the log: {told} beyond --limit or --repeats"
+        assert watcher.notes == ([why] if told else [])
+
+
 def test_a_limit_marks_the_results_partial(tmp_path: Path) -> None:
     assert run(Scripted(still), tmp_path / "run", limit=2).partial
 
@@ -528,22 +542,23 @@ def test_a_folder_below_a_file_is_refused_before_the_model_starts(tmp_path: Path
     assert model.started == 0
 
 
-def test_the_results_of_something_else_are_not_written_over(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text("mine")
+@pytest.mark.parametrize("name", ["results.json", "page.md"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
     model = Scripted(still)
     for resume in (False, True):
-        with pytest.raises(
-            InputError, match=r"results\.json is there already and belongs to no run"
-        ):
+        with pytest.raises(InputError, match="is there already and is no run; choose another"):
             run(model, tmp_path, resume=resume)
-    assert (tmp_path / "results.json").read_text() == "mine"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
     assert model.started == 0
 
 
 def test_a_run_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
+    run(Scripted(still), tmp_path, limit=1)
+    (tmp_path / "results.json").unlink()
     (tmp_path / "results.json").mkdir()
     with pytest.raises(UnwrittenError, match=r"Is a directory; mend that and .* --resume$"):
-        run(Scripted(still), tmp_path)
+        run(Scripted(still), tmp_path, resume=True)
     (tmp_path / "results.json").rmdir()
     model = Scripted(still)
     assert run(model, tmp_path, resume=True).owed == 0

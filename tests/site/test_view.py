@@ -76,6 +76,11 @@ def test_a_name_cannot_become_markup(tmp_path: Path) -> None:
     assert "<img" not in page
 
 
+def test_a_limit_of_one_board_is_no_plural(tmp_path: Path) -> None:
+    spa_bench.evaluate("baseline/random", "frozenlake", limit=1, repeats=1, output=tmp_path)
+    assert "the first 1 board of each task" in run_page(tmp_path)
+
+
 def test_the_scores_are_those_of_the_results(run: Path, page: str) -> None:
     results = Results.model_validate_json((run / "results.json").read_bytes())
     for task in results.tasks:

@@ -590,7 +590,7 @@ def test_an_evaluation_says_how_many_boards_were_trained_on(trained, tmp_path):
     spa_bench.evaluate(
         str(made), [task], output=tmp_path / "a", limit=2, repeats=1, progress=Notes()
     )
-    assert notes == ["frozenlake_wm*: the model was trained on 2 of these 2 boards"]
+    assert notes == ["frozenlake_wm*: the model was trained on 2 of this run's 2 boards"]
     spa_bench.evaluate(str(made), "frozenlake", output=tmp_path / "b", limit=1, repeats=1)
     run = json.loads((tmp_path / "b" / "run.json").read_text())
     assert run["tasks"][0]["trained_on"] == 0
