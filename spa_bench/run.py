@@ -130,12 +130,9 @@ async def run(evaluation: Evaluation, progress: Progress) -> Results:
         PluginError: if the model cannot start for a reason that it has no words for.
         UnwrittenError: if a file of the run cannot be written; it can be resumed, too.
     """
-    folder = RunFolder(evaluation.output)
-    check_folder(folder, evaluation.resume)
-    _check_not_foreign(folder)
     try:
         played = await play_owed(evaluation, progress)
-        plan = evaluation.plan()
+        folder, plan = RunFolder(evaluation.output), evaluation.plan()
         return write_results(folder, plan, evaluation.model.name, played.info.price)
     except UnwrittenError as error:
         raise UnwrittenError(f"{error}; mend that and continue with --resume") from None
@@ -411,20 +408,15 @@ def check_folder(folder: RunFolder, resume: bool) -> None:
                     f"{path} already holds a run; add --resume to continue it,"
                     " or choose another --output"
                 )
+        elif (path / "recipe.json").is_file():
+            raise InputError(f"{path} holds a training; choose another --output")
+        elif folder.results_path.is_file():
+            raise InputError(
+                f"{folder.results_path} is there already and belongs to no run; choose another"
+                " --output"
+            )
     except OSError as error:
         raise InputError(f"--output {path}: {error.strerror}") from None
-
-
-def _check_not_foreign(folder: RunFolder) -> None:
-    """Refuses a folder of something else. A run has a log, even if it was killed as it began.
-
-    Raises:
-        InputError: with what to do.
-    """
-    path = folder.path
-    files = set(path.iterdir()) if path.is_dir() else set[Path]()
-    if files and not files & {folder.info_path, folder.episodes_path}:
-        raise InputError(f"{path} is there already and is no run; choose another --output")
 
 
 def _run_info(evaluation: Evaluation, plan: Plan) -> RunInfo:

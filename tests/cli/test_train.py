@@ -50,7 +50,7 @@ def test_a_training_and_a_run_do_not_share_a_folder(
     assert train("tiny.yaml", "--output", "run") == 2
     assert "holds the run of an evaluation" in capsys.readouterr().err
     assert train("selfplay", "tiny.yaml", "--output", "out") == 0
-    with pytest.raises(InputError, match="out is there already and is no run"):
+    with pytest.raises(InputError, match="out holds a training"):
         evaluate("baseline/random", "frozenlake", output="out", limit=1, repeats=1)
 
 
