@@ -125,6 +125,12 @@ def test_tasks_may_be_listed_with_commas_and_spaces(spa: Command) -> None:
     assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["sokoban", "sokoban_grid"]
 
 
+def test_tasks_may_be_named_by_several_options(spa: Command) -> None:
+    tasks = ("--tasks", "sokoban_grid", "--tasks", "sokoban", "--limit", "1", "--repeats", "1")
+    said = spa("evaluate", "--model", "baseline/random", *tasks)
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["sokoban_grid", "sokoban"]
+
+
 def test_a_seed_is_any_text(spa: Command, tmp_path: Path) -> None:
     spa(*PLAY, "--seed", "ü", "--output", "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["salt"] == "ü"
@@ -164,6 +170,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown option": ((*PLAY, "--repeat", "1"), "No such option: --repeat"),
     "an option of nothing": (("list", "tasks", "--model", "x"), "No such option: --model"),
     "one argument too many": ((*PLAY, "more"), "unexpected extra argument"),
+    "tasks without a comma": ((*PLAY, "--tasks", "sokoban", "sudoku"), "(sudoku); an option takes"),
     "unknown provider": (("evaluate", "--model", "gpt-5"), "unknown model 'gpt-5'"),
     "unknown baseline": (
         ("evaluate", "--model", "baseline/rndom"),
