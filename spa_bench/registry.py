@@ -59,6 +59,8 @@ class Registry:
             InputError: for a path that is no folder.
         """
         for path in include_paths:
+            if path.is_file():
+                raise InputError(f"--include-path {path}: is a file; give --tasks {path}")
             if not path.is_dir():
                 raise InputError(f"--include-path {path}: no such folder")
         return cls((builtin_tasks_folder(), *include_paths))

@@ -7,6 +7,10 @@ from typing import Any
 
 HINTS: Mapping[str, str] = {
     "Got unexpected extra argument": "an option takes one value: --tasks sokoban,frozenlake",
+    **{
+        f"No such command {name!r}": f"did you mean spa-bench leaderboard {name}?"
+        for name in ("pack", "verify", "build", "export", "publish")
+    },
     # options of lm-eval's, as in docs/models.md
     "No such option: --log-samples": "the run folder always has every reply, in episodes.jsonl",
     "No such option: --output-path": "write --output RUN",
@@ -30,4 +34,4 @@ def with_hint(error: Any) -> str:
     if hint is None:
         return message
     error.possibilities = None  # options that are merely spelt alike
-    return f"{error.format_message().rstrip('.')}; {hint}"
+    return f"{error.format_message().rstrip('.')} ({hint})"

@@ -21,6 +21,7 @@ from scripted import Scripted, answer
 import spa_bench
 import spa_bench.evaluation as evaluation
 from spa_bench.cli import main
+from spa_bench.cli.leaderboard import app as leaderboard
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.plugins import load_plugin, plugins
 
@@ -168,15 +169,15 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no value": (("evaluate", "--model"), "'--model' requires an argument"),
     "unknown command": (("evalute",), "No such command 'evalute'. Did you mean 'evaluate'"),
     "unknown option": ((*PLAY, "--repeat", "1"), "No such option: --repeat"),
-    "samples as in lm-eval": ((*PLAY, "--log_samples"), "--log-samples; the run folder always has"),
-    "a path as in lm-eval": ((*PLAY, "--output_path", "x"), "--output-path; write --output RUN"),
+    "samples as in lm-eval": ((*PLAY, "--log_samples"), "--log-samples (the run folder always has"),
+    "a path as in lm-eval": ((*PLAY, "--output_path", "x"), "--output-path (write --output RUN"),
     "a template as in lm-eval": ((*PLAY, "--apply_chat_template"), "always applied; --model-args"),
     "examples as in lm-eval": (
         (*PLAY, "--num_fewshot", "5"),
-        "--num-fewshot; no examples are added",
+        "--num-fewshot (no examples are added",
     ),
     "a dry run as in lm-eval": ((*PLAY, "--predict_only"), "`spa-bench results RUN` scores"),
-    "wandb as in lm-eval": ((*PLAY, "--wandb_args", "a=b"), "--wandb-args; log the run folder's"),
+    "wandb as in lm-eval": ((*PLAY, "--wandb_args", "a=b"), "--wandb-args (log the run folder's"),
     "tasks as in lm-eval": (
         ("evaluate", "--model", "baseline/random", "--tasks", "list"),
         "`spa-bench list tasks` shows all",
@@ -184,7 +185,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "a batch as in lm-eval": ((*PLAY, "--batch_size", "auto"), "without this option it is chosen"),
     "an option of nothing": (("list", "tasks", "--model", "x"), "No such option: --model"),
     "one argument too many": ((*PLAY, "more"), "unexpected extra argument"),
-    "tasks without a comma": ((*PLAY, "--tasks", "sokoban", "sudoku"), "(sudoku); an option takes"),
+    "tasks without a comma": ((*PLAY, "--tasks", "sokoban", "sudoku"), "(sudoku) (an option takes"),
     "unknown provider": (("evaluate", "--model", "gpt-5"), "unknown model 'gpt-5'"),
     "unknown baseline": (
         ("evaluate", "--model", "baseline/rndom"),
@@ -262,6 +263,12 @@ def test_bad_input_is_exit_code_2_and_one_line_on_stderr(
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     assert message in said.err
+
+
+def test_a_command_of_the_leaderboard_is_told_where_it_is(spa: Command) -> None:
+    for command in leaderboard.registered_commands:
+        name = getattr(command.callback, "__name__", "")
+        assert f"(did you mean spa-bench leaderboard {name}?)\n" in spa(name).err
 
 
 def test_bad_input_leaves_no_folder_behind(spa: Command, tmp_path: Path) -> None:
