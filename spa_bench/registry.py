@@ -109,6 +109,15 @@ class Registry:
         """
         return [self.load(name) for name in dict.fromkeys(self._expand(names, ()))]
 
+    def entries_of(self, names: Sequence[str]) -> list[Entry]:
+        """Returns the entries of the tasks that these stand for, none of them loaded.
+
+        Raises:
+            InputError: as for `resolve`.
+        """
+        found = dict.fromkeys(self._expand(names, ()))
+        return [self.entries.get(name) or self._entry(Path(name)) for name in found]
+
     def with_files(self, paths: Iterable[Path]) -> Registry:
         """Returns a registry that knows the tasks and groups of these files, too.
 

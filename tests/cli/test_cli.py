@@ -54,6 +54,7 @@ def spa(
     return run
 
 
+TASKS = Path(__file__).parents[2] / "tasks"
 QUICK = ("--tasks", "sokoban", "--limit", "2", "--repeats", "2")
 PLAY = ("evaluate", "--model", "baseline/random", *QUICK)
 
@@ -366,6 +367,22 @@ def test_list_tasks_shows_names_and_tags(spa: Command) -> None:
     assert said.code == 0
     assert any(line.split()[:2] == ["sokoban", "task"] for line in said.out.splitlines())
     assert any(line.split()[:2] == ["spa", "group"] for line in said.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "listed"),
+    [
+        (("sokoban",), {"sokoban"}),
+        (("spa",), {"sokoban", "frozenlake", "frozenlake_slippery", "sudoku"}),
+        (("sokoban_10*_wm", "sudoku,frozenlake"), {"sokoban_10x10_wm", "sudoku", "frozenlake"}),
+        (("hidden",), {path.stem for path in TASKS.rglob("*_hidden.yaml")}),
+    ],
+)
+def test_list_tasks_shows_those_that_names_groups_tags_or_patterns_stand_for(
+    spa: Command, wanted: tuple[str, ...], listed: set[str]
+) -> None:
+    lines = spa("list", "tasks", *wanted).out.splitlines()[2:]
+    assert {line.split()[0] for line in lines if line[0] != " "} == listed
 
 
 def test_list_tasks_shows_those_of_other_folders(spa: Command, tmp_path: Path) -> None:
