@@ -112,8 +112,9 @@ def resolve_model(model: str, **options: Any) -> tuple[str, ModelOptions]:
     elif not slash:
         name = args.pop("pretrained", "") or args.pop("model", "")
     if provider not in known:
-        if os.path.isdir(model):
-            raise InputError(f"unknown model {model!r}; to mean the folder write ./{model}")
+        for folder in (model, f"checkpoints/{model}"):
+            if model and os.path.isdir(folder):
+                raise InputError(f"unknown model {model!r}; to mean the folder write ./{folder}")
         hint = f"; models are written PROVIDER/NAME with a provider of {', '.join(sorted(known))}"
         raise InputError(
             f"unknown model {model!r}{nearest(provider, known)}{hint}, or a path ./DIR"

@@ -59,6 +59,8 @@ class Registry:
             InputError: for a path that is no folder.
         """
         for path in include_paths:
+            if path.is_file():
+                raise InputError(f"--include-path {path}: is a file; give --tasks {path}")
             if not path.is_dir():
                 raise InputError(f"--include-path {path}: no such folder")
         return cls((builtin_tasks_folder(), *include_paths))
@@ -106,6 +108,15 @@ class Registry:
             InputError: for a name that is nothing, with the nearest that are something.
         """
         return [self.load(name) for name in dict.fromkeys(self._expand(names, ()))]
+
+    def entries_of(self, names: Sequence[str]) -> list[Entry]:
+        """Returns the entries of the tasks that these stand for, none of them loaded.
+
+        Raises:
+            InputError: as for `resolve`.
+        """
+        found = dict.fromkeys(self._expand(names, ()))
+        return [self.entries.get(name) or self._entry(Path(name)) for name in found]
 
     def with_files(self, paths: Iterable[Path]) -> Registry:
         """Returns a registry that knows the tasks and groups of these files, too.

@@ -165,6 +165,12 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         Registry.with_paths([tmp_path / "none"])
 
 
+def test_a_file_in_place_of_a_folder_of_tasks_is_told(folder: Path) -> None:
+    (file, *_) = folder.rglob("*.yaml")
+    with pytest.raises(InputError, match=r"is a file; give --tasks .*\.yaml$"):
+        Registry.with_paths([file])
+
+
 def test_an_environment_of_python_code_is_as_strict_as_a_file() -> None:
     with pytest.raises(InputError, match="unknown environment 'sokobon'"):
         make_environment({"name": "sokobon"})
@@ -235,6 +241,8 @@ def test_a_folder_needs_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "checkpoints" / "mine").mkdir(parents=True)
     with pytest.raises(InputError, match=r"to mean the folder write \./checkpoints/mine$"):
         resolve_model("checkpoints/mine")
+    with pytest.raises(InputError, match=r"to mean the folder write \./checkpoints/mine$"):
+        resolve_model("mine")
 
 
 def test_arguments_given_to_a_model_are_left_as_they_are() -> None:

@@ -97,6 +97,12 @@ def test_every_line_of_a_real_log_keeps_to_its_schema(folder: Path) -> None:
         check.validate(line)
 
 
+@pytest.mark.parametrize("name", ["run", "episode", "results"])
+def test_the_page_on_runs_links_the_schema_of_each_file(name: str) -> None:
+    page = (SPEC.parents[1] / "docs" / "viewing.md").read_text()
+    assert f"](../leaderboard/spec/{name}-1.schema.json)" in page
+
+
 @pytest.mark.parametrize("name", ["run", "results"])
 def test_the_files_of_a_real_run_keep_to_their_schemas(folder: Path, name: str) -> None:
     validator(f"{name}-1.schema.json").validate(json.loads((folder / f"{name}.json").read_text()))

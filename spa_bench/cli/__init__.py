@@ -17,6 +17,7 @@ import typer
 from spa_bench.cli.compare import compare
 from spa_bench.cli.evaluate import evaluate
 from spa_bench.cli.foresight import foresight
+from spa_bench.cli.hints import with_hint
 from spa_bench.cli.instances import app as instances_app
 from spa_bench.cli.leaderboard import app as leaderboard_app
 from spa_bench.cli.list import app as list_app
@@ -138,7 +139,7 @@ def _open_streams() -> None:
 
 
 def _explain(error: Any) -> int:
-    message: str = error.format_message()
+    message = with_hint(error)
     if type(error).__name__ != "NoArgsIsHelpError":
         return _complain(message)
     print(printable(message), file=sys.stderr)

@@ -21,6 +21,8 @@ from spa_bench.cli.options import (
 if TYPE_CHECKING:
     from spa_bench.results.table import OutputFormat
 
+_SPA = ["spa"]
+
 
 def evaluate(
     model: Annotated[
@@ -31,9 +33,12 @@ def evaluate(
         ),
     ],
     tasks: Annotated[
-        str,
-        typer.Option(help="Task names, groups, tags, patterns or .yaml files, comma-separated."),
-    ] = "spa",
+        list[str],
+        typer.Option(
+            help="Task names, groups, tags, patterns or .yaml files, comma-separated; can be"
+            " repeated."
+        ),
+    ] = _SPA,
     repeats: Annotated[
         int | None,
         typer.Option(

@@ -21,14 +21,15 @@ app = typer.Typer(
 
 _Folder = Annotated[Path, path_option("Folder of the manifests.")]
 _Tasks = Annotated[
-    str,
+    list[str],
     typer.Option(
-        help="Tasks, comma-separated; default: all. Only with all tasks does `make` remove, and"
-        " `check` report, manifests of boards that no task plays."
+        help="Tasks, comma-separated; can be repeated; default: all. Only with all tasks does"
+        " `make` remove, and `check` report, manifests of boards that no task plays."
     ),
 ]
 _DEFAULT = Path("leaderboard/instances")
-_ALL = "*"
+_EVERYTHING = "*"
+_ALL = [_EVERYTHING]
 
 
 @app.command("make")
@@ -67,15 +68,15 @@ def check(
         raise typer.Exit(2)
 
 
-def _made(tasks: str, include_path: list[Path] | None) -> tuple[list[Manifest], bool]:
+def _made(tasks: list[str], include_path: list[Path] | None) -> tuple[list[Manifest], bool]:
     """Returns the manifests of tasks, and whether these are all tasks."""
     from spa_bench.errors import InputError
     from spa_bench.instances import make_manifests
     from spa_bench.registry import Registry, task_names
 
-    names = task_names(tasks)
+    names = task_names(",".join(tasks))
     if not names:
-        raise InputError(f"--tasks {tasks!r} names no task")
+        raise InputError(f"--tasks {','.join(tasks)!r} names no task")
     registry = Registry.with_paths(include_path or ())
-    manifests = make_manifests(registry.resolve(names), registry.resolve([_ALL]))
-    return manifests, _ALL in names
+    manifests = make_manifests(registry.resolve(names), registry.resolve(_ALL))
+    return manifests, _EVERYTHING in names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,14 +21,20 @@ app = typer.Typer(
 
 @app.command("tasks")
 def list_tasks(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only the tasks that these stand for, as in --tasks of evaluate."),
+    ] = None,
     include_path: IncludePath = None,
 ) -> None:
     """List tasks, groups and tags."""
     from tabulate import tabulate
 
-    from spa_bench.registry import Registry
+    from spa_bench.registry import Registry, task_names
 
-    entries = Registry.with_paths(include_path or ()).entries.values()
+    registry = Registry.with_paths(include_path or ())
+    names = task_names(",".join(tasks or ()))
+    entries = registry.entries_of(names) if tasks else registry.entries.values()
     rows = [
         (entry.name, entry.kind, ", ".join(entry.members or entry.tags), entry.description)
         for entry in sorted(entries, key=lambda entry: (entry.kind, entry.name))

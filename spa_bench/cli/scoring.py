@@ -46,6 +46,8 @@ def command(
         check: raises InputError for a task that cannot be measured.
     """
 
+    default = [default_tasks]
+
     def run(
         model: Annotated[
             str,
@@ -55,8 +57,9 @@ def command(
             ),
         ],
         tasks: Annotated[
-            str, typer.Option(help="Tasks whose boards to use, comma-separated.")
-        ] = default_tasks,
+            list[str],
+            typer.Option(help="Tasks whose boards to use, comma-separated; can be repeated."),
+        ] = default,
         limit: Annotated[
             int | None, typer.Option(min=1, help="Use only the first N boards.")
         ] = None,

@@ -166,6 +166,10 @@ def resolve_device(name: str | None) -> str:
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        torch.device(name)
+    except RuntimeError:  # it lists what other people's builds have
+        raise InputError(f"--device {name}: is no device; write cpu, cuda or cuda:1") from None
+    try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {brief(error)}") from None

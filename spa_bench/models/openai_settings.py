@@ -195,6 +195,8 @@ def _key(environ: Mapping[str, str], base_urls: tuple[str, ...]) -> str | None:
 
 
 def _base_url(text: str) -> str:
+    if "," in text:
+        raise InputError("--base-url holds a comma: give --base-url once for each server")
     url = text.strip().rstrip("/").removesuffix("/completions").removesuffix("/chat")
     try:
         parts = urlsplit(url)

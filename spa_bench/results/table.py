@@ -28,7 +28,8 @@ _KNOWLEDGE = ("copied", "cells", "F1", "observed", "predicted")
 to the cell and to the object, and the shares of turns with an exact observation and an exact
 prediction."""
 
-_OPTIONAL = (*_KNOWLEDGE, "tokens/turn", "s/turn", "cost $")
+OPTIONAL = (*_KNOWLEDGE, "tokens/turn", "s/turn", "cost $")
+"""Columns that are left out where no row has anything in them."""
 
 
 def format_results(results: Sequence[Results], output_format: OutputFormat) -> str:
@@ -61,7 +62,7 @@ def format_results(results: Sequence[Results], output_format: OutputFormat) -> s
     told = [
         i
         for i, header in enumerate(headers)
-        if header not in _OPTIONAL or any(row[i] != "-" for row in rows)
+        if header not in OPTIONAL or any(row[i] != "-" for row in rows)
     ]
     style = "github" if output_format == "markdown" else "simple"
     return tabulated([headers[i] for i in told], [[row[i] for i in told] for row in rows], style)

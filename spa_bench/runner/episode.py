@@ -1,6 +1,6 @@
 """The one episode loop. Evaluation, self-play and training rollouts all call `play`.
 
-A turn: show the state, ask the model, read its answer, execute its actions one by one. What an
+A turn: show the state, ask the model, read its reply, execute its actions one by one. What an
 action leads to is drawn from the kernel by a keyed number, so an episode is a pure function of
 the salt and the model's replies; `rollout` computes it.
 """
@@ -61,7 +61,7 @@ async def play(spec: EpisodeSpec, model: Model) -> Episode:
 async def _played(spec: EpisodeSpec, model: Model) -> Episode:
     prefill = spec.task.format.prefill if model.capabilities.prefill else ""
     try:
-        with _code_of(spec):
+        with _guarded(spec):
             rollout = Rollout(spec, prefill)
     except HangError as error:
         raise PluginError(f"task {spec.task.name!r} {error}") from None
@@ -73,24 +73,25 @@ async def _played(spec: EpisodeSpec, model: Model) -> Episode:
         return rollout.end(error=_storable(f"task {spec.task.name!r} {error}"))
 
 
-def _code_of(spec: EpisodeSpec) -> AbstractContextManager[None]:
+def _guarded(spec: EpisodeSpec) -> AbstractContextManager[None]:
+    """Turns what the task's world or format raises within into a PluginError."""
     return plugin_code(f"task {spec.task.name!r} broke: its world or its format")
 
 
 async def _turns(rollout: Rollout, model: Model) -> Episode:
     spec, prefill = rollout.spec, rollout.prefill
-    # a window of history sends less than the tokens of all earlier turns
+    # a model that appends to its last prompt can do so only if the history drops no turn
     extends = model.capabilities.append_only and spec.task.config.history == "full"
     token_prefix: tuple[int, ...] | None = None
     while not rollout.over:
-        with _code_of(spec):
+        with _guarded(spec):
             request = _request(rollout, rollout.ask(), model, token_prefix)
         started = time.perf_counter()
         try:
             with model_code(model):
                 reply = await _reply(model, request)
                 seconds = time.perf_counter() - started
-                answer = _answer(reply, prefill, seconds, spec.log_tokens)
+                answered = _as_logged(reply, prefill, seconds, spec.log_tokens)
                 token_prefix = _token_prefix(reply) if extends else None
         except ModelGoneError:
             raise
@@ -98,9 +99,9 @@ async def _turns(rollout: Rollout, model: Model) -> Episode:
             if isinstance(error, OutOfBudgetError) and not rollout.turns:
                 raise
             return rollout.end(error=_storable(str(error)))
-        with _code_of(spec):
-            rollout.answer(answer)
-    with _code_of(spec):
+        with _guarded(spec):
+            rollout.answer(answered)
+    with _guarded(spec):
         return rollout.end()
 
 
@@ -125,7 +126,7 @@ async def _reply(model: Model, request: Request) -> Reply:
     return reply
 
 
-def _answer(reply: Reply, prefill: str, seconds: float, log_tokens: bool) -> Answer:
+def _as_logged(reply: Reply, prefill: str, seconds: float, log_tokens: bool) -> Answer:
     return Answer(
         message=_storable((prefill if reply.prefilled else "") + reply.text),
         stop_reason=reply.stop_reason,

@@ -115,13 +115,13 @@ class Rollout:
     def choices(self) -> tuple[str, ...]:
         """Returns the replies among which a model is to choose now; none where it is to write."""
         task = self.spec.task
-        answers = task.environment.choices(self.state)
-        return tuple(task.format.compose(Content(answer=answer)) for answer in answers)
+        texts = task.environment.choices(self.state)
+        return tuple(task.format.compose(Content(answer=text)) for text in texts)
 
-    def answer(self, answer: Answer) -> Turn:
-        """Reads an answer, executes its actions one by one, and returns the turn."""
+    def answer(self, answered: Answer) -> Turn:
+        """Reads what was answered, executes its actions one by one, and returns the turn."""
         task, environment = self.spec.task, self.spec.task.environment
-        message, limits = answer.message, task.limits
+        message, limits = answered.message, task.limits
         parsed = task.format.parse(message, task.config.parse)
         status, actions = _read_actions(environment, message, parsed, limits.actions_per_turn)
         before, drawn, reward = self.state, list[int](), 0.0
@@ -143,8 +143,8 @@ class Rollout:
             state=environment.render(before),
             prompt_sha256=asked,
             reply=message,
-            reasoning=answer.reasoning,
-            stop_reason=answer.stop_reason,
+            reasoning=answered.reasoning,
+            stop_reason=answered.stop_reason,
             parse=status,
             actions=tuple(environment.format_action(action) for action in actions),
             executed=len(drawn),
@@ -152,10 +152,10 @@ class Rollout:
             reward=reward,
             facts_observed=_read_facts(task, message, parsed.observation),
             facts_predicted=_read_facts(task, message, parsed.prediction),
-            usage=answer.usage,
-            seconds=answer.seconds,
-            tokens=answer.tokens,
-            choice_logprobs=answer.choice_logprobs,
+            usage=answered.usage,
+            seconds=answered.seconds,
+            tokens=answered.tokens,
+            choice_logprobs=answered.choice_logprobs,
         )
         self.turns.append(turn)
         return turn
@@ -212,8 +212,8 @@ def _read_actions(
     """Returns the valid ones among the first `most` actions named, as the paper's code does."""
     if parsed.answer is None:
         return "format", []
-    answer = message[parsed.answer.start : parsed.answer.end]
-    named = [answer.strip()] if environment.whole_answer else split_actions(answer)[:most]
+    text = message[parsed.answer.start : parsed.answer.end]
+    named = [text.strip()] if environment.whole_answer else split_actions(text)[:most]
     actions = [action for name in named if (action := environment.parse_action(name)) is not None]
     if not actions:
         return "invalid", []

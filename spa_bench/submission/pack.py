@@ -113,7 +113,7 @@ def check_whole(run: RunFolder, info: RunInfo) -> None:
     """
     if info.limit is not None or info.shard is not None:
         raise InputError(
-            f"{run.path}: a partial run (--limit or --shard); only complete runs can be compared"
+            f"{run.path}: a partial run (--limit or --shard); only complete runs can be packed"
         )
 
 

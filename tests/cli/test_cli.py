@@ -21,6 +21,7 @@ from scripted import Scripted, answer
 import spa_bench
 import spa_bench.evaluation as evaluation
 from spa_bench.cli import main
+from spa_bench.cli.leaderboard import app as leaderboard
 from spa_bench.errors import ModelError, ModelGoneError
 from spa_bench.plugins import load_plugin, plugins
 
@@ -53,6 +54,7 @@ def spa(
     return run
 
 
+TASKS = Path(__file__).parents[2] / "tasks"
 QUICK = ("--tasks", "sokoban", "--limit", "2", "--repeats", "2")
 PLAY = ("evaluate", "--model", "baseline/random", *QUICK)
 
@@ -125,6 +127,12 @@ def test_tasks_may_be_listed_with_commas_and_spaces(spa: Command) -> None:
     assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["sokoban", "sokoban_grid"]
 
 
+def test_tasks_may_be_named_by_several_options(spa: Command) -> None:
+    tasks = ("--tasks", "sokoban_grid", "--tasks", "sokoban", "--limit", "1", "--repeats", "1")
+    said = spa("evaluate", "--model", "baseline/random", *tasks)
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["sokoban_grid", "sokoban"]
+
+
 def test_a_seed_is_any_text(spa: Command, tmp_path: Path) -> None:
     spa(*PLAY, "--seed", "ü", "--output", "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["salt"] == "ü"
@@ -162,8 +170,23 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no value": (("evaluate", "--model"), "'--model' requires an argument"),
     "unknown command": (("evalute",), "No such command 'evalute'. Did you mean 'evaluate'"),
     "unknown option": ((*PLAY, "--repeat", "1"), "No such option: --repeat"),
+    "samples as in lm-eval": ((*PLAY, "--log_samples"), "--log-samples (the run folder always has"),
+    "a path as in lm-eval": ((*PLAY, "--output_path", "x"), "--output-path (write --output RUN"),
+    "a template as in lm-eval": ((*PLAY, "--apply_chat_template"), "always applied; --model-args"),
+    "examples as in lm-eval": (
+        (*PLAY, "--num_fewshot", "5"),
+        "--num-fewshot (no examples are added",
+    ),
+    "a dry run as in lm-eval": ((*PLAY, "--predict_only"), "`spa-bench results RUN` scores"),
+    "wandb as in lm-eval": ((*PLAY, "--wandb_args", "a=b"), "--wandb-args (log the run folder's"),
+    "tasks as in lm-eval": (
+        ("evaluate", "--model", "baseline/random", "--tasks", "list"),
+        "`spa-bench list tasks` shows all",
+    ),
+    "a batch as in lm-eval": ((*PLAY, "--batch_size", "auto"), "without this option it is chosen"),
     "an option of nothing": (("list", "tasks", "--model", "x"), "No such option: --model"),
     "one argument too many": ((*PLAY, "more"), "unexpected extra argument"),
+    "tasks without a comma": ((*PLAY, "--tasks", "sokoban", "sudoku"), "(sudoku) (an option takes"),
     "unknown provider": (("evaluate", "--model", "gpt-5"), "unknown model 'gpt-5'"),
     "unknown baseline": (
         ("evaluate", "--model", "baseline/rndom"),
@@ -241,6 +264,12 @@ def test_bad_input_is_exit_code_2_and_one_line_on_stderr(
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     assert message in said.err
+
+
+def test_a_command_of_the_leaderboard_is_told_where_it_is(spa: Command) -> None:
+    for command in leaderboard.registered_commands:
+        name = getattr(command.callback, "__name__", "")
+        assert f"(did you mean spa-bench leaderboard {name}?)\n" in spa(name).err
 
 
 def test_bad_input_leaves_no_folder_behind(spa: Command, tmp_path: Path) -> None:
@@ -338,6 +367,22 @@ def test_list_tasks_shows_names_and_tags(spa: Command) -> None:
     assert said.code == 0
     assert any(line.split()[:2] == ["sokoban", "task"] for line in said.out.splitlines())
     assert any(line.split()[:2] == ["spa", "group"] for line in said.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "listed"),
+    [
+        (("sokoban",), {"sokoban"}),
+        (("spa",), {"sokoban", "frozenlake", "frozenlake_slippery", "sudoku"}),
+        (("sokoban_10*_wm", "sudoku,frozenlake"), {"sokoban_10x10_wm", "sudoku", "frozenlake"}),
+        (("hidden",), {path.stem for path in TASKS.rglob("*_hidden.yaml")}),
+    ],
+)
+def test_list_tasks_shows_those_that_names_groups_tags_or_patterns_stand_for(
+    spa: Command, wanted: tuple[str, ...], listed: set[str]
+) -> None:
+    lines = spa("list", "tasks", *wanted).out.splitlines()[2:]
+    assert {line.split()[0] for line in lines if line[0] != " "} == listed
 
 
 def test_list_tasks_shows_those_of_other_folders(spa: Command, tmp_path: Path) -> None:

@@ -194,6 +194,11 @@ def test_a_device_that_is_not_there_is_refused(folder: Path, device: str) -> Non
     assert f"--device {device}" in refused(folder, device=device)
 
 
+def test_a_device_that_torch_does_not_know_is_told_which_to_write(folder: Path) -> None:
+    told = refused(folder, device="gpu")
+    assert told == "--device gpu: is no device; write cpu, cuda or cuda:1"
+
+
 def test_a_revision_of_a_folder_makes_no_sense(folder: Path) -> None:
     assert "has no revisions" in refused(folder, {"revision": "main"})
 

@@ -99,6 +99,11 @@ def test_an_address_that_is_none_is_an_input_error(url: str):
         _settings((url,))
 
 
+def test_several_addresses_in_one_are_refused_and_told_apart():
+    with pytest.raises(InputError, match="give --base-url once for each server"):
+        _settings((f"{URL},http://h:1/v1",))
+
+
 def test_addresses_are_normalised_and_each_counts_once():
     settings = _settings((URL, f"{URL}/", f"{URL}/chat/completions", "http://h:1/v1"))
     assert settings.base_urls == (URL, "http://h:1/v1")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,8 @@ import pytest
 from spa_bench.evaluation import evaluate
 from spa_bench.results.results import Results, Score, TaskResult, Tokens
 from spa_bench.results.shown import counted
-from spa_bench.results.table import OUTPUT_FORMATS, format_results
+from spa_bench.results.table import OPTIONAL, OUTPUT_FORMATS, format_results
+from spa_bench.runner.record import FAILURES
 
 
 def a_score(**changes: Any) -> Score:
@@ -86,6 +88,14 @@ def test_a_row_says_all_of_it() -> None:
         "tokens/turn": "300 + 45",
         "s/turn": "2.50",
     }
+
+
+def test_the_page_on_tables_defines_every_column_and_every_failure() -> None:
+    page = Path(__file__).parents[2] / "docs" / "viewing.md"
+    section = page.read_text().split("## Reading a table")[1].split("\n## ")[0]
+    first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    defined = set(re.findall("`(.+?)`", "".join(first)))
+    assert {*FAILURES, *row(), *OPTIONAL} - {"task"} <= defined
 
 
 def test_no_spreadsheet_computes_what_a_model_is_called() -> None:

@@ -117,7 +117,7 @@ def test_a_partial_run_is_refused(played: RunFolder, tmp_path: Path, part: Any) 
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     run.write_info(played.read_info().model_copy(update=part))
-    assert "a partial run" in refusal(run, tmp_path / "tiny")
+    assert "only complete runs can be packed" in refusal(run, tmp_path / "tiny")
 
 
 class Easier(FewBoards):
