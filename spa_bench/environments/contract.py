@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from spa_bench.environments.environment import AnyEnvironment, Outcome
+from spa_bench.environments.environment import CERTAIN, AnyEnvironment, Outcome
+from spa_bench.errors import PluginError
 
 _NOWHERE = frozenset[Any]()
 _STATES = 32
@@ -42,6 +43,26 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
                 seen.add(outcome.state)
                 waiting.append(outcome.state)
     return None
+
+
+def checked_outcomes(
+    environment: AnyEnvironment, state: Any, action: Any
+) -> tuple[Outcome[Any], ...]:
+    """Returns all that an action can lead to, with probabilities that exact bounds can trust.
+
+    Raises:
+        PluginError: if these are no fractions, or do not add up to 1.
+    """
+    outcomes = environment.outcomes(state, action)
+    # most are this very object, and to add up Fractions takes long
+    certain = len(outcomes) == 1 and outcomes[0].probability is CERTAIN
+    if not certain and (wrong := _wrong_chances(outcomes)):
+        raise PluginError(
+            f"environment {environment.name!r}: after the action"
+            f" {environment.format_action(action)!r} {wrong}, in the state"
+            f" {environment.render(state)!r}"
+        )
+    return outcomes
 
 
 def _misread(environment: AnyEnvironment, state: Any, actions: Sequence[Any]) -> Iterator[str]:
@@ -75,11 +96,8 @@ def _misdone(
 def _wrong_outcomes(
     environment: AnyEnvironment, outcomes: tuple[Outcome[Any], ...]
 ) -> Iterator[str]:
-    chances: list[Any] = [outcome.probability for outcome in outcomes]
-    if not all(isinstance(chance, Fraction) and chance > 0 for chance in chances):
-        yield "a probability is not a fraction above 0"
-    elif sum(chances) != 1:
-        yield f"probabilities add up to {sum(chances)}, not to 1"
+    if wrong := _wrong_chances(outcomes):
+        yield wrong
     for outcome in outcomes:
         if not math.isfinite(outcome.reward):
             yield f"the reward is {outcome.reward}"
@@ -88,6 +106,13 @@ def _wrong_outcomes(
             yield "the board is solved or lost, and the episode goes on"
         if outcome.terminal and not over:
             yield "the episode ends, and the board is neither solved nor lost"
+
+
+def _wrong_chances(outcomes: tuple[Outcome[Any], ...]) -> str | None:
+    chances: list[Any] = [outcome.probability for outcome in outcomes]
+    if not all(isinstance(chance, Fraction) and chance > 0 for chance in chances):
+        return "a probability is not a fraction above 0"
+    return None if sum(chances) == 1 else f"probabilities add up to {sum(chances)}, not to 1"
 
 
 def _does_something(state: Any, outcomes: tuple[Outcome[Any], ...]) -> bool:
