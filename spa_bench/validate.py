@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spa_bench import yaml_file
-from spa_bench.environments.contract import breach
+from spa_bench.environments.contract import breach, unsteady_board
 from spa_bench.errors import InputError, PluginError, plugin_code
 from spa_bench.metrics.success import metric_of
 from spa_bench.registry import Registry
@@ -17,6 +17,9 @@ from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task, why_none
 from spa_bench.task_file import kind_of, load_task, read_task_file
+
+_STEADY = 3
+"""Boards that are made twice: chance may give the same board once."""
 
 
 @dataclass
@@ -110,10 +113,13 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
         report.problems.append(f"{where}: no board: {why_none(skipped)}")
     report.boards += len(boards)
     with plugin_code(f"task {task.name!r}: its environment"):
-        if boards and (wrong := breach(task.environment, boards[0].state)):
+        world = task.environment
+        wrongs = [unsteady_board(world, board.seed) for board in boards[:_STEADY]]
+        wrongs += [breach(world, board.state) for board in boards[:1]]
+        for wrong in filter(None, wrongs):
             report.problems.append(f"{document.locate(('environment',))}: environment: {wrong}")
         for board in boards:
-            if task.environment.is_over(board.state):
+            if world.is_over(board.state):
                 report.problems.append(
                     f"{where}: the board of seed {board.seed} is over before the first action;"
                     " leave the seed out"

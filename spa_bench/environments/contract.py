@@ -6,12 +6,13 @@ questions and its belief scores mean nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from spa_bench.environments.environment import CERTAIN, AnyEnvironment, Outcome
 from spa_bench.errors import PluginError
@@ -31,18 +32,31 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
             be read; nor need a question be read.
     """
     seen, waiting = {start}, deque([start])
+    again = dataclasses.replace(cast(Any, environment))
     while waiting:
         state = waiting.popleft()
         actions = environment.actions(state)
         listed = actions if environment.enumerable else ()
         done = [(action, environment.outcomes(state, action)) for action in listed]
-        for wrong in (*_misread(environment, state, actions), *_misdone(environment, state, done)):
+        for wrong in (
+            *_misread(environment, state, actions),
+            *_misdone(environment, state, done),
+            *_unsteady(again, state, done),
+        ):
             return f"{wrong}, in the state {environment.render(state)!r}"
         for outcome in itertools.chain.from_iterable(outcomes for _, outcomes in done):
             if not outcome.terminal and outcome.state not in seen and len(seen) < most:
                 seen.add(outcome.state)
                 waiting.append(outcome.state)
     return None
+
+
+def unsteady_board(environment: AnyEnvironment, seed: int) -> str | None:
+    """Returns what is said if a seed's board differs from call to call; None if it does not."""
+    again = dataclasses.replace(cast(Any, environment))
+    if environment.initial_state(seed) == again.initial_state(seed):
+        return None
+    return f"initial_state({seed}) differs from call to call; all its chance must be of the seed"
 
 
 def checked_outcomes(
@@ -91,6 +105,15 @@ def _misdone(
             yield f"after the action {name!r} {wrong}"
         if number not in changing and _does_something(state, outcomes):
             yield f"the action {name!r} does something, and effective_actions leaves it out"
+
+
+def _unsteady(
+    again: AnyEnvironment, state: Any, done: Sequence[tuple[Any, tuple[Outcome[Any], ...]]]
+) -> Iterator[str]:
+    for action, outcomes in done:
+        if again.outcomes(state, action) != outcomes:
+            name = again.format_action(action)
+            yield f"what the action {name!r} leads to differs from call to call (`outcomes`)"
 
 
 def _wrong_outcomes(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 from worlds import SLIPPERY, TableWorld, sure
 
-from spa_bench.environments.contract import breach
+from spa_bench.environments.contract import breach, unsteady_board
 from spa_bench.environments.environment import Facts, Outcome
 from spa_bench.registry import Registry
 from spa_bench.task_file import builtin_tasks_folder
@@ -57,6 +59,32 @@ class Idle(TableWorld):
         return (0,)
 
 
+class Fickle(TableWorld):
+    """A world that forgets the seed and the state, and goes by how often it was asked."""
+
+    def initial_state(self, seed: int) -> int:
+        return next(asked)
+
+    def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+        found = super().outcomes(state, action)
+        return found if next(asked) % 2 else found[::-1]
+
+
+asked = itertools.count()
+
+
+@dataclass(frozen=True)
+class Kept(TableWorld):
+    """A world that is drawn anew with every instance, and stays the same from then on."""
+
+    @cached_property
+    def drawn(self) -> int:
+        return next(asked)
+
+    def initial_state(self, seed: int) -> int:
+        return self.drawn
+
+
 def like_slippery(kind: type[TableWorld], **more: Any) -> TableWorld:
     return kind(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes, **more)
 
@@ -80,6 +108,10 @@ def changed(change: Change) -> TableWorld:
         (like_slippery(Mistaken), "parse_describe reads other facts than those of the state"),
         (like_slippery(Unread), "parse_action does not read 'b'"),
         (like_slippery(Stuck), "there is no action, and it is not over, in the state '<2'"),
+        (
+            like_slippery(Fickle),
+            "what the action 'a' leads to differs from call to call",
+        ),
         (like_slippery(Idle), "the action 'b' does something, and effective_actions leaves it out"),
     ],
 )
@@ -88,6 +120,14 @@ def test_a_broken_rule_is_told_with_the_state(world: TableWorld, told: str) -> N
     assert said is not None
     assert told in said
     assert "in the state '<" in said
+
+
+@pytest.mark.parametrize("kind", [Fickle, Kept])
+def test_a_board_that_differs_from_call_to_call_is_told(kind: type[TableWorld]) -> None:
+    assert "initial_state(4) differs from call to call" in str(
+        unsteady_board(like_slippery(kind), 4)
+    )
+    assert unsteady_board(SLIPPERY, 4) is None
 
 
 @pytest.mark.parametrize("ends", ["goals", "holes"])
@@ -127,6 +167,12 @@ def test_validate_says_it_with_file_and_line(
     monkeypatch.setattr(Sokoban, "parse_describe", lambda *_: None)
     (problem,) = validate_all([str(tmp_path)]).problems
     assert "mine.yaml:4: environment: parse_describe does not read what describe" in problem
+    monkeypatch.undo()
+    made = Sokoban.initial_state
+    monkeypatch.setattr(Sokoban, "initial_state", lambda self, _: made(self, 123 + next(asked) % 2))
+    assert "mine.yaml:4: environment: initial_state(123) differs from call to call" in "\n".join(
+        validate_all([str(tmp_path)]).problems
+    )
     monkeypatch.undo()
     monkeypatch.setattr(Sokoban, "is_success", lambda *_: True)
     problems = validate_all([str(tmp_path)]).problems
