@@ -31,6 +31,8 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
             enumerate its outcomes only the start is looked at, and it need not name actions nor
             be read; nor need a question be read.
     """
+    if wrong := unhashable(start):
+        return wrong
     seen, waiting = {start}, deque([start])
     again = dataclasses.replace(cast(Any, environment))
     while waiting:
@@ -38,10 +40,11 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
         actions = environment.actions(state)
         listed = actions if environment.enumerable else ()
         done = [(action, environment.outcomes(state, action)) for action in listed]
-        for wrong in (
-            *_misread(environment, state, actions),
-            *_misdone(environment, state, done),
-            *_unsteady(again, state, done),
+        for wrong in itertools.chain(
+            _mistyped(environment, done),
+            _misread(environment, state, actions),
+            _misdone(environment, state, done),
+            _unsteady(again, state, done),
         ):
             return f"{wrong}, in the state {environment.render(state)!r}"
         for outcome in itertools.chain.from_iterable(outcomes for _, outcomes in done):
@@ -49,6 +52,29 @@ def breach(environment: AnyEnvironment, start: Any, most: int = _STATES) -> str 
                 seen.add(outcome.state)
                 waiting.append(outcome.state)
     return None
+
+
+def unhashable(state: Any) -> str | None:
+    """Returns what is said of a state that cannot be hashed; None of one that can."""
+    if _can_be_hashed(state):
+        return None
+    fields = dict[str, Any]()
+    if dataclasses.is_dataclass(state):
+        fields = vars(state)
+    elif hasattr(state, "_asdict"):
+        fields = state._asdict()
+    bad = (
+        f"field `{k}` is a {type(v).__name__}" for k, v in fields.items() if not _can_be_hashed(v)
+    )
+    return f"a state must be hashable; {next(bad, f'it is a {type(state).__name__}')}"
+
+
+def _can_be_hashed(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def unsteady_board(environment: AnyEnvironment, seed: int) -> str | None:
@@ -68,15 +94,39 @@ def checked_outcomes(
         PluginError: if these are no fractions, or do not add up to 1.
     """
     outcomes = environment.outcomes(state, action)
-    # most are this very object, and to add up Fractions takes long
-    certain = len(outcomes) == 1 and outcomes[0].probability is CERTAIN
-    if not certain and (wrong := _wrong_chances(outcomes)):
+    # most are such, and to look closer takes long
+    if type(outcomes) is tuple and len(outcomes) == 1:
+        (only,) = outcomes
+        if type(only) is Outcome and only.probability is CERTAIN:
+            return outcomes
+    if wrong := _wrong_type(outcomes):
+        raise PluginError(f"environment {environment.name!r}: {wrong}")
+    if wrong := _wrong_chances(outcomes):
         raise PluginError(
             f"environment {environment.name!r}: after the action"
             f" {environment.format_action(action)!r} {wrong}, in the state"
             f" {environment.render(state)!r}"
         )
     return outcomes
+
+
+def _wrong_type(outcomes: Any) -> str | None:
+    must = "outcomes(state, action) must return a tuple of Outcome"
+    if isinstance(outcomes, Outcome) or not isinstance(outcomes, tuple):
+        return f"{must}, not {type(cast(Any, outcomes)).__name__}"
+    others = (one for one in cast(tuple[Any, ...], outcomes) if not isinstance(one, Outcome))
+    return next((f"{must}; in it is a {type(one).__name__}" for one in others), None)
+
+
+def _mistyped(
+    environment: AnyEnvironment, done: Sequence[tuple[Any, tuple[Outcome[Any], ...]]]
+) -> Iterator[str]:
+    for action, outcomes in done:
+        wrong = _wrong_type(outcomes) or next(
+            filter(None, (unhashable(outcome.state) for outcome in outcomes)), None
+        )
+        if wrong:
+            yield f"after the action {environment.format_action(action)!r} {wrong}"
 
 
 def _misread(environment: AnyEnvironment, state: Any, actions: Sequence[Any]) -> Iterator[str]:

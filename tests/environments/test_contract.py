@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from worlds import SLIPPERY, TableWorld, sure
+from worlds import SLIPPERY, TableWorld, sure, table_task
 
-from spa_bench.environments.contract import breach, unsteady_board
-from spa_bench.environments.environment import Facts, Outcome
+from spa_bench.environments.contract import breach, checked_outcomes, unsteady_board
+from spa_bench.environments.environment import CERTAIN, Facts, Outcome
+from spa_bench.errors import PluginError
 from spa_bench.registry import Registry
 from spa_bench.task_file import builtin_tasks_folder
 from spa_bench.validate import validate_all
@@ -120,6 +121,58 @@ def test_a_broken_rule_is_told_with_the_state(world: TableWorld, told: str) -> N
     assert said is not None
     assert told in said
     assert "in the state '<" in said
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, ", not NoneType"),
+        (Outcome(CERTAIN, 1, 0.0, False), ", not Outcome"),
+        ([Outcome(CERTAIN, 1, 0.0, False)], ", not list"),
+        (((CERTAIN, 1, 0.0, False),), "; in it is a tuple"),
+    ],
+)
+def test_outcomes_that_are_no_tuple_of_outcomes_are_told(returned: Any, told: str) -> None:
+    @dataclass(frozen=True)
+    class Odd(TableWorld):
+        def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+            return returned
+
+    said = f"outcomes(state, action) must return a tuple of Outcome{told}"
+    world = like_slippery(Odd)
+    assert breach(world, 0) == f"after the action 'a' {said}, in the state '<0'"
+    with pytest.raises(PluginError) as refused:
+        checked_outcomes(world, 0, "a")
+    assert str(refused.value) == f"environment 'table': {said}"
+
+
+class Lamps(NamedTuple):
+    on: list[int]
+
+
+@dataclass(frozen=True)
+class Board:
+    on: list[int]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (Lamps([1]), "field `on` is a list"),
+        (Board([1]), "field `on` is a list"),
+        ({1: 2}, "it is a dict"),
+    ],
+)
+def test_a_state_that_cannot_be_hashed_is_told_with_its_field(state: Any, told: str) -> None:
+    @dataclass(frozen=True)
+    class Begun(TableWorld):
+        def initial_state(self, seed: int) -> int:
+            return state
+
+    assert breach(SLIPPERY, state) == f"a state must be hashable; {told}"
+    assert f"hashable; {told}" in str(breach(changed(lambda o: o._replace(state=state)), 0))
+    with pytest.raises(PluginError, match=f"environment 'table': a state must be hash.*{told}"):
+        _ = table_task(like_slippery(Begun)).boards
 
 
 @pytest.mark.parametrize("kind", [Fickle, Kept])
