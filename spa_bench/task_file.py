@@ -15,7 +15,14 @@ from pydantic_core import ErrorDetails
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, complaint, nearest
-from spa_bench.plugins import make_environment, make_format, make_probe_world, plugins, strictly
+from spa_bench.plugins import (
+    make_environment,
+    make_format,
+    make_probe_world,
+    plugins,
+    strictly,
+    unknown_plugin,
+)
 from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
 
 PACKAGE = Path(__file__).parent
@@ -65,10 +72,8 @@ def load_task(path: Path) -> Task:
         raise InputError(f"{place}: include: {included} is a group; a task can include tasks")
     written = document.data.get("format")
     if isinstance(written, str) and written not in plugins("formats"):
-        raise InputError(
-            f"{document.locate(('format',))}: unknown format {written!r}"
-            f"{nearest(written, plugins('formats'))}"
-        )
+        place = document.locate(("format",))
+        raise InputError(f"{place}: {unknown_plugin('formats', written)}")
     config = _validated(TaskConfig, document)
     task = _located(document, config)
     for key, placeholder, known in unknown_placeholders(config, task.environment):
