@@ -60,6 +60,22 @@ def kind_of(document: yaml_file.Document) -> Literal["task", "group"]:
     return "group" if "group" in document.data and own else "task"
 
 
+def own_name(document: yaml_file.Document) -> str:
+    """Returns the name that a task's or a group's file gives itself.
+
+    Raises:
+        InputError: if it gives none; that of what it includes is not inherited.
+    """
+    key = kind_of(document)
+    name = document.data.get(key)
+    if not isinstance(name, str) or document.file_of((key,)) != document.path:
+        raise InputError(
+            f"{document.path}:1: a task file needs `task:` or `group:` with a name of its own"
+            " (that of an include is not inherited)"
+        )
+    return name
+
+
 def load_task(path: Path) -> Task:
     """Reads and checks one task file.
 

@@ -16,7 +16,7 @@ from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task, why_none
-from spa_bench.task_file import kind_of, load_task, read_task_file
+from spa_bench.task_file import kind_of, load_task, own_name, read_task_file
 
 _STEADY = 3
 """Boards that are made twice: chance may give the same board once."""
@@ -75,7 +75,7 @@ def _check_file(
 ) -> None:
     document = read_task_file(path)
     kind = kind_of(document)
-    name = str(document.data.get(kind, ""))
+    name = own_name(document)
     other = names.setdefault(name, taken.get(name, path))
     if os.path.realpath(other) != os.path.realpath(path):
         report.problems.append(f"{document.locate((kind,))}: the name {name!r} is taken by {other}")

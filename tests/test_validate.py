@@ -153,6 +153,15 @@ def test_seeds_without_any_board_are_told(tmp_path: Path) -> None:
     assert "a.yaml:3: no board" in problem
 
 
+def test_a_file_that_has_only_the_name_of_its_include_is_told(tmp_path: Path) -> None:
+    _write(tmp_path, "mine.yaml", "include: sokoban\n")
+    (problem,) = validate_all([str(tmp_path)]).problems
+    assert problem == (
+        f"{tmp_path / 'mine.yaml'}:1: a task file needs `task:` or `group:` with a name of its own"
+        " (that of an include is not inherited)"
+    )
+
+
 def test_a_folder_without_tasks_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no task files"):
         validate_all([str(tmp_path)])
