@@ -89,6 +89,8 @@ class TaskInstances(_Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds_are_ranges(cls, value: Any) -> str:
+        if isinstance(value, list):
+            raise ValueError('must be one text, such as "1,2,3" or 123-250, and no list')
         text = str(value)
         ranges: list[tuple[int, int]] = []
         for part in text.split(","):

@@ -16,7 +16,7 @@ from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task, why_none
-from spa_bench.task_file import kind_of, load_task, own_name, read_task_file
+from spa_bench.task_file import TaskFileError, kind_of, load_task, own_name, read_task_file
 
 _STEADY = 3
 """Boards that are made twice: chance may give the same board once."""
@@ -64,6 +64,8 @@ def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> 
         taken = installed if path in included else {}
         try:
             _check_file(path, names, taken, known, report)
+        except TaskFileError as error:
+            report.problems += error.problems
         except (InputError, PluginError) as problem:
             report.problems.append(str(problem))
     report.problems = list(dict.fromkeys(report.problems))
