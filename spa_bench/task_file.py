@@ -189,6 +189,8 @@ def _say(detail: ErrorDetails, prefix: str, schema: type[Any] | None = None) -> 
     key = ".".join([prefix, *loc] if prefix else loc)
     if detail["type"] == "extra_forbidden":
         return f"unknown key {key!r}{nearest(loc[-1], _fields_at(schema, loc[:-1]))}"
+    if detail["type"] == "missing" and loc[-1].isdigit():
+        return f"{key.rpartition('.')[0]}: item {int(loc[-1]) + 1} is missing"
     if detail["type"] == "missing":
         return f"the key {key!r} is missing"
     return f"{key + ': ' if key else ''}{complaint(detail)}{_found(detail)}"

@@ -111,7 +111,7 @@ BAD = {
     "environment: {boxes: yes}": "environment.boxes: Input should be a valid integer",
     "environment: {generator: mine}": "environment.generator: Input should be 'ragen'",
     "environment: {symbols: '####'}": "environment: symbols must be seven different characters",
-    "environment: {action_names: [a, b]}": "the key 'environment.action_names.2' is missing",
+    "environment: {action_names: [a, b]}": "environment.action_names: item 3 is missing",
     'prompt: {turn: "{stat}"}': "prompt.turn: unknown placeholder {stat} (did you mean state",
     'prompt: {turn: "{state} {State}"}': "prompt.turn: unknown placeholder {State} (did you mean",
     'prompt: {turn: "{state} { state }"}': "prompt.turn: unknown placeholder { state }",

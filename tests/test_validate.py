@@ -166,6 +166,7 @@ def test_all_wrong_values_of_a_file_are_told_with_what_was_found(tmp_path: Path)
     _write(tmp_path, "a.yaml", _task("a", "limits: {turns: many, actions: 0}\nversion: true\n"))
     _write(tmp_path, "b.yaml", _task("b", "environment: {action_names: [L, D, R, On]}\n"))
     _write(tmp_path, "c.yaml", _task("c").replace("123-125", "[1, 2]"))
+    _write(tmp_path, "d.yaml", _task("d", "environment: {action_names: [L, D, R]}\n"))
     problems = [line.partition("yaml:")[2] for line in validate_all([str(tmp_path)]).problems]
     assert problems == [
         "5: version: Input should be a valid integer, not true",
@@ -174,6 +175,7 @@ def test_all_wrong_values_of_a_file_are_told_with_what_was_found(tmp_path: Path)
         "4: environment.action_names.3: Input should be a valid string, not true;"
         " quote it if it is text",
         '3: instances.seeds: must be one text, such as "1,2,3" or 123-250, and no list',
+        "4: environment.action_names: item 4 is missing",
     ]
 
 
