@@ -6,6 +6,7 @@ Each carries one line: what is wrong, where, and what to do about it.
 from __future__ import annotations
 
 import difflib
+import sys
 import traceback
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -68,9 +69,22 @@ def plugin_code(what: str, *expected: type[Exception]) -> Generator[None]:
 
 
 def told(error: BaseException) -> str:
-    """Returns an exception as one line: its type, what it says, and the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    """Returns an exception as one line: its type, what it says, and the line that raised it.
+
+    That is the last line of code that is neither ours nor Python's own, if there is one: it is most
+    likely the line to mend.
+    """
+    lines = [
+        (frame.f_code.co_filename, number, str(frame.f_globals.get("__name__")))
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
+    others = [
+        line
+        for line in lines
+        if not line[0].startswith("<")  # made by dataclasses, or frozen into Python
+        and line[2].partition(".")[0] not in {"spa_bench", *sys.stdlib_module_names}
+    ]
+    where = "".join(f" ({Path(file).name}:{n})" for file, n, _ in (others or lines)[-1:])
     says = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}{': ' if says else ''}{says}{where}"
 

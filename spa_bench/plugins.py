@@ -38,6 +38,15 @@ def _entry_points(kind: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=f"spa_bench.{kind}")}
 
 
+def unknown_plugin(kind: str, name: str) -> str:
+    """Returns what is said where there is no plug-in of a name: which there are, and what to do."""
+    known = plugins(kind)
+    return (
+        f"unknown {kind.removesuffix('s')} {name!r}{nearest(name, known)}; there are"
+        f" {', '.join(sorted(known))}; a plug-in has to be installed (pip install .)"
+    )
+
+
 def load_plugin(kind: str, name: str) -> Any:
     """Imports one plug-in.
 
@@ -46,8 +55,7 @@ def load_plugin(kind: str, name: str) -> Any:
     """
     known = plugins(kind)
     if name not in known:
-        singular = kind.removesuffix("s")
-        raise InputError(f"unknown {singular} {name!r}{nearest(name, known)}")
+        raise InputError(unknown_plugin(kind, name))
     try:
         return known[name].load()
     except (Exception, SystemExit) as error:  # whatever a plug-in does when it is imported
@@ -188,7 +196,8 @@ def _with_parameters(kind: str, name: str, parameters: Iterable[str]) -> type[An
     fields = {field.name for field in dataclasses.fields(loaded)}
     for key in parameters:
         if key not in fields:
-            raise InputError(f"{what} has no parameter {key!r}{nearest(key, fields)}")
+            there = f"it has {', '.join(sorted(fields)) or 'none'}"
+            raise InputError(f"{what} has no parameter {key!r}{nearest(key, fields)}; {there}")
     return loaded
 
 

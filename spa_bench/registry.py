@@ -22,6 +22,7 @@ from spa_bench.task_file import (
     load_group,
     load_task,
     members_located,
+    own_name,
 )
 
 
@@ -85,11 +86,8 @@ class Registry:
     def _entry(self, path: Path) -> Entry:
         document = yaml_file.read_alone(path)  # name and tags are its own; includes can wait
         kind = kind_of(document)
-        name = document.data.get(kind)
-        if not isinstance(name, str):
-            raise InputError(f"{path}:1: a task file needs `task:` or `group:` with a name")
         return Entry(
-            name=name,
+            name=own_name(document),
             kind=kind,
             path=path,
             description=str(document.data.get("description", "")),

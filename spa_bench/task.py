@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spa_bench.canonical import sha256_hex
+from spa_bench.environments.contract import unhashable
 from spa_bench.environments.environment import AnyEnvironment, NoBoardError
 from spa_bench.environments.limits import Limits
-from spa_bench.errors import InputError, nearest, plugin_code
+from spa_bench.errors import InputError, PluginError, nearest, plugin_code
 from spa_bench.formats.format import SEPARATOR, Format, ParseMode
 from spa_bench.matching import Matching
 
@@ -88,6 +89,8 @@ class TaskInstances(_Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds_are_ranges(cls, value: Any) -> str:
+        if isinstance(value, list):
+            raise ValueError('must be one text, such as "1,2,3" or 123-250, and no list')
         text = str(value)
         ranges: list[tuple[int, int]] = []
         for part in text.split(","):
@@ -322,6 +325,8 @@ class Task:
                     f"task {self.name!r}: its environment, at seed {seed},", NoBoardError
                 ):
                     for name, state in self.environment.instances(seed):
+                        if wrong := unhashable(state):
+                            raise PluginError(f"environment {self.environment.name!r}: {wrong}")
                         key = self.environment.board_key(state)
                         if wanted.split not in ("paper", "all") and split_of(key) != wanted.split:
                             break

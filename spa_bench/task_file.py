@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
@@ -15,10 +16,33 @@ from pydantic_core import ErrorDetails
 
 from spa_bench import yaml_file
 from spa_bench.errors import InputError, complaint, nearest
-from spa_bench.plugins import make_environment, make_format, make_probe_world, plugins, strictly
+from spa_bench.plugins import (
+    make_environment,
+    make_format,
+    make_probe_world,
+    plugins,
+    strictly,
+    unknown_plugin,
+)
 from spa_bench.task import GroupConfig, Task, TaskConfig, unknown_placeholders
 
+_MOST_TOLD = 10
+"""Problems of one file that are told."""
+
 PACKAGE = Path(__file__).parent
+
+
+class TaskFileError(InputError):
+    """Keys of a task's or a group's file are wrong.
+
+    Attributes:
+        problems: a line each, the first that are told; the error itself is the first of all.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = f" (and {len(problems) - 1} more)"
+        super().__init__(problems[0] + (more if len(problems) > 1 else ""))
+        self.problems = problems[:_MOST_TOLD]
 
 
 def builtin_tasks_folder() -> Path:
@@ -53,6 +77,22 @@ def kind_of(document: yaml_file.Document) -> Literal["task", "group"]:
     return "group" if "group" in document.data and own else "task"
 
 
+def own_name(document: yaml_file.Document) -> str:
+    """Returns the name that a task's or a group's file gives itself.
+
+    Raises:
+        InputError: if it gives none; that of what it includes is not inherited.
+    """
+    key = kind_of(document)
+    name = document.data.get(key)
+    if not isinstance(name, str) or document.file_of((key,)) != document.path:
+        raise InputError(
+            f"{document.path}:1: a task file needs `task:` or `group:` with a name of its own"
+            " (that of an include is not inherited)"
+        )
+    return name
+
+
 def load_task(path: Path) -> Task:
     """Reads and checks one task file.
 
@@ -65,10 +105,8 @@ def load_task(path: Path) -> Task:
         raise InputError(f"{place}: include: {included} is a group; a task can include tasks")
     written = document.data.get("format")
     if isinstance(written, str) and written not in plugins("formats"):
-        raise InputError(
-            f"{document.locate(('format',))}: unknown format {written!r}"
-            f"{nearest(written, plugins('formats'))}"
-        )
+        place = document.locate(("format",))
+        raise InputError(f"{place}: {unknown_plugin('formats', written)}")
     config = _validated(TaskConfig, document)
     task = _located(document, config)
     for key, placeholder, known in unknown_placeholders(config, task.environment):
@@ -129,11 +167,12 @@ def _validated(schema: type[Any], document: yaml_file.Document) -> Any:
         details = sorted(
             error.errors(include_url=False), key=lambda detail: detail["type"] == "missing"
         )
-        loc = details[0]["loc"]
-        place = document.locate(loc) if loc else _place_of(details[0]["msg"], document)
-        first = f"{place}: {_say(details[0], '', schema)}"
-        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise InputError(first + more) from None
+        told = [f"{_place(one, document)}: {_say(one, '', schema)}" for one in details]
+        raise TaskFileError(told) from None
+
+
+def _place(detail: ErrorDetails, document: yaml_file.Document) -> str:
+    return document.locate(detail["loc"]) if detail["loc"] else _place_of(detail["msg"], document)
 
 
 def _place_of(message: str, document: yaml_file.Document) -> str:
@@ -150,9 +189,20 @@ def _say(detail: ErrorDetails, prefix: str, schema: type[Any] | None = None) -> 
     key = ".".join([prefix, *loc] if prefix else loc)
     if detail["type"] == "extra_forbidden":
         return f"unknown key {key!r}{nearest(loc[-1], _fields_at(schema, loc[:-1]))}"
+    if detail["type"] == "missing" and loc[-1].isdigit():
+        return f"{key.rpartition('.')[0]}: item {int(loc[-1]) + 1} is missing"
     if detail["type"] == "missing":
         return f"the key {key!r} is missing"
-    return f"{key + ': ' if key else ''}{complaint(detail)}"
+    return f"{key + ': ' if key else ''}{complaint(detail)}{_found(detail)}"
+
+
+def _found(detail: ErrorDetails) -> str:
+    """Returns the value that was found, as YAML has it, where the complaint does not say it."""
+    value: Any = detail["input"]
+    if detail["type"] == "value_error" or not isinstance(value, str | int | float | None):
+        return ""
+    text = detail["type"] == "string_type"
+    return f", not {json.dumps(value)[:60]}{'; quote it if it is text' if text else ''}"
 
 
 def _fields_at(schema: type[Any] | None, loc: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spa_bench import yaml_file
-from spa_bench.environments.contract import breach
+from spa_bench.environments.contract import breach, unsteady_board
 from spa_bench.errors import InputError, PluginError, plugin_code
 from spa_bench.metrics.success import metric_of
 from spa_bench.registry import Registry
@@ -16,7 +16,10 @@ from spa_bench.results.belief import BELIEF
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.probe import ACCURACY
 from spa_bench.task import Task, why_none
-from spa_bench.task_file import kind_of, load_task, read_task_file
+from spa_bench.task_file import TaskFileError, kind_of, load_task, own_name, read_task_file
+
+_STEADY = 3
+"""Boards that are made twice: chance may give the same board once."""
 
 
 @dataclass
@@ -61,6 +64,8 @@ def validate_all(targets: Sequence[str], include_paths: Sequence[Path] = ()) -> 
         taken = installed if path in included else {}
         try:
             _check_file(path, names, taken, known, report)
+        except TaskFileError as error:
+            report.problems += error.problems
         except (InputError, PluginError) as problem:
             report.problems.append(str(problem))
     report.problems = list(dict.fromkeys(report.problems))
@@ -72,7 +77,7 @@ def _check_file(
 ) -> None:
     document = read_task_file(path)
     kind = kind_of(document)
-    name = str(document.data.get(kind, ""))
+    name = own_name(document)
     other = names.setdefault(name, taken.get(name, path))
     if os.path.realpath(other) != os.path.realpath(path):
         report.problems.append(f"{document.locate((kind,))}: the name {name!r} is taken by {other}")
@@ -110,10 +115,13 @@ def _check_boards(task: Task, document: yaml_file.Document, report: Report) -> N
         report.problems.append(f"{where}: no board: {why_none(skipped)}")
     report.boards += len(boards)
     with plugin_code(f"task {task.name!r}: its environment"):
-        if boards and (wrong := breach(task.environment, boards[0].state)):
+        world = task.environment
+        wrongs = [unsteady_board(world, board.seed) for board in boards[:_STEADY]]
+        wrongs += [breach(world, board.state) for board in boards[:1]]
+        for wrong in filter(None, wrongs):
             report.problems.append(f"{document.locate(('environment',))}: environment: {wrong}")
         for board in boards:
-            if task.environment.is_over(board.state):
+            if world.is_over(board.state):
                 report.problems.append(
                     f"{where}: the board of seed {board.seed} is over before the first action;"
                     " leave the seed out"

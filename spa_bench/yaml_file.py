@@ -205,7 +205,10 @@ def _read_alone(path: Path, left: _Left) -> Document:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         if "nesting depth" in str(error.problem):  # newer parsers have a limit of their own
             raise InputError(f"{path}:{line}: nested too deep") from None
-        raise InputError(f"{path}:{line}: not YAML: {error.problem}") from None
+        at = "".join(raw.decode().splitlines()[line - 1 : line]).lstrip(" ")
+        tab = "cannot start any token" in str(error.problem) and at.startswith("\t")
+        says = "a tab; indent with spaces" if tab else error.problem
+        raise InputError(f"{path}:{line}: not YAML: {says}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: not YAML: {error}") from None
     document = Document(path, {})

@@ -152,7 +152,10 @@ def test_a_built_in_name_cannot_be_taken(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["x: 1\n", "task: 5\n", "task: [a]\n", "task:\n"])
 def test_a_file_without_a_name_is_told(folder: Path, text: str) -> None:
     (folder / "z.yaml").write_text(text)
-    assert problem(folder, "two") == "z.yaml:1: a task file needs `task:` or `group:` with a name"
+    assert problem(folder, "two") == (
+        "z.yaml:1: a task file needs `task:` or `group:` with a name of its own"
+        " (that of an include is not inherited)"
+    )
 
 
 def test_a_folder_given_twice_is_searched_once(folder: Path) -> None:

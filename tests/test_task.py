@@ -111,7 +111,7 @@ BAD = {
     "environment: {boxes: yes}": "environment.boxes: Input should be a valid integer",
     "environment: {generator: mine}": "environment.generator: Input should be 'ragen'",
     "environment: {symbols: '####'}": "environment: symbols must be seven different characters",
-    "environment: {action_names: [a, b]}": "the key 'environment.action_names.2' is missing",
+    "environment: {action_names: [a, b]}": "environment.action_names: item 3 is missing",
     'prompt: {turn: "{stat}"}': "prompt.turn: unknown placeholder {stat} (did you mean state",
     'prompt: {turn: "{state} {State}"}': "prompt.turn: unknown placeholder {State} (did you mean",
     'prompt: {turn: "{state} { state }"}': "prompt.turn: unknown placeholder { state }",
@@ -439,3 +439,28 @@ def test_a_reward_is_shown_without_noise(reward: float) -> None:
 @given(st.floats(-1000, 1000))
 def test_a_reward_as_shown_is_the_reward_to_four_digits(reward: float) -> None:
     assert float(format_reward(reward)) == pytest.approx(reward, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            "environment: {name: lights_out}",
+            "unknown environment 'lights_out'; there are frozenlake, ",
+        ),
+        ("format: json", "unknown format 'json'; there are answer, think, world_model; a plug-in"),
+        (
+            "environment: {size: 3}",
+            "environment 'sokoban' has no parameter 'size'; it has action_names, boxes, ",
+        ),
+    ],
+)
+def test_a_name_that_is_unknown_is_told_with_those_there_are(
+    tmp_path: Path, more: str, told: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(f"task: mine\ninclude: sokoban\n{more}\n")
+    with pytest.raises(InputError) as refused:
+        load_task(tmp_path / "mine.yaml")
+    assert f"mine.yaml:3: {told}" in str(refused.value)
+    if "unknown" in told:
+        assert str(refused.value).endswith("a plug-in has to be installed (pip install .)")

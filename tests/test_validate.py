@@ -153,6 +153,32 @@ def test_seeds_without_any_board_are_told(tmp_path: Path) -> None:
     assert "a.yaml:3: no board" in problem
 
 
+def test_a_file_that_has_only_the_name_of_its_include_is_told(tmp_path: Path) -> None:
+    _write(tmp_path, "mine.yaml", "include: sokoban\n")
+    (problem,) = validate_all([str(tmp_path)]).problems
+    assert problem == (
+        f"{tmp_path / 'mine.yaml'}:1: a task file needs `task:` or `group:` with a name of its own"
+        " (that of an include is not inherited)"
+    )
+
+
+def test_all_wrong_values_of_a_file_are_told_with_what_was_found(tmp_path: Path) -> None:
+    _write(tmp_path, "a.yaml", _task("a", "limits: {turns: many, actions: 0}\nversion: true\n"))
+    _write(tmp_path, "b.yaml", _task("b", "environment: {action_names: [L, D, R, On]}\n"))
+    _write(tmp_path, "c.yaml", _task("c").replace("123-125", "[1, 2]"))
+    _write(tmp_path, "d.yaml", _task("d", "environment: {action_names: [L, D, R]}\n"))
+    problems = [line.partition("yaml:")[2] for line in validate_all([str(tmp_path)]).problems]
+    assert problems == [
+        "5: version: Input should be a valid integer, not true",
+        '4: limits.turns: Input should be a valid integer, not "many"',
+        "4: limits.actions: Input should be greater than or equal to 1, not 0",
+        "4: environment.action_names.3: Input should be a valid string, not true;"
+        " quote it if it is text",
+        '3: instances.seeds: must be one text, such as "1,2,3" or 123-250, and no list',
+        "4: environment.action_names: item 4 is missing",
+    ]
+
+
 def test_a_folder_without_tasks_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no task files"):
         validate_all([str(tmp_path)])

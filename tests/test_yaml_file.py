@@ -390,3 +390,9 @@ def test_lines_may_end_as_on_windows(write: Writer) -> None:
 
 def test_flatten_names_every_leaf_by_its_path() -> None:
     assert flatten({"a": 1, "b": {"c": [2], "d": {}}}) == {("a",): 1, ("b", "c"): [2]}
+
+
+def test_a_tab_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("limits:\n\tturns: 5\n")
+    with pytest.raises(InputError, match=r"a.yaml:2: not YAML: a tab; indent with spaces"):
+        yaml_file.read(tmp_path / "a.yaml")

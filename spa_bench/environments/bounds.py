@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spa_bench.environments.contract import checked_outcomes
 from spa_bench.environments.environment import CERTAIN, AnyEnvironment
 from spa_bench.environments.limits import Limits
 
@@ -134,7 +135,7 @@ class Graph:
             action_counts.append(len(actions))
             idle_counts.append(len(actions) - len(effective))
             for number in effective:
-                outcomes = environment.outcomes(state, actions[number])
+                outcomes = checked_outcomes(environment, state, actions[number])
                 self.deterministic &= len(outcomes) == 1
                 for outcome in outcomes:
                     there = index.setdefault(outcome.state, len(states))

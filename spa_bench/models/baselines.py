@@ -15,7 +15,7 @@ from typing import Any
 from spa_bench.environments.bounds import NoExactBoundError, Solver
 from spa_bench.environments.forecast import forecast
 from spa_bench.environments.limits import Limits
-from spa_bench.errors import InputError, ModelError, ModelGoneError, nearest
+from spa_bench.errors import InputError, ModelError, ModelGoneError, nearest, plugin_code
 from spa_bench.formats.format import SEPARATOR, Content
 from spa_bench.models.model import Capabilities, ModelOptions, Privileged, Reply, Request
 
@@ -42,19 +42,20 @@ class Baseline:
         seen = request.privileged
         if seen is None:
             raise ModelError(f"{self.name} needs to see the state")
-        actions = self.choose(seen, request.seed)
         environment = seen.environment
-        after = seen.state
-        if environment.enumerable:
-            possible = forecast(environment, seen.state, actions)
-            after = max(possible, key=lambda state: possible[state])
-        message = seen.compose(
-            Content(
-                answer=f" {SEPARATOR} ".join(map(environment.format_action, actions)),
-                observation=environment.observe(seen.state, seen.observation),
-                prediction=environment.observe(after, seen.observation),
+        with plugin_code(f"environment {environment.name!r} or its format"):
+            actions = self.choose(seen, request.seed)
+            after = seen.state
+            if environment.enumerable:
+                possible = forecast(environment, seen.state, actions)
+                after = max(possible, key=lambda state: possible[state])
+            message = seen.compose(
+                Content(
+                    answer=f" {SEPARATOR} ".join(map(environment.format_action, actions)),
+                    observation=environment.observe(seen.state, seen.observation),
+                    prediction=environment.observe(after, seen.observation),
+                )
             )
-        )
         continues = message.startswith(request.prefill)
         text = message.removeprefix(request.prefill)
         return Reply(text=text, stop_reason="stop", prefilled=continues)

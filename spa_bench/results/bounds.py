@@ -16,6 +16,7 @@ from typing import Any
 
 from spa_bench.canonical import sha256_hex
 from spa_bench.environments.bounds import NoExactBoundError, Solver
+from spa_bench.environments.contract import checked_outcomes
 from spa_bench.environments.environment import AnyEnvironment
 from spa_bench.environments.limits import Limits
 from spa_bench.errors import plugin_code
@@ -90,7 +91,8 @@ def _estimated(environment: AnyEnvironment, start: Any, limits: Limits) -> Board
     for _ in range(RANDOM_EPISODES):
         state, over = start, False
         for _ in range(limits.budget):
-            outcomes = environment.outcomes(state, rng.choice(environment.actions(state)))
+            action = rng.choice(environment.actions(state))
+            outcomes = checked_outcomes(environment, state, action)
             weights = [float(outcome.probability) for outcome in outcomes]
             outcome = rng.choices(outcomes, weights)[0]
             state, over = outcome.state, outcome.terminal
@@ -110,7 +112,7 @@ def _length_of_plan(environment: AnyEnvironment, start: Any, limits: Limits) -> 
         return None
     state = start
     for action in plan:
-        outcomes = environment.outcomes(state, action)
+        outcomes = checked_outcomes(environment, state, action)
         if len(outcomes) != 1:
             return None
         (outcome,) = outcomes

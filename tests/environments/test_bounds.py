@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from worlds import ACTIONS, LINE, SLIPPERY, TableWorld, drawn, sokoban_task, sure, table_task
 
 from spa_bench.environments.bounds import NoExactBoundError, Solver, can_succeed
-from spa_bench.environments.environment import AnyEnvironment
+from spa_bench.environments.environment import AnyEnvironment, Outcome
 from spa_bench.environments.limits import Limits
 from spa_bench.environments.sokoban import Sokoban
-from spa_bench.errors import ModelGoneError
+from spa_bench.errors import ModelGoneError, PluginError
 from spa_bench.models.baselines import OracleBaseline, RandomBaseline
 from spa_bench.results.bounds import board_bounds
 from spa_bench.runner.episode import EpisodeSpec, play
@@ -479,6 +479,32 @@ def test_the_oracle_keeps_playing_where_nothing_helps() -> None:
     spec = drawn("#######\n#P_X__#\n#____O#\n#######", limits={"actions": 2})
     episode = asyncio.run(play(spec, OracleBaseline("o")))
     assert episode.failure not in ("format", "invalid")
+
+
+# -- worlds that break the rules of chance ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Unchancy(TableWorld):
+    """A line of three states whose outcomes have other chances than they should."""
+
+    chance: Any = Fraction(1, 2)
+
+    def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+        found = super().outcomes(state, action)
+        return tuple(outcome._replace(probability=self.chance) for outcome in found)
+
+
+@pytest.mark.parametrize(
+    ("chance", "told"),
+    [(Fraction(1, 2), "add up to 1/2, not to 1"), (1.0, "a probability is not a fraction above 0")],
+)
+def test_chances_that_are_wrong_have_no_bounds(chance: Any, told: str) -> None:
+    world = Unchancy((sure(1), sure(2), sure(2)), goals=frozenset({2}), chance=chance)
+    with pytest.raises(PluginError, match=told) as refused:
+        Solver(world, 0, Limits(1, 2, 2))
+    assert str(refused.value).startswith("environment 'table': after the action 'a' ")
+    assert str(refused.value).endswith(", in the state '<0'")
 
 
 # -- whether success is still possible -------------------------------------------------------------

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from worlds import SLIPPERY, TableWorld, sure
+from worlds import SLIPPERY, TableWorld, sure, table_task
 
-from spa_bench.environments.contract import breach
-from spa_bench.environments.environment import Facts, Outcome
+from spa_bench.environments.contract import breach, checked_outcomes, unsteady_board
+from spa_bench.environments.environment import CERTAIN, Facts, Outcome
+from spa_bench.errors import PluginError
 from spa_bench.registry import Registry
 from spa_bench.task_file import builtin_tasks_folder
 from spa_bench.validate import validate_all
@@ -57,6 +60,32 @@ class Idle(TableWorld):
         return (0,)
 
 
+class Fickle(TableWorld):
+    """A world that forgets the seed and the state, and goes by how often it was asked."""
+
+    def initial_state(self, seed: int) -> int:
+        return next(asked)
+
+    def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+        found = super().outcomes(state, action)
+        return found if next(asked) % 2 else found[::-1]
+
+
+asked = itertools.count()
+
+
+@dataclass(frozen=True)
+class Kept(TableWorld):
+    """A world that is drawn anew with every instance, and stays the same from then on."""
+
+    @cached_property
+    def drawn(self) -> int:
+        return next(asked)
+
+    def initial_state(self, seed: int) -> int:
+        return self.drawn
+
+
 def like_slippery(kind: type[TableWorld], **more: Any) -> TableWorld:
     return kind(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes, **more)
 
@@ -80,6 +109,10 @@ def changed(change: Change) -> TableWorld:
         (like_slippery(Mistaken), "parse_describe reads other facts than those of the state"),
         (like_slippery(Unread), "parse_action does not read 'b'"),
         (like_slippery(Stuck), "there is no action, and it is not over, in the state '<2'"),
+        (
+            like_slippery(Fickle),
+            "what the action 'a' leads to differs from call to call",
+        ),
         (like_slippery(Idle), "the action 'b' does something, and effective_actions leaves it out"),
     ],
 )
@@ -88,6 +121,66 @@ def test_a_broken_rule_is_told_with_the_state(world: TableWorld, told: str) -> N
     assert said is not None
     assert told in said
     assert "in the state '<" in said
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, ", not NoneType"),
+        (Outcome(CERTAIN, 1, 0.0, False), ", not Outcome"),
+        ([Outcome(CERTAIN, 1, 0.0, False)], ", not list"),
+        (((CERTAIN, 1, 0.0, False),), "; in it is a tuple"),
+    ],
+)
+def test_outcomes_that_are_no_tuple_of_outcomes_are_told(returned: Any, told: str) -> None:
+    @dataclass(frozen=True)
+    class Odd(TableWorld):
+        def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+            return returned
+
+    said = f"outcomes(state, action) must return a tuple of Outcome{told}"
+    world = like_slippery(Odd)
+    assert breach(world, 0) == f"after the action 'a' {said}, in the state '<0'"
+    with pytest.raises(PluginError) as refused:
+        checked_outcomes(world, 0, "a")
+    assert str(refused.value) == f"environment 'table': {said}"
+
+
+class Lamps(NamedTuple):
+    on: list[int]
+
+
+@dataclass(frozen=True)
+class Board:
+    on: list[int]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (Lamps([1]), "field `on` is a list"),
+        (Board([1]), "field `on` is a list"),
+        ({1: 2}, "it is a dict"),
+    ],
+)
+def test_a_state_that_cannot_be_hashed_is_told_with_its_field(state: Any, told: str) -> None:
+    @dataclass(frozen=True)
+    class Begun(TableWorld):
+        def initial_state(self, seed: int) -> int:
+            return state
+
+    assert breach(SLIPPERY, state) == f"a state must be hashable; {told}"
+    assert f"hashable; {told}" in str(breach(changed(lambda o: o._replace(state=state)), 0))
+    with pytest.raises(PluginError, match=f"environment 'table': a state must be hash.*{told}"):
+        _ = table_task(like_slippery(Begun)).boards
+
+
+@pytest.mark.parametrize("kind", [Fickle, Kept])
+def test_a_board_that_differs_from_call_to_call_is_told(kind: type[TableWorld]) -> None:
+    assert "initial_state(4) differs from call to call" in str(
+        unsteady_board(like_slippery(kind), 4)
+    )
+    assert unsteady_board(SLIPPERY, 4) is None
 
 
 @pytest.mark.parametrize("ends", ["goals", "holes"])
@@ -127,6 +220,12 @@ def test_validate_says_it_with_file_and_line(
     monkeypatch.setattr(Sokoban, "parse_describe", lambda *_: None)
     (problem,) = validate_all([str(tmp_path)]).problems
     assert "mine.yaml:4: environment: parse_describe does not read what describe" in problem
+    monkeypatch.undo()
+    made = Sokoban.initial_state
+    monkeypatch.setattr(Sokoban, "initial_state", lambda self, _: made(self, 123 + next(asked) % 2))
+    assert "mine.yaml:4: environment: initial_state(123) differs from call to call" in "\n".join(
+        validate_all([str(tmp_path)]).problems
+    )
     monkeypatch.undo()
     monkeypatch.setattr(Sokoban, "is_success", lambda *_: True)
     problems = validate_all([str(tmp_path)]).problems

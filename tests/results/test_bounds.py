@@ -11,8 +11,10 @@ import pytest
 from worlds import SLIPPERY, TableWorld, sokoban_task, sure, table_task
 
 from spa_bench.environments.bounds import NoExactBoundError, Solver
+from spa_bench.environments.environment import CERTAIN, Outcome
 from spa_bench.environments.frozenlake import FrozenLake
 from spa_bench.environments.sudoku import Sudoku
+from spa_bench.errors import PluginError
 from spa_bench.metrics.success import pass_at_k
 from spa_bench.results import bounds
 from spa_bench.results.bounds import RANDOM_EPISODES, BoardBounds, board_bounds, floor_of
@@ -138,3 +140,14 @@ def test_of_boards_whose_floor_is_unknown_there_is_none() -> None:
     unknown = BoardBounds(math.nan, math.nan, math.nan, None)
     assert math.isnan(floor_of("pass@1", [unknown, BoardBounds(0.5, 1.0, 1.0, 3)]).value)
     assert math.isnan(floor_of("pass@1", []).value)
+
+
+def test_chances_that_are_wrong_have_no_estimate() -> None:
+    @dataclass(frozen=True)
+    class Halved(TableWorld):
+        def outcomes(self, state: int, action: str) -> tuple[Outcome[int], ...]:
+            (outcome,) = super().outcomes(state, action)
+            return (outcome._replace(probability=CERTAIN / 2),)
+
+    with pytest.raises(PluginError, match="probabilities add up to 1/2, not to 1"):
+        first(table_task(Halved(LINE.table, LINE.goals)))

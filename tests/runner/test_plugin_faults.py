@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
 import time
@@ -18,8 +19,9 @@ from worlds import SLIPPERY, TableWorld, table_task
 
 from spa_bench import plugins
 from spa_bench.environments.environment import Outcome
-from spa_bench.errors import InputError, ModelGoneError, PluginError, SpaBenchError
+from spa_bench.errors import InputError, ModelGoneError, PluginError, SpaBenchError, plugin_code
 from spa_bench.evaluation import evaluate_async
+from spa_bench.models.baselines import Baseline, OracleBaseline, RandomBaseline
 from spa_bench.models.model import Reply, Request
 from spa_bench.results.bounds import board_bounds
 from spa_bench.results.results import Results
@@ -162,6 +164,35 @@ def test_a_world_that_cannot_make_a_board_is_named_with_the_seed() -> None:
     task = table_task(NoBoards(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes))
     with pytest.raises(PluginError, match=r"'table'.* at seed 4, raised ZeroDivisionError"):
         _ = task.boards
+
+
+@pytest.mark.parametrize("baseline", [RandomBaseline, OracleBaseline])
+def test_a_world_that_raises_for_a_baseline_is_blamed(
+    tmp_path: Path, baseline: type[Baseline]
+) -> None:
+    @dataclass(frozen=True)
+    class Silenced(TableWorld):
+        def format_action(self, action: str) -> str:
+            raise KeyError(action)
+
+    task = table_task(Silenced(SLIPPERY.table, SLIPPERY.goals, SLIPPERY.holes))
+    run(tmp_path / "run", baseline("baseline/mine"), [task])
+    error = broken(tmp_path / "run")[0].error
+    assert error is not None
+    assert error.startswith("environment 'table' or its format raised KeyError")
+
+
+@dataclass(frozen=True)
+class Unhashed:
+    on: list[int]
+
+
+def test_what_raises_is_the_last_line_that_is_not_ours_nor_pythons() -> None:
+    here = r"\(test_plugin_faults.py:"
+    with pytest.raises(PluginError, match=f"'list' {here}"), plugin_code("a world"):
+        hash(Unhashed([1]))
+    with pytest.raises(PluginError, match=f"JSONDecodeError: .* {here}"), plugin_code("a world"):
+        json.loads("{")
 
 
 # -- a world that hangs ----------------------------------------------------------------------------
