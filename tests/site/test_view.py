@@ -99,7 +99,7 @@ def test_steps_over_optimal_stand_beside_the_scores(tmp_path: Path) -> None:
     assert steps is not None
     assert steps > 0
     page = run_page(tmp_path)
-    assert "<th>steps over optimal</th>" in page
+    assert "<th>over optimal</th>" in page
     assert f"<td>{steps:.2f}</td>" in page
 
 
