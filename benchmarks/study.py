@@ -221,7 +221,7 @@ def draw(entries: Sequence[Entry], found: Table, path: Path) -> None:
         method, model = entry.submission.method, entry.submission.model
         for world, (setup, ending) in product(WORLDS, SETUPS.items()):
             points = {metric: _points(entry, _task(world, method), metric) for metric in METRICS}
-            if any(points.values()) and re.fullmatch(_name(method, world) + ending, model):
+            if any(points.values()) and re.fullmatch(row_name(method, world) + ending, model):
                 curves.setdefault((world, setup), []).append((method, points))
     order = sorted(curves, key=lambda panel: (panel[0], [*SETUPS].index(panel[1])))
     figure, axes = panels(len(order), len(METRICS))
@@ -261,7 +261,8 @@ def _task(world: str, method: str) -> str:
     return world + {"vanilla": "_grid", "vagen": "_wm"}.get(method, "")
 
 
-def _name(method: str, world: str) -> str:
+def row_name(method: str, world: str) -> str:
+    """Returns how the names of a method's rows in a world begin."""
     return f"nano-{method}-{world}".replace("_", "-")
 
 
@@ -297,7 +298,7 @@ def in_short(found: Table) -> str:
     lines = list[list[str]]()
     for world, ending in BY_THE_RECIPES.items():
         line = [world]
-        for row in (_floor(found), named[_name("base", world.split("_")[0])]):
+        for row in (_floor(found), named[row_name("base", world.split("_")[0])]):
             cells = (_cell(row, world, metric) for metric in ("pass@1", "pass@8"))
             line.append(_both(cell.value for cell in cells))
         for method in TRAINED:
@@ -312,7 +313,7 @@ def by_the_recipes(entries: Sequence[Entry]) -> list[study_chance.Run]:
     """Returns the runs that were made by the recipes, world by world and method by method."""
     runs = list[study_chance.Run]()
     for (world, ending), method in product(BY_THE_RECIPES.items(), TRAINED):
-        named = re.compile(_name(method, world) + ending)
+        named = re.compile(row_name(method, world) + ending)
         task = _task(world, method)
         for entry in sorted(entries, key=lambda entry: entry.submission.model):
             match = named.fullmatch(entry.submission.model)
@@ -351,7 +352,7 @@ def _both(scores: Iterable[float | None]) -> str:
 
 def _runs(found: Table, world: str, method: str, ending: str) -> dict[int, list[float]]:
     """Returns Pass@1 and Pass@8 of each seed, from the rows whose names end so."""
-    named = re.compile(_name(method, world) + ending)
+    named = re.compile(row_name(method, world) + ending)
     runs = dict[int, list[float]]()
     for row in found.rows:
         if (name := named.fullmatch(row.model)) is None:
@@ -366,13 +367,13 @@ def _runs(found: Table, world: str, method: str, ending: str) -> dict[int, list[
 def unfamiliar(world: str, found: Table) -> str:
     """Returns Pass@1 of checkpoints on other tasks than their own, which are bold."""
     named = {row.model: row for row in found.rows}
-    methods = [method for method in METHODS if f"{_name(method, world)}{ELSEWHERE[0]}" in named]
+    methods = [method for method in METHODS if f"{row_name(method, world)}{ELSEWHERE[0]}" in named]
     lines = list[list[str]]()
     for task, said in UNFAMILIAR[world].items():
         key = f"{task}:pass@1"
         line = [f"{said} (`{task}`)", percent(_floor(found).cells.get(key, NOTHING).value)]
         for method in methods:
-            models = [f"{_name(method, world)}{ending}" for ending in ("", *ELSEWHERE)]
+            models = [f"{row_name(method, world)}{ending}" for ending in ("", *ELSEWHERE)]
             cells = [named[model].cells.get(key, NOTHING) for model in models if model in named]
             score = with_interval(next((c for c in cells if c.value is not None), NOTHING))
             trained = method != "base" and task == _task(world, method)

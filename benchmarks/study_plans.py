@@ -60,7 +60,7 @@ def plans(entries: Sequence[Entry]) -> str:
     for world in WORLDS:
         line = [world]
         for method in BEFORE:
-            entry = named[f"nano-{method.replace('_', '-')}-{world}"]
+            entry = named[study.row_name(method, world)]
             line.append(percent(shares(entry.episodes())[world]))
         for method in AFTER:
             found = sorted(

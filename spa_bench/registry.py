@@ -26,9 +26,9 @@ from spa_bench.task_file import (
 )
 
 
-def task_names(text: str) -> list[str]:
-    """Returns the names in a comma-separated list of tasks, without the blanks around them."""
-    return [name for part in text.split(",") if (name := part.strip())]
+def task_names(*texts: str) -> list[str]:
+    """Returns the names in comma-separated lists of tasks, without the blanks around them."""
+    return [name for text in texts for part in text.split(",") if (name := part.strip())]
 
 
 @dataclass(frozen=True)

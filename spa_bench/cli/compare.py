@@ -20,8 +20,9 @@ def compare(
     observations can be compared too; the settings in which their tasks differ are printed.
     """
     from spa_bench.errors import InputError
-    from spa_bench.results.compare import ComparedRuns, LoggedRun, format_comparisons, notes
+    from spa_bench.results.compare import LoggedRun, format_comparisons, notes
     from spa_bench.results.compare import compare as compare_runs
+    from spa_bench.results.compared import ComparedRuns
     from spa_bench.results.schema import json_of
 
     styles = {"table": "simple", "markdown": "github"}

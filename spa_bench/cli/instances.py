@@ -74,7 +74,7 @@ def _made(tasks: list[str], include_path: list[Path] | None) -> tuple[list[Manif
     from spa_bench.instances import make_manifests
     from spa_bench.registry import Registry, task_names
 
-    names = task_names(",".join(tasks))
+    names = task_names(*tasks)
     if not names:
         raise InputError(f"--tasks {','.join(tasks)!r} names no task")
     registry = Registry.with_paths(include_path or ())

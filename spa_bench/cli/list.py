@@ -33,7 +33,7 @@ def list_tasks(
     from spa_bench.registry import Registry, task_names
 
     registry = Registry.with_paths(include_path or ())
-    names = task_names(",".join(tasks or ()))
+    names = task_names(*(tasks or ()))
     entries = registry.entries_of(names) if tasks else registry.entries.values()
     rows = [
         (entry.name, entry.kind, ", ".join(entry.members or entry.tags), entry.description)

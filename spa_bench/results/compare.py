@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
-
-from pydantic import Field
+from typing import Any, cast
 
 from spa_bench.errors import InputError
 from spa_bench.metrics.interval import Estimate, clustered
@@ -19,15 +17,12 @@ from spa_bench.metrics.success import metric_of
 from spa_bench.paths import typed
 from spa_bench.results.belief import BELIEF, Belief, BeliefTally, Statement, belief_tally
 from spa_bench.results.probe import ACCURACY
-from spa_bench.results.schema import Interval, Number, ResultModel
 from spa_bench.results.shown import counted, percent, with_interval
 from spa_bench.results.tabulated import tabulated
 from spa_bench.runner.log import RunFolder, RunInfo, RunTask
 from spa_bench.runner.run_log import RunLog
 from spa_bench.task import UNMEASURED
 from spa_bench.yaml_file import flatten
-
-COMPARISON_SCHEMA: Final = "spa-bench/comparison/1"
 
 Counts = Mapping[str, tuple[int, int]]
 """Board -> (complete episodes, successes)."""
@@ -319,79 +314,6 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterato
 def _short(value: object) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= 40 else f"{text[:37]}.."
-
-
-# -- for machines ----------------------------------------------------------------------------------
-
-
-class ComparedRun(ResultModel):
-    """One of the two runs: its folder and its model."""
-
-    path: str
-    model: str
-
-
-class ComparedMetric(ResultModel):
-    """One metric of two tasks; fields as in `Comparison` and `Paired`.
-
-    `difference` is first less second. `first_belief` and `second_belief` are null unless the metric
-    is `belief`.
-    """
-
-    task: str
-    metric: str
-    boards: int
-    first: Interval
-    second: Interval
-    difference: Interval
-    p_value: Number
-    differences: list[str]
-    first_belief: Belief | None
-    second_belief: Belief | None
-
-    @classmethod
-    def of(cls, comparison: Comparison) -> ComparedMetric:
-        """Returns a comparison in the form that JSON has."""
-        beliefs = comparison.beliefs or (None, None)
-        return cls(
-            task=comparison.task,
-            metric=comparison.metric,
-            boards=comparison.result.boards,
-            first=Interval.of(comparison.first_score),
-            second=Interval.of(comparison.second_score),
-            difference=Interval.of(comparison.result.difference),
-            p_value=comparison.result.p_value,
-            differences=list(comparison.differences),
-            first_belief=beliefs[0],
-            second_belief=beliefs[1],
-        )
-
-
-class ComparedRuns(ResultModel):
-    """Two runs side by side, as `spa-bench compare --output-format json` prints them."""
-
-    schema_: Literal["spa-bench/comparison/1"] = Field(default=COMPARISON_SCHEMA, alias="schema")
-    first: ComparedRun
-    second: ComparedRun
-    comparisons: list[ComparedMetric]
-    notes: list[str]
-
-    @classmethod
-    def of(cls, first: LoggedRun, second: LoggedRun) -> ComparedRuns:
-        """Compares two runs.
-
-        Raises:
-            InputError: as `compare`.
-        """
-        return cls(
-            first=ComparedRun(path=str(first.path), model=first.info.model.name),
-            second=ComparedRun(path=str(second.path), model=second.info.model.name),
-            comparisons=[ComparedMetric.of(found) for found in compare(first, second)],
-            notes=notes(first, second),
-        )
-
-
-# -- as tables -------------------------------------------------------------------------------------
 
 
 def format_comparisons(comparisons: Sequence[Comparison], style: str = "simple") -> str:

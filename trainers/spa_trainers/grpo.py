@@ -39,9 +39,9 @@ from spa_trainers.disk import check_room_for_states, writing
 from spa_trainers.errors import TrainingError
 from spa_trainers.groups import differ
 from spa_trainers.grpo_settings import TESTED, GrpoSettings, check_trl
+from spa_trainers.launcher import launched
 from spa_trainers.memory import explained, state_bytes
 from spa_trainers.play import Player, rollout_facts
-from spa_trainers.processes import launched
 from spa_trainers.sft import (
     MOST_SKIPPED,
     checkpointing,

@@ -36,6 +36,7 @@ from spa_trainers import checkpoint, disk, done, selfplay, trackers
 from spa_trainers.boards import TRAINING_SEEDS, evaluated_boards, held_out_task, training_task
 from spa_trainers.checkpoint import Loaded
 from spa_trainers.grpo_settings import GrpoSettings, check_trl
+from spa_trainers.launcher import launched
 from spa_trainers.ppo_settings import PpoSettings
 from spa_trainers.recipe import Recipe
 from spa_trainers.rl_settings import RlSettings
@@ -77,8 +78,6 @@ class Pipeline:
         Raises:
             InputError: for whatever can be refused before work begins.
         """
-        from spa_trainers.processes import launched
-
         recipe = self.recipe
         if only is not None and only not in recipe.stages():
             raise InputError(f"recipe {recipe.recipe!r} has no stage {only!r}")

@@ -19,15 +19,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from spa_trainers.launcher import launched
+
 T = TypeVar("T")
 
 _PATIENCE = timedelta(days=1)
 """So long a process waits for the others: one may have longer episodes, or a state to save."""
-
-
-def launched() -> int:
-    """Returns how many processes a launcher started; 1 where none did."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @dataclass(frozen=True)
